@@ -1,0 +1,60 @@
+"""Says what people do in a video, in words you choose.
+
+>>> import actionclip
+>>> model = actionclip.load("tiny")
+>>> scores = model.classify("holiday.mp4", ["washing dishes", "juggling"])  # doctest: +SKIP
+
+The names below are the public ones; they are imported when first used, because importing torch
+takes seconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actionclip.errors import ActionCLIPError
+    from actionclip.inference.recognizer import Recognizer, load, save
+    from actionclip.inference.results import VideoResult
+    from actionclip.model.actionclip import ActionCLIP
+    from actionclip.model.catalogue import catalogue
+    from actionclip.model.scoring import Score
+    from actionclip.video.outcomes import Outcome, VideoError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ActionCLIP": "actionclip.model.actionclip",
+    "ActionCLIPError": "actionclip.errors",
+    "Outcome": "actionclip.video.outcomes",
+    "Recognizer": "actionclip.inference.recognizer",
+    "Score": "actionclip.model.scoring",
+    "VideoError": "actionclip.video.outcomes",
+    "VideoResult": "actionclip.inference.results",
+    "catalogue": "actionclip.model.catalogue",
+    "load": "actionclip.inference.recognizer",
+    "save": "actionclip.inference.recognizer",
+}
+
+__all__ = [
+    "ActionCLIP",
+    "ActionCLIPError",
+    "Outcome",
+    "Recognizer",
+    "Score",
+    "VideoError",
+    "VideoResult",
+    "__version__",
+    "catalogue",
+    "load",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'actionclip' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,43 @@
+"""Fixtures for every test: recorded numbers, real videos, and the same examples everywhere."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("house", derandomize=True, deadline=None)
+settings.load_profile("house")
+
+GOLDEN = Path(__file__).parent / "golden"
+VIDEOS = Path(__file__).parents[2] / "shared" / "videos"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Tests neither read nor fill the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACTIONCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def golden():
+    """Reads numbers recorded from the authors' code; a missing file is an error, never a skip."""
+
+    def read(name):
+        if name.endswith(".json"):
+            return json.loads((GOLDEN / name).read_text())
+        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+
+    return read
+
+
+@pytest.fixture
+def videos():
+    """The folder of real clips that lies beside a checkout; not part of the repository."""
+    if not VIDEOS.is_dir():
+        pytest.skip(f"the real clips are not here: no folder {VIDEOS}")
+    return VIDEOS
