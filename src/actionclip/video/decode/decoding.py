@@ -1,0 +1,172 @@
+"""Feeding packets to a decoder and finding one's way in a file. Nothing here decides what to read.
+
+Whatever a damaged file makes FFmpeg say is counted and does not stop the reading; a decoder goes
+on after a bad packet as best it can.
+"""
+
+from collections.abc import Iterator
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from actionclip.video.decode.index import Index
+from actionclip.video.decode.opening import open_video
+from actionclip.video.outcomes import Outcome, VideoError
+from actionclip.video.settings import Limits
+
+SKIPS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Decoders that can leave out, packet by packet, frames no other frame leans on."""
+
+NEAR = 64
+"""To go forward this many packets, reading past them is cheaper than seeking."""
+
+LOST = 2000
+"""A seek that lands more packets than this before its aim is no help."""
+
+
+class Decoder:
+    """One opened video and what went wrong in it so far."""
+
+    def __init__(self, descriptor: int, limits: Limits) -> None:
+        """Open the file.
+
+        Raises:
+            VideoError: with the code for what stands in the way.
+        """
+        self.descriptor = descriptor
+        self.limits = limits
+        self.container: InputContainer
+        self.stream: VideoStream
+        self.container, self.stream = open_video(descriptor, limits)
+        self.broken: set[int | None] = set()
+        """Positions in the file, or times, of packets that did not decode as they should."""
+        self.first_error: av.error.FFmpegError | None = None
+        self.frames_decoded = 0
+        self.skip_before: int | None = None
+        """`frames` may leave out frames shown before this time, where no other leans on them."""
+        self._skips = self.stream.codec_context.name in SKIPS
+        self._way = 0
+
+    def close(self) -> None:
+        """Close the container; the descriptor stays open."""
+        self.container.close()
+
+    def reopen(self) -> None:
+        """Go back to the beginning: the one way that works for every file."""
+        self.close()
+        self.container, self.stream = open_video(self.descriptor, self.limits)
+
+    def packets(self) -> Iterator[Packet]:
+        """The packets of the picture from here on; a file that breaks off ends there."""
+        try:
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    yield packet
+        except av.error.FFmpegError as error:
+            self._note(None, error)
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """The frames from here on, in the order shown."""
+        for packet in self.packets():
+            early = self.skip_before is not None and (packet.pts or 0) < self.skip_before
+            yield from self.feed(packet, wanted=not early)
+        yield from self.drain()
+
+    def feed(self, packet: Packet, *, wanted: bool = True) -> list[VideoFrame]:
+        """Decode a packet; frames come out some packets later, each with its own time.
+
+        Args:
+            packet: the next one.
+            wanted: whether its frame is; if not, and no other frame leans on it, it is skipped.
+        """
+        if self._skips:
+            self.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        try:
+            frames = self.stream.decode(packet)
+        except av.error.FFmpegError as error:
+            self._note(packet, error)
+            return []
+        return self._counted(frames, packet)
+
+    def drain(self) -> list[VideoFrame]:
+        """The frames the decoder still holds. Then it is ready for another place in the file."""
+        try:
+            frames = self.stream.decode(None)
+        except av.error.FFmpegError as error:
+            self._note(None, error)
+            frames = []
+        self.stream.codec_context.flush_buffers()
+        return self._counted(frames, None)
+
+    def _counted(self, frames: list[VideoFrame], packet: Packet | None) -> list[VideoFrame]:
+        self.frames_decoded += len(frames)
+        if self.frames_decoded > self.limits.decoded_frames:
+            raise VideoError(
+                f"More than {self.limits.decoded_frames} frames would have to be decoded.",
+                Outcome.TOO_LARGE,
+            )
+        for frame in frames:
+            if frame.is_corrupt:
+                self.broken.add(frame.pts if packet is None else _place(packet))
+        return frames
+
+    def _note(self, packet: Packet | None, error: av.error.FFmpegError) -> None:
+        if isinstance(error, av.error.MemoryError):
+            raise error
+        self.first_error = self.first_error or error
+        self.broken.add(None if packet is None else _place(packet))
+
+    def seek(self, time: int) -> bool:
+        """Go to a keyframe at or before `time`, in the stream's units; whether that worked."""
+        try:
+            self.container.seek(time, stream=self.stream)
+        except (av.error.FFmpegError, OverflowError):
+            return False
+        return True
+
+    def packets_from(
+        self, start: int, index: Index, position_of: dict[int, int]
+    ) -> Iterator[tuple[int, Packet]]:
+        """The packets from number `start` on, each with its number.
+
+        Where a seek lands depends on the container: at a time of showing (Matroska), of decoding
+        (MPEG-TS), at a keyframe or not. So several aims are tried, the landing is checked, and the
+        aim that worked is tried first the next time.
+
+        Args:
+            start: number of a packet in the order of the file.
+            index: an exact one.
+            position_of: the numbers of the packets by when they are shown.
+        """
+        shown, decoded = index.packet_shown, index.packet_decoded
+        before = index.keys[:start].nonzero()[0]
+        earlier = int(before[-1]) if len(before) else 0
+        aims = [int(shown[start]), int(decoded[start]), int(decoded[earlier])]
+        ways = [*range(self._way, len(aims)), *range(self._way)]
+        for way in ways:
+            if not self.seek(aims[way]):
+                continue
+            packets = self._numbered(position_of)
+            first = next(packets, None)
+            if first is not None and start - LOST <= first[0] <= start:
+                self._way = way
+                if first[0] == start:
+                    yield first
+                yield from ((n, packet) for n, packet in packets if n >= start)
+                return
+        self.reopen()
+        yield from ((n, packet) for n, packet in self._numbered(position_of) if n >= start)
+
+    def _numbered(self, position_of: dict[int, int]) -> Iterator[tuple[int, Packet]]:
+        for packet in self.packets():
+            number = None if packet.pts is None else position_of.get(packet.pts)
+            if number is not None:
+                yield number, packet
+
+
+def _place(packet: Packet) -> int | None:
+    return packet.pts if packet.pos is None or packet.pos < 0 else packet.pos

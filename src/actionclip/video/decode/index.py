@@ -1,0 +1,346 @@
+"""Which frames a video holds and when they are shown, found out without decoding any.
+
+Reading through a file's packets costs a hundredth of decoding them. Their presentation times,
+sorted, number the frames exactly. Three kinds of file do not tell:
+
+- *no usable times* (raw streams; AVI with B-frames, where FFmpeg makes times up): such files are
+  decoded in order and counted;
+- *too long to read through*: times are taken from the container's own index or from its duration
+  and frame rate, and frame numbers are estimates;
+- *broken* ones, which show only while decoding.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+SCAN_BYTES = 2**30
+SCAN_PACKETS = 200_000
+"""Larger files are not read through."""
+
+ASSUMED_RATE = 25.0
+"""Frames per second where a file does not say."""
+
+REORDERING = frozenset(
+    "h264 hevc vvc mpeg4 mpeg1video mpeg2video wmv3 vc1 rv30 rv40 svq3 cfhd".split()  # noqa: SIM905
+)
+"""Codecs that may show frames in another order than they are stored in."""
+
+SEEKABLE = REORDERING | frozenset(
+    "av1 libdav1d cinepak dnxhd dvvideo ffv1 ffvhuff flv h263 h263p huffyuv mjpeg msmpeg4 "  # noqa: SIM905
+    "msmpeg4v1 msmpeg4v2 png prores rawvideo theora utvideo vp6 vp6a vp6f vp8 vp9 wmv1 wmv2".split()
+)
+"""Codecs whose keyframes need nothing before them. (A GIF calls every frame a keyframe.)"""
+
+_BOXES = frozenset(
+    b"ftyp moov mdat moof mfra sidx ssix styp free skip wide pnot udta uuid meta emsg prft".split()
+)
+"""What may lie outermost in an MP4 file."""
+
+_RAW_STREAMS = frozenset("h264 hevc m4v mpegvideo mjpeg obu".split())  # noqa: SIM905
+
+
+class Times(Enum):
+    """How far an index is to be trusted."""
+
+    EXACT = "exact"
+    COUNTED = "counted"
+    """The file has no times: frames come in the order decoded, at an even pace."""
+    ESTIMATED = "estimated"
+    """The file was not read through."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The frames of a video. N frames, P packets."""
+
+    kind: Times
+    shown: NDArray[np.int64]
+    """When each frame is shown, ascending, in units of `time_base`, [N]."""
+    time_base: float
+    """Seconds."""
+    seconds: float
+    """From the first frame's appearance to the last one's end."""
+    packets: NDArray[np.int64]
+    """The packet each frame comes from, [N]; empty unless exact."""
+    packet_shown: NDArray[np.int64]
+    """When each packet's frame is shown, in the order of the file, [P]; empty unless exact."""
+    packet_decoded: NDArray[np.int64]
+    """When each packet is to be decoded, same unit, [P]; empty unless exact."""
+    keys: NDArray[np.bool_]
+    """Whether decoding may begin at a packet, [P]; empty unless exact."""
+    notes: tuple[str, ...] = ()
+    damage: str = ""
+    """What the file lacks, if it does."""
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Seconds after the first frame, [N]."""
+        return (self.shown - self.shown[0]) * self.time_base
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+
+@dataclass
+class _Scan:
+    """What was seen while reading through the packets of a stream."""
+
+    shown: list[int | None]
+    decoded: list[int | None]
+    duration: list[int]
+    key: list[bool]
+    hidden: list[bool]
+    corrupt: int = 0
+    breaks_off: bool = False
+    has_b_frames: bool = False
+
+
+def read_index(container: InputContainer, stream: VideoStream, descriptor: int) -> Index | None:
+    """The index of a video just opened; of length 0 if it holds no packets.
+
+    None if it is too long to read through and does not say how long.
+
+    The container's position changes. Errors are PyAV's: call it inside `coded_errors`.
+    """
+    size = os.fstat(descriptor).st_size
+    scan = _scan(container, stream) if size <= SCAN_BYTES else None
+    if scan is None:
+        return estimated(container, stream)
+    index = _exact(container, stream, scan) or counted(stream, len(scan.shown))
+    declared = declared_size(descriptor, container.format.name)
+    damage = _damage(scan, declared, size)
+    notes = list(index.notes)
+    if stream.frames and stream.frames != len(scan.shown):
+        notes.append(
+            f"The header promises {stream.frames} frames, the file holds {len(scan.shown)}."
+        )
+    end = _promised_seconds(container, stream)
+    if end is not None and abs(end - index.seconds) > max(1.0, 0.1 * end):
+        differ = f"The header promises {end:.2f} s, the pictures last {index.seconds:.2f} s."
+        # Headers are often wrong. That part of a file is missing its size tells better, if it can.
+        if declared is None and end > index.seconds and not damage:
+            damage = differ
+        else:
+            notes.append(differ)
+    return replace(index, notes=tuple(notes), damage=damage)
+
+
+def counted(stream: VideoStream, frames: int) -> Index:
+    """The index of `frames` frames at an even pace, for a file without usable times."""
+    rate = _rate(stream)
+    none = np.zeros(0, np.int64)
+    note = "The file has no usable timestamps: frames were counted and times assume an even pace."
+    return Index(
+        kind=Times.COUNTED,
+        shown=np.arange(frames, dtype=np.int64),
+        time_base=1 / rate,
+        seconds=frames / rate,
+        packets=none,
+        packet_shown=none,
+        packet_decoded=none,
+        keys=none.astype(bool),
+        notes=(note,),
+    )
+
+
+def _scan(container: InputContainer, stream: VideoStream) -> _Scan | None:
+    """Read through the packets; None when there are too many."""
+    scan = _Scan([], [], [], [], [])
+    name = stream.codec_context.name
+    look_for_b = name == "mpeg4" and container.format.name == "avi"
+    for packet in _until_broken(container.demux(stream), scan):
+        if not packet.size:
+            continue
+        if len(scan.shown) >= SCAN_PACKETS:
+            return None
+        scan.shown.append(packet.pts)
+        scan.decoded.append(packet.dts)
+        scan.duration.append(packet.duration or 0)
+        scan.key.append(packet.is_keyframe)
+        # VP8 keeps pictures that are only leant on in packets of their own.
+        scan.hidden.append(packet.is_discard or (name == "vp8" and not memoryview(packet)[0] & 16))
+        scan.corrupt += packet.is_corrupt
+        if look_for_b and not scan.has_b_frames:
+            scan.has_b_frames = _has_b_frame(bytes(packet))
+    return scan
+
+
+def _until_broken(packets: Iterator[Packet], scan: _Scan) -> Iterator[Packet]:
+    """The packets up to the place where the container makes no more sense."""
+    try:
+        yield from packets
+    except av.error.MemoryError:
+        raise
+    except av.error.FFmpegError:
+        scan.breaks_off = True
+
+
+def _has_b_frame(packet: bytes) -> bool:
+    """Whether an MPEG-4 packet holds a B-frame, or two frames."""
+    start = packet.find(b"\0\0\1\xb6")
+    is_b = 0 <= start < len(packet) - 4 and packet[start + 4] >> 6 == 2
+    return is_b or packet.find(b"\0\0\1\xb6", start + 4) > 0
+
+
+def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index | None:
+    """An index by the packets' own times; None if they cannot be what they say."""
+    name, format_name = stream.codec_context.name, container.format.name
+    made_up = format_name in _RAW_STREAMS or (
+        format_name == "avi"
+        and name in REORDERING
+        and (name != "mpeg4" or scan.has_b_frames or stream.codec_context.has_b_frames)
+    )
+    times = [time for time in scan.shown if time is not None]
+    if made_up or len(times) < len(scan.shown) or len(set(times)) < len(times) or not times:
+        return None
+    if max(times) - min(times) >= 2**53:  # centuries: not a time but a broken file
+        return None
+    shown = np.array(times, np.int64)
+    decoded = np.array(
+        [s if d is None else d for s, d in zip(times, scan.decoded, strict=True)], np.int64
+    )
+    keys = np.array(scan.key, bool)
+    if name not in SEEKABLE:
+        keys[1:] = False
+    visible = np.flatnonzero(~np.array(scan.hidden, bool))
+    if not len(visible):
+        return None
+    packets = visible[np.argsort(shown[visible])]
+    frames = shown[packets]
+    base = float(stream.time_base or 1 / ASSUMED_RATE)
+    last = scan.duration[packets[-1]] * base or _pace(frames, base)
+    if not last:  # a single frame
+        last = _promised_seconds(container, stream) or 1 / _rate(stream)
+    return Index(
+        kind=Times.EXACT,
+        shown=frames,
+        time_base=base,
+        seconds=float(frames[-1] - frames[0]) * base + last,
+        packets=packets,
+        packet_shown=shown,
+        packet_decoded=decoded,
+        keys=keys,
+    )
+
+
+def _pace(frames: NDArray[np.int64], base: float) -> float:
+    """The usual time from frame to frame in seconds; 0 for a single frame."""
+    return float(np.median(np.diff(frames))) * base if len(frames) > 1 else 0.0
+
+
+def _rate(stream: VideoStream) -> float:
+    """Frames per second as the header says; 1000 is the time base of some files, and no rate."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= 240:
+            return float(rate)
+    return ASSUMED_RATE
+
+
+def _promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """The duration in the header."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / 1e6
+    return None
+
+
+def estimated(container: InputContainer, stream: VideoStream) -> Index | None:
+    """An index without reading through the file; None if its header does not say how long it is."""
+    base = float(stream.time_base or 1 / ASSUMED_RATE)
+    seconds = (
+        float(stream.duration * stream.time_base)
+        if stream.duration is not None and stream.time_base is not None
+        else (container.duration or 0) / 1e6
+    )
+    start = stream.start_time or 0
+    entries = stream.index_entries
+    if 1 < stream.frames == len(entries):  # MP4 lists every packet; MKV only some keyframes
+        stamps = np.sort([entry.timestamp for entry in entries if not entry.is_discard])
+        shown = stamps.astype(np.int64) - int(stamps[0]) + start
+        seconds = seconds or float(shown[-1] - shown[0]) * base
+    elif seconds <= 0:
+        return None
+    else:
+        frames = max(int(seconds * _rate(stream)), 1)
+        shown = start + np.round(np.arange(frames) / _rate(stream) / base).astype(np.int64)
+    none = np.zeros(0, np.int64)
+    return Index(
+        kind=Times.ESTIMATED,
+        shown=shown,
+        time_base=base,
+        seconds=seconds,
+        packets=none,
+        packet_shown=none,
+        packet_decoded=none,
+        keys=none.astype(bool),
+        notes=("The file is too long to read through: its frame numbers are estimates.",),
+    )
+
+
+def _damage(scan: _Scan, declared: int | None, size: int) -> str:
+    """What the packets and the file's size say about missing parts; empty when nothing."""
+    if declared is not None and declared > size:
+        return f"The file is cut off: {size} of its {declared} bytes are there."
+    if scan.breaks_off:
+        return f"The file makes no sense after its packet {len(scan.shown)}."
+    if scan.corrupt:
+        return f"Packets marked as corrupt: {scan.corrupt} of {len(scan.shown)}."
+    return ""
+
+
+def declared_size(descriptor: int, format_name: str) -> int | None:
+    """How many bytes a file says it has, by its outermost boxes; None where it does not say."""
+    if format_name == "avi":
+        head = os.pread(descriptor, 8, 0)
+        # Recorders that never came to the end leave 0 here.
+        length = struct.unpack("<I", head[4:])[0] if head[:4] == b"RIFF" else 0
+        return length + 8 if 0 < length < 2**32 - 1 else None
+    if format_name.startswith("mov"):
+        return _boxes_end(descriptor)
+    if format_name.startswith("matroska"):
+        return _segment_end(descriptor)
+    return None
+
+
+def _boxes_end(descriptor: int, most: int = 10_000) -> int | None:
+    """Where the last top-level box of an MP4 file ends."""
+    position = 0
+    for _ in range(most):
+        head = os.pread(descriptor, 16, position)
+        if len(head) < 8:
+            return position
+        if head[4:8] not in _BOXES:  # what a camera or a file system appended
+            return position
+        length = struct.unpack(">I", head[:4])[0]
+        if length == 1 and len(head) == 16:
+            length = struct.unpack(">Q", head[8:])[0]
+        if length < 8:  # 0: up to the end of the file, whatever that is
+            return None
+        position += length
+    return None
+
+
+def _segment_end(descriptor: int) -> int | None:
+    """Where the segment of a Matroska file ends."""
+    head = os.pread(descriptor, 4096, 0)
+    start = head.find(b"\x18\x53\x80\x67")
+    if start < 0 or len(head) < start + 12:
+        return None
+    first = head[start + 4]
+    width = 9 - first.bit_length()  # leading zeros of the first byte say how long the number is
+    if not 1 <= width <= 8:
+        return None
+    value = int.from_bytes(head[start + 4 : start + 4 + width], "big") & ((1 << 7 * width) - 1)
+    unknown = (1 << 7 * width) - 1
+    return None if value == unknown else start + 4 + width + value

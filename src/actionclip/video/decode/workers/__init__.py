@@ -1,0 +1,1 @@
+"""The processes in which strangers' files are decoded, and how the parent deals with them."""

@@ -1,0 +1,199 @@
+"""Which frames of a video to look at. Times in, frame numbers out; no video is opened here.
+
+The authors' two rules divide the *frames* of a video into equal parts; the rule `spaced` and the
+sliding windows go by the *seconds* at which frames are shown, so a video with a variable frame rate
+is read at an even pace too. Frame numbers count from 0 in the order shown.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionclip.errors import ActionCLIPError
+from actionclip.video.settings import Sampling
+
+Frames = NDArray[np.int64]
+Random = np.random.Generator | np.random.RandomState
+
+_TICK = 1e-6  # seconds; 0.1 * 7 and 7 / 10 are the same instant, whatever the last bit says
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each frame of a video is shown.
+
+    Args:
+        times: presentation time of each frame in seconds, [n], ascending; the first may not be 0.
+        duration: seconds from the first frame's appearance to the last one's end.
+
+    Raises:
+        ActionCLIPError: when there is no frame.
+    """
+
+    times: NDArray[np.float64]
+    duration: float
+
+    def __post_init__(self) -> None:
+        """Refuse an empty video: there is nothing to choose from."""
+        _at_least_one_frame(len(self.times))
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def seconds(self) -> float:
+        """The duration, or the time of the last frame where a header claims less than that."""
+        return max(self.duration, float(self.times[-1] - self.times[0]))
+
+    def at(self, seconds: NDArray[np.float64]) -> Frames:
+        """The frame on screen at each time, counted in seconds from the first frame.
+
+        Before the first frame that is the first, after the end the last.
+
+            >>> Timeline(np.array([5.0, 5.1, 5.9]), 1.0).at(np.array([0.0, 0.5, 0.9, 7.0])).tolist()
+            [0, 1, 2, 2]
+        """
+        shown = np.searchsorted(self.times - self.times[0], seconds + _TICK, side="right") - 1
+        return shown.clip(0, len(self) - 1).astype(np.int64)
+
+
+def choose(sampling: Sampling, timeline: Timeline, *, seed: int | None = None) -> Frames:
+    """The frames a model looks at, [windows, frames], each row ascending.
+
+    Args:
+        sampling: the rule and its numbers.
+        timeline: when the frames of the video are shown.
+        seed: for the rule `random`: the same seed draws the same frames; None draws new ones.
+    """
+    if sampling.rule == "spaced":
+        assert sampling.spacing is not None  # Sampling sees to it
+        return spaced(timeline, sampling.frames, sampling.spacing, windows=sampling.windows)
+    if sampling.rule == "random":
+        rng = np.random.default_rng(seed)
+        rows = [
+            segment_random(len(timeline), sampling.frames, rng) for _ in range(sampling.windows)
+        ]
+    else:
+        rows = [
+            segment_centres(
+                len(timeline), sampling.frames, position=(window + 0.5) / sampling.windows
+            )
+            for window in range(sampling.windows)
+        ]
+    return np.stack(rows)
+
+
+def segment_centres(length: int, segments: int, *, position: float = 0.5) -> Frames:
+    """One frame of each of `segments` equal parts of a video: the authors' test-time rule.
+
+    Several windows look at several `position`s inside the parts, from 0 (where a part begins) to
+    1 (where it ends); 0.5 is the authors' one window. A video with no more frames than segments is
+    read from the start of each part, repeating frames, so there are always `segments` of them.
+
+        >>> segment_centres(80, 4).tolist()
+        [9, 29, 49, 69]
+        >>> segment_centres(2, 4).tolist()
+        [0, 0, 1, 1]
+
+    Raises:
+        ActionCLIPError: when there is no frame.
+    """
+    _at_least_one_frame(length)
+    if segments == 1:  # theirs too: half a frame later than the rule below
+        return np.array([min(int(length * position), length - 1)], dtype=np.int64)
+    if length <= segments:
+        return _part_starts(length, segments)[:-1]
+    starts = np.arange(segments) * length / segments
+    return (starts + (length / segments - 1) * position).astype(np.int64)
+
+
+def segment_random(length: int, segments: int, rng: Random) -> Frames:
+    """One random frame of each of `segments` equal parts: the authors' training rule, ascending.
+
+    A video with fewer frames than segments shows every frame once and random ones again.
+
+    Args:
+        length: frames in the video.
+        segments: how many to choose.
+        rng: where chance comes from. Given a `numpy.random.RandomState(s)` the result is that of
+            the authors' code after `numpy.random.seed(s)`; anything new uses a `Generator`.
+
+    Raises:
+        ActionCLIPError: when there is no frame.
+    """
+    _at_least_one_frame(length)
+    if length <= segments:
+        again = _integers(rng, np.full(segments - length, length))
+        return np.sort(np.concatenate([np.arange(length, dtype=np.int64), again]))
+    starts = _part_starts(length, segments)
+    return starts[:-1] + _integers(rng, np.diff(starts))
+
+
+def spaced(timeline: Timeline, frames: int, spacing: float, *, windows: int = 1) -> Frames:
+    """Frames `spacing` seconds apart, [windows, frames].
+
+    The windows are spread evenly, one window stands in the middle. Where a video is shorter than
+    a window, the window begins with the video and the last frame is repeated.
+
+        >>> timeline = Timeline(np.arange(100) / 25, 4.0)
+        >>> spaced(timeline, 4, 0.2, windows=2).tolist()
+        [[21, 26, 31, 36], [63, 68, 73, 78]]
+    """
+    room = max(timeline.seconds - (frames - 1) * spacing, 0.0)
+    starts = room * (np.arange(windows) + 0.5) / windows
+    return timeline.at(starts[:, None] + spacing * np.arange(frames))
+
+
+class Windows(NamedTuple):
+    """Stretches of a video, in order. N windows."""
+
+    start: NDArray[np.float64]
+    """Seconds after the first frame, [N]."""
+    end: NDArray[np.float64]
+    """[N]."""
+    frames: Frames
+    """What to look at, [N, frames]."""
+
+
+def sliding_windows(
+    timeline: Timeline, window_seconds: float, stride_seconds: float, frames: int
+) -> Windows:
+    """Windows of equal length, one every `stride_seconds`, each with evenly spaced frames.
+
+    The frames are those on screen in the middle of `frames` equal parts of the window, in seconds.
+    The last window ends where the video ends, so that nothing is left out; a video shorter than a
+    window is one window.
+
+    Raises:
+        ActionCLIPError: when a length is not above zero.
+    """
+    for name, value in (("window", window_seconds), ("stride", stride_seconds)):
+        if not value > 0:
+            raise ActionCLIPError(f"The {name} is {value} seconds.", expected="It must be above 0.")
+    length = min(window_seconds, timeline.seconds)
+    last = timeline.seconds - length
+    starts = np.arange(0.0, last, stride_seconds)
+    starts = np.append(starts[starts < last - _TICK], last)
+    inside = (np.arange(frames) + 0.5) / frames * length
+    return Windows(starts, starts + length, timeline.at(starts[:, None] + inside))
+
+
+def _part_starts(length: int, segments: int) -> Frames:
+    """Where each of `segments` parts begins, and where the last one ends, [segments + 1]."""
+    return np.arange(segments + 1, dtype=np.int64) * length // segments
+
+
+def _integers(rng: Random, below: Frames) -> Frames:
+    """A random integer from 0 to each limit, the limit itself left out."""
+    draw = rng.integers if isinstance(rng, np.random.Generator) else rng.randint
+    return np.asarray(draw(below), dtype=np.int64) if len(below) else below
+
+
+def _at_least_one_frame(length: int) -> None:
+    if length < 1:
+        raise ActionCLIPError(
+            f"Cannot choose frames from a video of {length} frames.",
+            expected="A video has at least one frame.",
+        )

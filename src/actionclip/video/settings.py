@@ -1,0 +1,105 @@
+"""What a model folder or a user may set about pixels: which frames, how large, how much effort."""
+
+from typing import Literal
+
+from actionclip.config import config
+from actionclip.errors import ActionCLIPError
+
+
+def _at_least_one(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ActionCLIPError(f"{name} is {value}.", expected=f"{name} must be 1 or more.")
+
+
+@config
+class Sampling:
+    """Which frames of a video the model looks at.
+
+    A video is seen in `windows` (temporal views) of `frames` frames each.
+    """
+
+    rule: Literal["centres", "random", "spaced"] = "centres"
+    """`centres`: the middle of equal parts of the whole video, the authors' test rule. `random`: a
+    random frame of each part, their training rule. `spaced`: `spacing` seconds from frame to frame,
+    the windows spread over the video."""
+    frames: int = 8
+    spacing: float | None = None
+    """Seconds between neighbouring frames; for the rule `spaced` only."""
+    windows: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        _at_least_one(frames=self.frames, windows=self.windows)
+        if (self.rule == "spaced") != (self.spacing is not None):
+            raise ActionCLIPError(
+                f"sampling.rule is {self.rule!r} and sampling.spacing is {self.spacing}.",
+                expected="The rule 'spaced' needs a spacing in seconds; the others take none.",
+            )
+        if self.spacing is not None and not 0 < self.spacing < float("inf"):
+            raise ActionCLIPError(
+                f"sampling.spacing is {self.spacing}.", expected="It must be above 0 seconds."
+            )
+
+
+@config
+class Resize:
+    """How a frame becomes smaller, with Pillow's filters: what CLIP's weights were trained with."""
+
+    mode: Literal["shortest", "longest", "squash"] = "shortest"
+    """Make the shortest (longest) side `size` and keep the shape, or squash to `size` x `size`."""
+    size: int = 224
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        _at_least_one(size=self.size)
+
+
+@config
+class Preprocess:
+    """From a decoded frame to the network's input."""
+
+    size: int = 224
+    """Height and width of the input (R)."""
+    resize: Resize = Resize()
+    crops: Literal[1, 3] = 1
+    """1: the centre. 3: both ends and the centre along the longer side (spatial views)."""
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        _at_least_one(size=self.size)
+        if min(self.std) <= 0:
+            raise ActionCLIPError(f"preprocess.std is {self.std}.", expected="It must be above 0.")
+
+
+@config
+class Limits:
+    """What reading one video may cost. Videos from strangers are hostile until proven otherwise."""
+
+    seconds: float = 10.0
+    """Wall-clock time for a video, plus `seconds_per_frame` for each frame asked for."""
+    seconds_per_frame: float = 0.5
+    memory: int = 2 * 2**30
+    """Address space of a decoding worker in bytes."""
+    pixels: int = 8192 * 4320
+    """Largest picture that is decoded."""
+    decoded_frames: int = 100_000
+    """Most frames decoded for one request."""
+    recycle: int = 200
+    """Videos a worker reads before a fresh one replaces it."""
+
+
+@config
+class ReadRequest:
+    """What to read from a video."""
+
+    sampling: Sampling = Sampling()
+    resize: Resize | None = None
+    """None: frames keep the video's size."""
+    seed: int | None = None
+    """For the rule `random`: the same seed draws the same frames."""
+    nearest_keyframes: bool = False
+    """Take the keyframe nearest to each wanted frame: much faster, and not the wanted frame."""

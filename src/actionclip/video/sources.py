@@ -1,0 +1,249 @@
+"""What a user names becomes a list of videos: files, folders, patterns, lists, standard input.
+
+Every input is a path and nothing else. `http://host/a.mp4` or `concat:a|b` is the name of a file
+that most likely does not exist; no address is ever fetched and no protocol of FFmpeg is reached.
+"""
+
+import atexit
+import csv
+import glob
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from actionclip.errors import ActionCLIPError, unknown
+
+VIDEO_SUFFIXES = frozenset(  # thirty names in two lines, not in thirty
+    ".3g2 .3gp .asf .avi .divx .f4v .flv .gif .h264 .hevc .ivf .m2ts .m2v .m4v .mjpeg .mjpg .mkv "  # noqa: SIM905
+    ".mov .mp4 .mpe .mpeg .mpg .mts .mxf .obu .ogg .ogv .ts .vob .webm .wmv .y4m".split()
+)
+"""Which files of a folder are taken for videos. A file named by the user is taken as it is."""
+
+IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".webp"])
+"""Which files of a folder of frames are frames."""
+
+STDIN_LIMIT = 4 * 2**30
+"""Most bytes taken from standard input."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One video that a user named: a file, or a folder whose images are its frames."""
+
+    name: str
+    """As the user gave it, or the path found inside what they gave."""
+    path: Path
+    """Absolute, symbolic links resolved. It need not exist: a missing file becomes a result too."""
+    kind: Literal["file", "frames"] = "file"
+
+    def explain_missing(self) -> str:
+        """Why there is no such file, in a sentence that suggests what was meant."""
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", self.name):
+            return (
+                f"There is no file {self.name!r}; addresses are not fetched, "
+                "download the video first."
+            )
+        try:
+            beside = [entry.name for entry in os.scandir(self.path.parent)]
+        except (OSError, ValueError):
+            return f"There is no file {self.name!r}: its folder does not exist or is not readable."
+        near = get_close_matches(self.path.name, beside, n=1)
+        return f"There is no file {self.name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def expand(inputs: Iterable[str | Path], *, recursive: bool = True) -> list[Source]:
+    """The videos behind `inputs`, in the order given; inside folders and patterns, natural order.
+
+    An input is a video file; a folder of videos, or of images that are one video's frames; a
+    pattern such as `clips/*.mp4`; a text file (`.txt`) with a path on each line; a table (`.csv`)
+    with a column `path`; or `-` for a video on standard input. Paths in a list are relative to
+    the list, or to the current folder where only that one exists.
+
+    A named file that does not exist stays in the list, so that it shows up among the results.
+
+    Args:
+        inputs: paths as a user types them.
+        recursive: whether folders are searched to any depth.
+
+    Raises:
+        ActionCLIPError: if a folder, pattern or list holds no video at all.
+    """
+    sources: list[Source] = []
+    for item in inputs:
+        found = list(_expand_one(item, recursive))
+        if not found:
+            raise ActionCLIPError(
+                f"There is no video in {str(item)!r}.",
+                expected="A folder, pattern or list has to lead to at least one video.",
+                hint=f"Suffixes taken for videos: {' '.join(sorted(VIDEO_SUFFIXES))}.",
+            )
+        sources.extend(found)
+    if not sources:
+        raise ActionCLIPError("No videos were given.", hint="Name a file, a folder or a list.")
+    return sources
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images of a folder of frames in natural order: `frame2.jpg` before `frame10.jpg`."""
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names, key=natural) if _is_visible(name, "image")]
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A sorting key under which numbers inside names count as numbers.
+
+    >>> sorted(["clip10", "clip9", "Clip1"], key=natural)
+    ['Clip1', 'clip9', 'clip10']
+    """
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(p), p) if p[:1].isdigit() and p.isascii() else (1, 0, p.lower()) for p in parts]
+
+
+def _expand_one(item: str | Path, recursive: bool) -> Iterator[Source]:
+    text = os.fspath(item)
+    path = Path(text)
+    if text == "-":
+        yield spool(sys.stdin.buffer)
+    elif _test(path.is_dir):
+        yield from _folder(text, recursive)
+    elif _test(path.exists) or not glob.has_magic(text):
+        suffix = path.suffix.lower()
+        if suffix in (".txt", ".csv") and _test(path.is_file):
+            yield from _listed(path, _read_table(path) if suffix == ".csv" else _read_lines(path))
+        else:
+            yield _source(text)
+    else:
+        yield from _matches(text, recursive)
+
+
+def _source(name: str, kind: Literal["file", "frames"] = "file") -> Source:
+    try:
+        path = os.path.realpath(name)
+    except ValueError:  # a null character: no such file can exist
+        path = os.path.abspath(name)  # noqa: PTH100  Path.absolute keeps `..`
+    return Source(name, Path(path), kind)
+
+
+def _test(question: Callable[[], bool]) -> bool:
+    """`Path.exists` and its like raise for names that are too long or in a forbidden folder."""
+    try:
+        return question()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_visible(name: str, kind: Literal["video", "image"]) -> bool:
+    suffixes = VIDEO_SUFFIXES if kind == "video" else IMAGE_SUFFIXES
+    return not name.startswith(".") and Path(name).suffix.lower() in suffixes
+
+
+def _folder(folder: str, recursive: bool) -> Iterator[Source]:
+    """The videos of a folder; if there are none, its folders of images."""
+    closed: list[Source] = []
+    videos: list[str] = []
+    images: list[str] = []
+
+    def note(error: OSError) -> None:
+        closed.append(_source(str(error.filename)))
+
+    for top, below, files in os.walk(folder, onerror=note):
+        below[:] = [name for name in below if not name.startswith(".")] if recursive else []
+        videos += [os.path.join(top, name) for name in files if _is_visible(name, "video")]  # noqa: PTH118
+        if any(_is_visible(name, "image") for name in files):
+            images.append(top)
+    if videos:
+        yield from (_source(name) for name in sorted(videos, key=natural))
+    else:
+        yield from (_source(name, "frames") for name in sorted(images, key=natural))
+    yield from closed
+
+
+def _matches(pattern: str, recursive: bool) -> Iterator[Source]:
+    """What a pattern finds. Unless the pattern names a suffix, only videos and folders count."""
+    named = Path(pattern).suffix
+    any_file = bool(named) and not glob.has_magic(named)
+    for name in sorted(glob.glob(pattern, recursive=True), key=natural):  # noqa: PTH207
+        if _test(Path(name).is_dir):
+            yield from _folder(name, recursive)
+        elif any_file or _is_visible(Path(name).name, "video"):
+            yield _source(name)
+
+
+def _listed(file: Path, rows: list[str]) -> Iterator[Source]:
+    """The rows of a list. A row never stops the rest: whatever it names becomes a source."""
+    for row in rows:
+        beside = file.parent / row
+        path = Path(row) if not _test(beside.exists) and _test(Path(row).exists) else beside
+        is_frames = _test(path.is_dir) and bool(frame_files(path))
+        found = _source(os.fspath(path), "frames" if is_frames else "file")
+        yield Source(row, found.path, found.kind)
+
+
+def _read_lines(file: Path) -> list[str]:
+    """The paths of a text file; empty lines and lines starting with `#` are left out."""
+    lines = (line.strip() for line in _text(file).splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _read_table(file: Path) -> list[str]:
+    """The column `path` of a table."""
+    table = csv.DictReader(_text(file).splitlines())
+    columns = [name.strip() for name in table.fieldnames or ()]
+    if "path" not in columns:
+        raise unknown(f"column of {file}", "path", columns)
+    table.fieldnames = columns
+    return [row["path"].strip() for row in table if (row["path"] or "").strip()]
+
+
+def _text(file: Path) -> str:
+    """A list's text. Names that are not UTF-8 survive the way Python keeps them in paths."""
+    try:
+        return file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise ActionCLIPError(
+            f"The list {str(file)!r} cannot be read: {error.strerror or error}."
+        ) from None
+
+
+def spool(stream: BinaryIO | Any, *, limit: int = STDIN_LIMIT) -> Source:
+    """A video from a stream, copied to a temporary file that is removed when Python ends.
+
+    A file and not a pipe, because reading a few frames of a video means seeking in it.
+
+    Args:
+        stream: open for reading bytes.
+        limit: most bytes taken.
+
+    Raises:
+        ActionCLIPError: if nothing comes, or more than `limit` bytes.
+    """
+    if stream.isatty():
+        raise ActionCLIPError(
+            "'-' stands for a video on standard input, and that is a terminal.",
+            hint="Send a video into the command: actionclip classify - --labels ... < video.mp4",
+        )
+    folder = tempfile.mkdtemp(prefix="actionclip-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "stdin"
+    size = 0
+    with path.open("wb") as file:
+        while block := stream.read(2**20):
+            size += len(block)
+            if size > limit:
+                break
+            file.write(block)
+    if not 0 < size <= limit:
+        shutil.rmtree(folder, ignore_errors=True)
+        what = f"holds more than {limit} bytes" if size else "is empty"
+        raise ActionCLIPError(f"Standard input {what}.", hint="Give the video as a file.")
+    return Source("-", path.resolve())

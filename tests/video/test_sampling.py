@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actionclip.errors import ActionCLIPError
+from actionclip.video.sampling import (
+    Timeline,
+    choose,
+    segment_centres,
+    segment_random,
+    sliding_windows,
+    spaced,
+)
+from actionclip.video.settings import Sampling
+
+SEGMENTS = [1, 4, 8, 16, 32]
+
+lengths = st.integers(1, 100_000)
+segments = st.integers(1, 64)
+
+
+@st.composite
+def timelines(draw):
+    """Even or uneven frame times, not always from zero."""
+    gaps = draw(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=60))
+    start = draw(st.sampled_from([0.0, 0.7, 3600.0]))
+    times = start + np.cumsum([0.0, *gaps[:-1]])
+    return Timeline(times, float(np.sum(gaps)))
+
+
+def even(frames, fps=25.0):
+    return Timeline(np.arange(frames) / fps, frames / fps)
+
+
+@pytest.mark.parametrize("segments", SEGMENTS)
+def test_segment_centres_agree_with_the_authors_code(golden, segments):
+    recorded = golden("sampling")
+    for length, expected in zip(recorded["num_frames"], recorded[f"test_S{segments}"], strict=True):
+        indices = segment_centres(int(length), segments) + 1  # theirs count from 1
+        assert indices.tolist() == expected.tolist(), f"{length} frames"
+
+
+@pytest.mark.parametrize("segments", SEGMENTS)
+def test_segment_random_agrees_with_the_authors_code(golden, segments):
+    recorded = golden("sampling")
+    for length, expected in zip(
+        recorded["num_frames"], recorded[f"train_S{segments}"], strict=True
+    ):
+        rng = np.random.RandomState(1000 + int(length))
+        indices = segment_random(int(length), segments, rng) + 1
+        assert indices.tolist() == expected.tolist(), f"{length} frames"
+
+
+@given(length=lengths, segments=segments, position=st.floats(0, 0.999))
+def test_segment_centres_are_ordered_and_inside_the_video(length, segments, position):
+    indices = segment_centres(length, segments, position=position)
+
+    assert len(indices) == segments
+    assert 0 <= indices[0] <= indices[-1] < length
+    assert (np.diff(indices) >= 0).all()
+
+
+@given(segments=segments, data=st.data())
+def test_segment_centres_never_repeat_a_frame_when_there_are_enough(segments, data):
+    length = data.draw(st.integers(segments, 100_000))
+
+    assert len(set(segment_centres(length, segments).tolist())) == segments
+
+
+@given(length=lengths, segments=segments, seed=st.integers(0, 2**32 - 1))
+def test_segment_random_takes_one_frame_of_every_part(length, segments, seed):
+    indices = segment_random(length, segments, np.random.default_rng(seed))
+
+    if length > segments:
+        starts = np.arange(segments + 1) * length // segments
+        assert (indices >= starts[:-1]).all()
+        assert (indices < starts[1:]).all()
+    else:
+        assert set(indices.tolist()) == set(range(length))
+        assert (np.diff(indices) >= 0).all()
+        assert len(indices) == segments
+
+
+def test_every_window_of_centres_looks_elsewhere_inside_the_parts():
+    many = choose(Sampling(frames=4, windows=10), even(400))
+
+    assert (np.diff(many, axis=0) > 0).all()
+    assert (many // 100 == np.arange(4)).all()
+
+
+@given(length=lengths, frames=segments)
+def test_one_window_of_centres_is_the_authors_rule(length, frames):
+    [row] = choose(Sampling(frames=frames), even(length))
+
+    assert row.tolist() == segment_centres(length, frames).tolist()
+
+
+@given(
+    timeline=timelines(),
+    frames=st.integers(1, 20),
+    windows=st.integers(1, 5),
+    rule=st.sampled_from(["centres", "random", "spaced"]),
+)
+def test_every_rule_gives_frames_of_the_video_in_order(timeline, frames, windows, rule):
+    spacing = 0.3 if rule == "spaced" else None
+    sampling = Sampling(rule=rule, frames=frames, windows=windows, spacing=spacing)
+
+    chosen = choose(sampling, timeline, seed=1)
+
+    assert chosen.shape == (windows, frames)
+    assert chosen.dtype == np.int64
+    assert chosen.min() >= 0
+    assert chosen.max() < len(timeline)
+    assert (np.diff(chosen, axis=1) >= 0).all()
+
+
+def test_a_seed_decides_random_frames():
+    sampling = Sampling(rule="random", frames=8, windows=2)
+    first, again, other = (choose(sampling, even(1000), seed=seed) for seed in (3, 3, 4))
+
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+    assert first[0].tolist() != first[1].tolist()
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30, 30000 / 1001, 60])
+def test_spaced_frames_are_one_spacing_apart_at_every_frame_rate(fps):
+    timeline = even(600, fps)
+    [row] = spaced(timeline, 8, 0.5)
+
+    assert np.abs(np.diff(timeline.times[row]) - 0.5).max() <= 1 / fps + 1e-9
+
+
+def test_spaced_frames_follow_the_clock_and_not_the_frame_count():
+    """Ten frames in the first second, then one a second: five seconds of video."""
+    times = np.array([*np.arange(10) / 10, 1.0, 2.0, 3.0, 4.0])
+
+    [row] = spaced(Timeline(times, 5.0), 5, 1.0)
+
+    assert times[row].tolist() == [0.5, 1.0, 2.0, 3.0, 4.0]
+
+
+@given(timeline=timelines(), windows=st.integers(1, 6), spacing=st.floats(0.01, 3.0))
+def test_spaced_shows_the_last_frame_that_has_begun(timeline, windows, spacing):
+    chosen = spaced(timeline, 5, spacing, windows=windows)
+
+    room = max(timeline.seconds - 4 * spacing, 0.0)
+    for window, row in enumerate(chosen):
+        for k, index in enumerate(row):
+            wanted = room * (window + 0.5) / windows + k * spacing
+            shown = timeline.times - timeline.times[0]
+            assert shown[index] <= wanted + 1e-5
+            assert index == len(timeline) - 1 or shown[index + 1] > wanted - 1e-5
+
+
+def test_spaced_repeats_the_last_frame_of_a_short_video():
+    assert spaced(even(10, 10.0), 5, 0.4).tolist() == [[0, 4, 8, 9, 9]]
+
+
+def test_a_picture_is_a_video_of_one_frame():
+    picture = Timeline(np.array([0.0]), 0.0)
+
+    for sampling in (Sampling(), Sampling(rule="random"), Sampling(rule="spaced", spacing=1.0)):
+        assert choose(sampling, picture).tolist() == [[0] * 8]
+    assert sliding_windows(picture, 2.0, 1.0, 3).frames.tolist() == [[0, 0, 0]]
+
+
+def test_sliding_windows_by_hand():
+    """5.5 s at 10 frames/s, windows of 2 s every 2 s: the last one is pulled back to the end."""
+    start, end, frames = sliding_windows(even(55, 10.0), 2.0, 2.0, 2)
+
+    assert start.tolist() == [0.0, 2.0, 3.5]
+    assert end.tolist() == [2.0, 4.0, 5.5]
+    assert frames.tolist() == [[5, 15], [25, 35], [40, 50]]
+
+
+@given(
+    timeline=timelines(),
+    window=st.floats(0.1, 20.0),
+    share=st.floats(0.1, 1.0),
+    frames=st.integers(1, 9),
+)
+def test_sliding_windows_leave_nothing_out(timeline, window, share, frames):
+    start, end, index = sliding_windows(timeline, window, window * share, frames)
+
+    assert start[0] == 0
+    assert end[-1] == pytest.approx(timeline.seconds)
+    assert (start[1:] <= end[:-1] + 1e-9).all()
+    assert index.shape == (len(start), frames)
+    assert (np.diff(index, axis=1) >= 0).all()
+    assert index.max() < len(timeline)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(0.0, 1.0), (1.0, 0.0), (1.0, float("nan"))])
+def test_windows_without_length_are_refused(window, stride):
+    with pytest.raises(ActionCLIPError, match="must be above 0"):
+        sliding_windows(even(10), window, stride, 4)
+
+
+def test_a_header_that_claims_too_little_does_not_hide_frames():
+    timeline = Timeline(np.arange(50) / 10, duration=1.0)
+
+    assert timeline.seconds == pytest.approx(4.9)
+    assert sliding_windows(timeline, 1.0, 1.0, 2).frames.max() >= 46
+
+
+def test_a_video_without_frames_is_refused():
+    with pytest.raises(ActionCLIPError, match="a video of 0 frames"):
+        Timeline(np.array([]), 0.0)
+    for rule in (segment_centres, lambda *a: segment_random(*a, np.random.default_rng(0))):
+        with pytest.raises(ActionCLIPError, match="a video of 0 frames"):
+            rule(0, 4)

@@ -1,0 +1,229 @@
+"""What users name becomes a list of videos, whatever lies in their folders."""
+
+import io
+import os
+
+import pytest
+
+from actionclip.errors import ActionCLIPError
+from actionclip.video.sources import Source, expand, frame_files, spool
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def names(sources):
+    return [source.path.name for source in sources]
+
+
+def test_a_file_is_taken_whatever_its_suffix(tmp_path):
+    touch(tmp_path, "holiday.dat")
+
+    assert expand([tmp_path / "holiday.dat"]) == [
+        Source(str(tmp_path / "holiday.dat"), tmp_path / "holiday.dat", "file")
+    ]
+
+
+def test_a_missing_file_stays_in_the_list_and_says_what_was_meant(tmp_path):
+    touch(tmp_path, "holiday.mp4")
+
+    (source,) = expand([str(tmp_path / "hoilday.mp4")])
+
+    assert source.path == tmp_path / "hoilday.mp4"
+    assert "Did you mean 'holiday.mp4'?" in source.explain_missing()
+
+
+def test_a_folder_is_searched_in_natural_order_and_without_hidden_files(tmp_path):
+    touch(
+        tmp_path, "clip10.mp4", "clip9.MP4", "b/clip1.avi", "notes.md", ".hidden.mp4", ".git/x.mp4"
+    )
+
+    found = expand([tmp_path])
+
+    assert names(found) == ["clip1.avi", "clip9.MP4", "clip10.mp4"]
+    assert {source.kind for source in found} == {"file"}
+    assert names(expand([tmp_path], recursive=False)) == ["clip9.MP4", "clip10.mp4"]
+
+
+def test_a_folder_of_images_is_one_video(tmp_path):
+    touch(tmp_path, "run/frame10.jpg", "run/frame9.jpg", "run/Thumbs.db", "walk/1.png")
+
+    assert names(expand([tmp_path])) == ["run", "walk"]
+    (run,) = expand([tmp_path / "run"])
+    assert run.kind == "frames"
+    assert [path.name for path in frame_files(run.path)] == ["frame9.jpg", "frame10.jpg"]
+
+
+def test_images_beside_videos_are_no_video(tmp_path):
+    touch(tmp_path, "a.mp4", "cover.jpg", "stills/1.png")
+
+    assert names(expand([tmp_path])) == ["a.mp4"]
+
+
+def test_patterns(tmp_path, monkeypatch):
+    touch(tmp_path, "a2.mp4", "a10.mp4", "a.txt", "deep/er/c.mkv", "odd.dat")
+    monkeypatch.chdir(tmp_path)
+
+    assert names(expand(["a*"])) == ["a2.mp4", "a10.mp4"]
+    assert names(expand(["**/*.mkv"])) == ["c.mkv"]
+    assert names(expand(["*.dat"])) == ["odd.dat"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
+    touch(tmp_path, "clip [1080p].mp4")
+
+    assert names(expand([tmp_path / "clip [1080p].mp4"])) == ["clip [1080p].mp4"]
+
+
+def test_a_list_names_one_video_a_line(tmp_path, monkeypatch):
+    touch(tmp_path, "lists/beside.mp4", "here/frames/1.jpg", "here/from here.mp4")
+    monkeypatch.chdir(tmp_path / "here")
+    file = tmp_path / "lists" / "all.txt"
+    file.write_text("\ufeff# a comment\nbeside.mp4\n\nfrom here.mp4\nframes\nnowhere.mp4\n")
+
+    found = expand([file])
+
+    assert [source.name for source in found] == [
+        "beside.mp4",
+        "from here.mp4",
+        "frames",
+        "nowhere.mp4",
+    ]
+    assert found[1].path == tmp_path / "here" / "from here.mp4"
+    assert found[2].kind == "frames"
+    assert found[3].path == tmp_path / "lists" / "nowhere.mp4"
+
+
+def test_a_table_has_a_column_path(tmp_path):
+    touch(tmp_path, "a, b.mp4")
+    table = tmp_path / "clips.csv"
+    table.write_text('label, path\nrun,"a, b.mp4"\nwalk,\nwalk,c.mp4\n')
+
+    assert names(expand([table])) == ["a, b.mp4", "c.mp4"]
+
+    table.write_text("label,paht\nrun,a.mp4\n")
+    with pytest.raises(ActionCLIPError, match=r"called 'path'.*Did you mean 'paht'"):
+        expand([table])
+
+
+def test_a_list_of_names_that_are_not_utf8(tmp_path):
+    name = b"caf\xe9.mp4"
+    (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    (tmp_path / "list.txt").write_bytes(name + b"\n")
+
+    (source,) = expand([tmp_path / "list.txt"])
+
+    assert source.path.is_file()
+
+
+@pytest.mark.parametrize("empty", ["folder", "*.mp4", "list.txt", "table.csv"])
+def test_finding_nothing_is_an_error_that_names_the_input(tmp_path, empty, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "list.txt").write_text("# nothing yet\n")
+    (tmp_path / "table.csv").write_text("path\n")
+
+    with pytest.raises(ActionCLIPError, match=f"no video in '{empty}'".replace("*", r"\*")):
+        expand([empty])
+
+
+def test_giving_nothing_is_an_error():
+    with pytest.raises(ActionCLIPError, match="No videos were given"):
+        expand([])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "http://localhost/a.mp4",
+        "concat:a.mp4|b.mp4",
+        "subfile,,start,0,end,9,,:a.mp4",
+        "data:video/mp4;base64,AAAA",
+        "file:a.mp4",
+        "pipe:0",
+        "fd:3",
+    ],
+)
+def test_what_ffmpeg_takes_for_an_address_is_the_name_of_a_file(name, tmp_path, monkeypatch):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    monkeypatch.chdir(tmp_path)
+
+    (source,) = expand([name])
+
+    assert source.path.is_relative_to(tmp_path)
+    assert not source.path.exists()
+    assert "There is no file" in source.explain_missing()
+
+
+def test_an_address_is_told_from_a_misspelt_name():
+    (source,) = expand(["https://example.org/a.mp4"])
+
+    assert "addresses are not fetched" in source.explain_missing()
+
+
+@pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 5000, "new\nline.mp4", "😀 'quoted'; rm.mp4"])
+def test_strange_names_become_sources_too(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    (source,) = expand([name])
+
+    assert source.name == name
+    assert "There is no file" in source.explain_missing()
+
+
+def test_symbolic_links_are_resolved_and_loops_end(tmp_path):
+    touch(tmp_path, "real/a.mp4")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "real" / "a.mp4")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    (tmp_path / "real" / "up").symlink_to(tmp_path)
+
+    assert expand([tmp_path / "link.mp4"])[0].path == tmp_path / "real" / "a.mp4"
+    assert names(expand([tmp_path / "real"])) == ["a.mp4"]
+    assert not expand([tmp_path / "loop.mp4"])[0].path.is_file()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_must_not_be_read_becomes_a_source(tmp_path):
+    touch(tmp_path, "a.mp4", "closed/b.mp4")
+    (tmp_path / "closed").chmod(0)
+
+    assert names(expand([tmp_path])) == ["a.mp4", "closed"]
+
+
+class Pipe(io.BytesIO):
+    """Standard input that nobody types on."""
+
+
+def test_standard_input_is_spooled_to_a_file():
+    source = spool(Pipe(b"video" * 1000))
+
+    assert source.name == "-"
+    assert source.path.read_bytes() == b"video" * 1000
+
+
+def test_a_dash_means_standard_input(monkeypatch):
+    class Stdin:
+        buffer = Pipe(b"bytes")
+
+    monkeypatch.setattr("sys.stdin", Stdin())
+
+    assert expand(["-"])[0].path.read_bytes() == b"bytes"
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"", "is empty"), (b"x" * 11, "more than 10")])
+def test_standard_input_is_bounded_and_not_empty(content, what):
+    with pytest.raises(ActionCLIPError, match=what):
+        spool(Pipe(content), limit=10)
+
+
+def test_a_terminal_is_no_video():
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    with pytest.raises(ActionCLIPError, match="is a terminal"):
+        spool(Terminal())
