@@ -1,0 +1,1 @@
+"""Frames and words become vectors of one space: towers, visual and text prompts, scores, files."""

@@ -1,0 +1,70 @@
+"""Everything that decides what a model answers: the content of a model folder's config.json."""
+
+from typing import Any, Literal
+
+from actionclip.config import config
+from actionclip.errors import ActionCLIPError
+from actionclip.video.settings import Preprocess, Sampling
+
+
+@config
+class BackboneConfig:
+    """The towers, in open_clip's words."""
+
+    name: str
+    """Where the towers come from, e.g. `ViT-B-16/datacomp_xl_s13b_b90k`."""
+    architecture: dict[str, Any]
+    """open_clip's model configuration: embed_dim, vision_cfg, text_cfg, quick_gelu, ..."""
+    tokenizer: str = "clip"
+    """`clip`: the vocabulary inside open_clip. Otherwise a folder below the model folder or a
+    Hugging Face name."""
+    licence: str = "unknown"
+
+
+@config
+class PromptConfig:
+    """The visual prompts (paper section 3.3) around the image tower."""
+
+    pre: Literal["none", "joint"] = "none"
+    inner: Literal["none", "shift"] = "none"
+    post: Literal["meanp", "conv1d", "conv1d_authors", "lstm", "transf", "transf_cls"] = "meanp"
+    heads: int | None = None
+    """Attention heads of `transf`; None: the text tower's width / 64, as in the authors' code."""
+    norm_eps: float = 1e-12
+    """LayerNorm epsilon of `transf`: 1e-12 in the authors' code, 1e-5 in mmaction2's."""
+    positions: int | None = None
+    """Rows of the table of `joint` (frames), of `transf` (77 in the authors' code) or frames of
+    `transf_cls`; None: the number of frames sampled (77 for `transf`)."""
+
+
+@config
+class ModelConfig:
+    """All that a model folder decides; whatever runs the model obeys it."""
+
+    backbone: BackboneConfig
+    prompts: PromptConfig = PromptConfig()
+    sampling: Sampling = Sampling()
+    preprocess: Preprocess = Preprocess()
+    templates: tuple[str, ...] = ("{}",)
+    ensemble: Literal["scores", "embeddings"] = "scores"
+    """`scores`: a softmax for each template, then their mean, as the authors do. `embeddings`: the
+    mean of the templates' embeddings, as CLIP does."""
+    scale: float | None = None
+    """What multiplies the cosine; None: the backbone's own exp(logit_scale). The authors: 100."""
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    """`softmax`: scores sum to one over the labels. `sigmoid`: each label for itself, for towers
+    trained so (SigLIP)."""
+    clean_labels: bool = True
+    """Whether `ApplyEyeMakeup` and `brush_hair` become words first."""
+    labels: tuple[str, ...] = ()
+    """The labels it was trained on; used when the user names none."""
+    format: int = 1
+    """Version of this file's layout."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        if not self.templates or any(t.count("{}") != 1 for t in self.templates):
+            raise ActionCLIPError(
+                f"templates is {list(self.templates)}.",
+                expected="At least one template, each with {} once, where the label goes.",
+            )

@@ -1,0 +1,337 @@
+"""Model folders: everything that decides what a model answers, in files that run no code.
+
+    model.safetensors   the weights, named as in `model.state_dict()`
+    config.json         towers, prompts, frames, preprocessing, templates, scores (`ModelConfig`)
+    labels.txt          the labels it was trained on, one a line; empty when there are none
+    README.md           a card for people and for the Hugging Face Hub
+    tokenizer/          only for text towers that do not use CLIP's vocabulary
+
+A folder from a stranger is read with suspicion: unknown settings, absurd sizes, tensors that do not
+fit, NaN, paths out of the folder and requests for foreign code are errors that say so.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actionclip.config import parse, to_dict
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.architecture import check_architecture, known_names, without_drawing
+from actionclip.model.backbone import OpenClipBackbone
+from actionclip.model.card import model_card
+from actionclip.model.config import ModelConfig
+from actionclip.model.files import (
+    Content,
+    check_against,
+    check_finite,
+    read_header,
+    read_tensors,
+    tensor_content,
+    text_content,
+    write_together,
+)
+
+FORMAT = 1
+"""The newest layout of config.json that this version reads, and the one it writes."""
+
+WEIGHTS, CONFIG, LABELS, CARD, TOKENIZER = (
+    "model.safetensors",
+    "config.json",
+    "labels.txt",
+    "README.md",
+    "tokenizer",
+)
+LARGEST_CONFIG = 8 * 2**20
+MOST_FRAMES, MOST_WINDOWS, LARGEST_PICTURE = 4096, 1000, 8192
+
+_CANNOT_BUILD = (RuntimeError, TypeError, ValueError, OverflowError, MemoryError, ArithmeticError)
+
+
+def save(
+    model: ActionCLIP, folder: str | Path, *, labels: Iterable[str] | None = None, about: str = ""
+) -> Path:
+    """Write a model folder; what was there before stays whole until the new one is complete.
+
+    Args:
+        model: the model; its weights are written in the precision they have.
+        folder: where to; made when it is not there.
+        labels: the labels it was trained on; None keeps those of its configuration.
+        about: a paragraph for the card: what it was trained on, how well it does.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StorageError: when the disk is full or the place is not writable.
+        ActionCLIPError: for weights that are not finite, or a label with a line break.
+    """
+    config = model.config
+    if labels is not None:
+        config = dataclasses.replace(config, labels=tuple(labels))
+    files = _tokenizer_files(model)
+    if files:
+        backbone = dataclasses.replace(config.backbone, tokenizer=TOKENIZER)
+        config = dataclasses.replace(config, backbone=backbone)
+    return write_folder(folder, config, model.state_dict(), about=about, more=files)
+
+
+def write_folder(
+    folder: str | Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    about: str = "",
+    more: Mapping[str, Content] | None = None,
+) -> Path:
+    """Write a model folder from its parts; see `save`.
+
+    Args:
+        folder: where to.
+        config: what config.json is to hold.
+        tensors: the weights, named as in the model's state dict.
+        about: a paragraph for the card.
+        more: further files by their path below the folder.
+    """
+    folder = Path(folder)
+    if any("\n" in label or not label.strip() for label in config.labels):
+        raise ActionCLIPError(
+            "A label is empty or has a line break.", expected="labels.txt holds one label a line."
+        )
+    check_finite(tensors, folder / WEIGHTS)
+    text = json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n"
+    contents = {
+        **(more or {}),
+        WEIGHTS: tensor_content(tensors),
+        CONFIG: text_content(text),
+        LABELS: text_content("".join(f"{label}\n" for label in config.labels)),
+        CARD: text_content(model_card(config, sum(t.numel() for t in tensors.values()), about)),
+    }
+    write_together(folder, contents)
+    return folder
+
+
+def _tokenizer_files(model: ActionCLIP) -> dict[str, Content]:
+    """The files of a tokenizer other than CLIP's, so that the folder needs no network."""
+    backbone = model.backbone
+    if not isinstance(backbone, OpenClipBackbone) or backbone.tokenizer_dir is None:
+        return {}
+    paths = [path for path in sorted(Path(backbone.tokenizer_dir).iterdir()) if path.is_file()]
+    return {f"{TOKENIZER}/{path.name}": _copy(path) for path in paths if path.suffix != ".py"}
+
+
+def _copy(path: Path) -> Content:
+    data = path.read_bytes()
+    return Content(len(data), lambda target: target.write_bytes(data))
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder is one of ours."""
+    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+
+
+def load_folder(
+    folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> ActionCLIP:
+    """The model in a folder, ready to answer (`eval` mode).
+
+    Args:
+        folder: a folder that `save` or `convert` wrote.
+        device: where to put it; None: the CPU.
+        dtype: the precision to compute in, whatever the file's.
+
+    Raises:
+        ActionCLIPError: when something in it is missing, broken, does not fit together, or asks for
+            what a model folder may not ask for.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise ActionCLIPError(
+            f"There is no {WEIGHTS} in {folder}.",
+            expected="A model folder holds model.safetensors and config.json.",
+            hint="Copy the whole folder, or make one with `actionclip convert`.",
+        )
+    check_against(read_header(weights), skeleton(config, folder).state_dict(), weights)
+    tensors = read_tensors(weights)
+    with without_drawing():
+        model = _build(config, folder)
+    model.load_state_dict(tensors, strict=True)
+    if dtype != torch.float32:
+        model.cast(dtype)
+    return (model if device is None else model.to(device)).eval()
+
+
+def skeleton(config: ModelConfig, folder: Path) -> ActionCLIP:
+    """The model without numbers (on the meta device): names, shapes and types for no memory.
+
+    Raises:
+        ActionCLIPError: when no such model can be built.
+    """
+    with torch.device("meta"), without_drawing():
+        model = _build(config, folder)
+    if config.preprocess.size != model.backbone.image_size:
+        raise ActionCLIPError(
+            f"{folder / CONFIG} has preprocess.size = {config.preprocess.size}.",
+            expected=f"Its image tower takes {model.backbone.image_size} pixels.",
+        )
+    return model
+
+
+def _build(config: ModelConfig, folder: Path) -> ActionCLIP:
+    name = config.backbone.tokenizer
+    where = folder / TOKENIZER if name == TOKENIZER else None
+    if where is not None:
+        _check_tokenizer(where)
+    try:
+        backbone = OpenClipBackbone.from_architecture(
+            config.backbone.architecture, tokenizer=name, tokenizer_dir=where
+        )
+        return ActionCLIP(backbone, config)
+    except _CANNOT_BUILD as error:
+        raise ActionCLIPError(
+            f"{folder / CONFIG} describes a model that cannot be built: {str(error)[:200]}.",
+            expected="Towers and prompts that fit together.",
+        ) from None
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """A tokenizer is data: refuse one that comes with code or names code elsewhere."""
+    code = [
+        path.name for path in folder.glob("**/*") if path.suffix not in (".json", ".txt", ".model")
+    ]
+    if code:
+        raise ActionCLIPError(
+            f"The tokenizer in {folder} comes with {', '.join(sorted(code)[:5])}.",
+            expected="It may hold only tokenizer files: .json, .txt and .model.",
+            hint="Remove what does not belong to it, if you trust the rest.",
+        )
+    check_no_code(folder)
+
+
+def check_no_code(folder: Path) -> None:
+    """Refuse a folder whose tokenizer names code to run.
+
+    Raises:
+        ActionCLIPError: naming the file.
+    """
+    for path in folder.glob("*config.json"):
+        if '"auto_map"' in path.read_text("utf-8", "replace"):
+            raise ActionCLIPError(
+                f"{path} asks for code to be run (auto_map).",
+                expected="A tokenizer is data.",
+                hint="Remove that entry if the tokenizer works without.",
+            )
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The configuration of a model folder, checked.
+
+    Raises:
+        ActionCLIPError: for a missing or broken file, unknown settings (remote code is one), sizes
+            beyond all reason, a newer layout, or labels.txt that disagrees.
+    """
+    path = folder / CONFIG
+    data = _read_json(path)
+    version = data.get("format", FORMAT)
+    if not isinstance(version, int) or version > FORMAT:
+        raise ActionCLIPError(
+            f"{path} has the layout {version!r}.",
+            expected=f"This version reads the layout {FORMAT}.",
+            hint="Update actionclip: pip install --upgrade actionclip.",
+        )
+    if "backbone" not in data:
+        raise ActionCLIPError(
+            f"{path} is not the configuration of an actionclip model: it names no backbone.",
+            expected="A folder written by `actionclip convert` or actionclip.save.",
+        )
+    config = parse(ModelConfig, data, source=str(path))
+    check_architecture(config.backbone.architecture, source=str(path))
+    _check_names(config.backbone.tokenizer, path)
+    _check_sizes(config, path)
+    _check_labels(config, folder / LABELS)
+    return config
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ActionCLIPError(
+            f"There is no {path.name} in {path.parent}.",
+            expected="A model folder holds model.safetensors and config.json.",
+        )
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        data = json.loads(
+            path.read_text("utf-8"), parse_constant=_no_constant, parse_float=_finite_float
+        )
+    except (ValueError, RecursionError, OSError) as error:
+        raise ActionCLIPError(
+            f"{path} cannot be read: {str(error)[:200]}.", expected="It must be JSON."
+        ) from None
+    if not isinstance(data, dict):
+        raise ActionCLIPError(f"{path} is not a table.", expected="It must be a JSON object.")
+    return data
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}")
+
+
+def _finite_float(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"it holds {text}")
+    return float(text)
+
+
+def _check_names(tokenizer: str, path: Path) -> None:
+    if tokenizer in ("clip", TOKENIZER) or tokenizer in known_names("hf_tokenizer_name"):
+        return
+    pure = PurePosixPath(tokenizer)
+    outside = pure.is_absolute() or ".." in pure.parts
+    raise ActionCLIPError(
+        f"{path} asks for the tokenizer {tokenizer!r}"
+        + (", which is outside the model folder." if outside else "."),
+        expected="It may be 'clip', 'tokenizer' (the folder of that name inside the model folder) "
+        "or one that open_clip itself uses.",
+        hint="Put the tokenizer's files into the folder 'tokenizer'.",
+    )
+
+
+def _check_sizes(config: ModelConfig, path: Path) -> None:
+    """Numbers that would be accepted and then cost all memory or time."""
+    for name, value, most in (
+        ("sampling.frames", config.sampling.frames, MOST_FRAMES),
+        ("sampling.windows", config.sampling.windows, MOST_WINDOWS),
+        ("preprocess.size", config.preprocess.size, LARGEST_PICTURE),
+        ("preprocess.resize.size", config.preprocess.resize.size, LARGEST_PICTURE),
+        ("prompts.positions", config.prompts.positions or 1, MOST_FRAMES),
+        ("prompts.heads", config.prompts.heads or 1, MOST_FRAMES),
+    ):
+        if not 1 <= value <= most:
+            raise ActionCLIPError(
+                f"{path} has {name} = {value}.", expected=f"It must be between 1 and {most}."
+            )
+
+
+def _check_labels(config: ModelConfig, path: Path) -> None:
+    if not path.is_file():
+        return
+    lines = tuple(path.read_text("utf-8", "replace").splitlines())
+    if lines != config.labels:
+        raise ActionCLIPError(
+            f"{path} holds {len(lines)} labels and config.json beside it {len(config.labels)}, or "
+            "others.",
+            expected="Both must name the same labels in the same order.",
+            hint="Correct one of them; labels.txt may also be deleted.",
+        )

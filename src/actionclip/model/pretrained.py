@@ -1,0 +1,363 @@
+"""Models by name: `ViT-B-16/datacomp_xl_s13b_b90k`, `tiny`, `hf-hub:owner/repo`, or a folder.
+
+Names are open_clip's, architecture and tag with a slash between. What a tag was trained with (its
+activation, preprocessing and scores) is taken from open_clip's record of the tag and not from the
+architecture: `ViT-B-32` and `ViT-B-32/openai` differ in the activation, and mixing them gives
+features that are wrong without any error.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actionclip.errors import ActionCLIPError, unknown
+from actionclip.model import hub
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.architecture import check_architecture, named_architecture, without_drawing
+from actionclip.model.backbone import OpenClipBackbone
+from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
+from actionclip.model.files import check_finite
+from actionclip.model.folder import (
+    CONFIG,
+    LABELS,
+    TOKENIZER,
+    WEIGHTS,
+    check_no_code,
+    is_model_folder,
+    load_folder,
+)
+from actionclip.model.hub import Wanted
+from actionclip.model.licences import UNKNOWN, licence_of
+from actionclip.model.tiny import build_tiny
+from actionclip.video.settings import Preprocess, Resize, Sampling
+
+DEFAULT = "ViT-B-16/datacomp_xl_s13b_b90k"
+"""The model when none is named: a permissive licence, 600 MB."""
+
+TINY = "tiny"
+
+TEMPLATES = ("a video of {}",)
+"""How a label becomes a sentence for towers that were not fine-tuned on videos."""
+
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_TOKENIZER_FILES = (("tokenizer.json", "sentencepiece.bpe.model"), ("tokenizer_config.json",))
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Pretrained towers: what decides their answers, and the file of their weights."""
+
+    config: ModelConfig
+    weights: Path
+    tokenizer: Path | None = None
+    """A folder with the tokenizer's files, where it is not CLIP's; reading it asks no network."""
+
+
+def build(
+    name: str | Path = DEFAULT,
+    *,
+    prompts: PromptConfig | None = None,
+    sampling: Sampling | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> ActionCLIP:
+    """The model called `name`, ready to answer (`eval` mode).
+
+    Args:
+        name: `architecture/tag` of open_clip, `tiny`, `hf-hub:owner/repo`, or a folder: one of
+            ours, or one with open_clip's `open_clip_config.json` and weights.
+        prompts: visual prompts to put around pretrained towers, untrained; None: the mean frame.
+        sampling: frames for pretrained towers; None: eight, from the middle of equal parts.
+        device: where to put it; None: the CPU.
+        dtype: the precision to compute in.
+
+    Raises:
+        ActionCLIPError: for a name nobody knows, with the nearest one; when files are neither in
+            the cache nor to be had, naming them; when they are broken; for prompts that do not fit
+            or are asked of a model that has its own.
+    """
+    name = str(name)
+    found = None if name == TINY else find(name)
+    if not isinstance(found, Towers) and (prompts or sampling):
+        raise ActionCLIPError(
+            f"The model {name!r} has its own visual prompts and frames.",
+            expected="Only the towers of open_clip take others.",
+        )
+    if isinstance(found, Path):
+        return load_folder(found, device=device, dtype=dtype)
+    if found is None:
+        model = build_tiny()
+    else:
+        config = found.config
+        if prompts is not None:
+            config = dataclasses.replace(config, prompts=prompts)
+        if sampling is not None:
+            config = dataclasses.replace(config, sampling=sampling)
+        model = ActionCLIP(load_towers(found), config)
+    if dtype != torch.float32:
+        model.cast(dtype)
+    return (model if device is None else model.to(device)).eval()
+
+
+def find(name: str) -> Path | Towers:
+    """What a name stands for: a model folder, or towers with their weights, downloaded if need be.
+
+    Raises:
+        ActionCLIPError: as `build`.
+    """
+    if name.startswith(hub.PREFIX):
+        return _on_hub(name)
+    if is_model_folder(Path(name)):
+        return Path(name)
+    if (Path(name) / OPEN_CLIP_CONFIG).is_file():
+        return _in_open_clip_folder(Path(name))
+    return _by_tag(*split_name(name))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`architecture/tag` in its halves, both known to open_clip.
+
+    Raises:
+        ActionCLIPError: with the nearest name for the half that is not known.
+    """
+    import open_clip
+
+    path = Path(name)
+    if path.is_dir():
+        raise ActionCLIPError(
+            f"The folder {name} is not a model folder.",
+            expected=f"It must hold {CONFIG} and {WEIGHTS}, or {OPEN_CLIP_CONFIG} and weights.",
+            hint="A checkpoint becomes a model folder with `actionclip convert FILE FOLDER`.",
+        )
+    if path.is_file():
+        raise ActionCLIPError(
+            f"{name} is a file.",
+            expected="A model is a name or a folder.",
+            hint=f"Make a folder of it: actionclip convert {name} FOLDER",
+        )
+    architecture, _, tag = name.partition("/")
+    tags: dict[str, list[str]] = {}
+    for known, known_tag in open_clip.list_pretrained():
+        tags.setdefault(known, []).append(known_tag)
+    if architecture not in tags:
+        near = unknown("model", architecture, [*tags, TINY])
+        raise ActionCLIPError(
+            f"No model is called {name!r}.",
+            expected="A name is architecture/tag as `actionclip models` lists them, 'tiny', "
+            "hf-hub:owner/repo or a folder.",
+            hint=near.hint or f"For example: {DEFAULT}.",
+        )
+    cleaned = tag.lower().replace("-", "_")  # as open_clip reads tags
+    if cleaned not in tags[architecture]:
+        if not tag:
+            raise unknown(
+                "model", name, [f"{architecture}/{known}" for known in tags[architecture]]
+            )
+        raise unknown(f"tag of {architecture}", tag, tags[architecture])
+    return architecture, cleaned
+
+
+def tag_config(architecture: str, tag: str) -> ModelConfig:
+    """What decides the answers of pretrained towers; nothing is downloaded.
+
+    The activation is the tag's. Where the tag's record is silent it is the architecture's.
+    """
+    import open_clip
+
+    record: Mapping[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
+    towers = named_architecture(architecture)
+    towers["quick_gelu"] = bool(record.get("quick_gelu", towers.get("quick_gelu", False)))
+    name = f"{architecture}/{tag}"
+    return _zero_shot(name, towers, record, licence_of(name, record.get("hf_hub", "")))
+
+
+def _zero_shot(
+    name: str, towers: dict[str, Any], pixels: Mapping[str, Any], licence: str
+) -> ModelConfig:
+    """The configuration of towers as they are, with open_clip's preprocessing for them."""
+    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+    settings = merge_preprocess_dict(PreprocessCfg(), dict(pixels))
+    size = towers["vision_cfg"].get("image_size", 224)
+    mode, interpolation = settings["resize_mode"], settings["interpolation"]
+    if mode not in ("shortest", "longest", "squash") or interpolation not in (
+        "bicubic",
+        "bilinear",
+    ):
+        raise ActionCLIPError(
+            f"The model {name!r} wants the resize {mode!r} with {interpolation!r}.",
+            expected="shortest, longest or squash; bicubic or bilinear.",
+        )
+    return ModelConfig(
+        backbone=BackboneConfig(name=name, architecture=towers, licence=licence),
+        preprocess=Preprocess(
+            size=size,
+            resize=Resize(mode=mode, size=size, interpolation=interpolation),
+            mean=_three(settings["mean"]),
+            std=_three(settings["std"]),
+        ),
+        templates=TEMPLATES,
+        activation="softmax" if towers.get("init_logit_bias") is None else "sigmoid",
+    )
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def wanted_files(config: ModelConfig) -> tuple[Wanted, list[Wanted]]:
+    """The weights file of a tag, and the files its text tower needs from the Hub besides."""
+    import open_clip
+
+    place = open_clip.get_pretrained_cfg(*config.backbone.name.split("/"))["hf_hub"]
+    repo, _, file = place.rpartition("/")
+    if not file:
+        names = _WEIGHTS
+    elif file.endswith((".bin", ".pth")):  # open_clip prefers a safe file of the same name
+        names = (f"{file[:-4]}.safetensors", file)
+    else:
+        names = (file,)
+    return Wanted(repo, names), _text_files(config.backbone.architecture)
+
+
+def _text_files(towers: Mapping[str, Any]) -> list[Wanted]:
+    text = towers["text_cfg"]
+    more = [Wanted(text["hf_model_name"], ("config.json",))] if text.get("hf_model_name") else []
+    if tokenizer := text.get("hf_tokenizer_name"):
+        more += [Wanted(tokenizer, names) for names in _TOKENIZER_FILES]
+    return more
+
+
+def _by_tag(architecture: str, tag: str) -> Towers:
+    import open_clip
+
+    config = tag_config(architecture, tag)
+    name, towers = config.backbone.name, config.backbone.architecture
+    weights, more = wanted_files(config)
+    missing = [item for item in (weights, *more) if hub.cached(item) is None]
+    if missing and (reason := hub.offline_reason()):
+        raise hub.unavailable(name, missing, reason)
+    _check_transformers(name, towers)
+    for item in missing:
+        if item is not weights:
+            hub.fetch(item, model=name)
+    path = hub.cached(weights)
+    if path is None:
+        record = open_clip.get_pretrained_cfg(architecture, tag)
+        try:
+            with hub.quiet():
+                file = open_clip.download_pretrained(record, cache_dir=str(hub.cache_folder()))
+        except Exception as error:
+            raise hub.unavailable(name, missing, str(error)[:300]) from None
+        path = Path(file)
+    return Towers(config, path, _cached_tokenizer(towers))
+
+
+def _cached_tokenizer(towers: Mapping[str, Any]) -> Path | None:
+    name = towers["text_cfg"].get("hf_tokenizer_name")
+    found = hub.cached(Wanted(name, ("tokenizer_config.json",))) if name else None
+    return None if found is None else found.parent
+
+
+def _on_hub(name: str) -> Path | Towers:
+    """A repository on the Hub: an actionclip folder, or one of open_clip's kind."""
+    repo = hub.check_repo(name.removeprefix(hub.PREFIX))
+    ours = [Wanted(repo, (file,)) for file in (CONFIG, WEIGHTS)]
+    theirs = Wanted(repo, (OPEN_CLIP_CONFIG,))
+    if hub.cached(theirs) is None and any(hub.cached(item) is None for item in ours):
+        if reason := hub.offline_reason():
+            either = (f"{CONFIG} and {WEIGHTS}", f"{OPEN_CLIP_CONFIG} and {_WEIGHTS[0]}")
+            raise hub.unavailable(name, [Wanted(repo, either)], reason)
+        if not hub.fetch_if_there(theirs, model=name):
+            hub.fetch_if_there(Wanted(repo, (LABELS,)), model=name)
+            for file in ("tokenizer.json", "tokenizer_config.json"):
+                hub.fetch_if_there(Wanted(repo, (f"{TOKENIZER}/{file}",)), model=name)
+    path = hub.cached(theirs)
+    if path is None:
+        config, _ = (hub.fetch(item, model=name) for item in ours)
+        return config.parent
+    config = _open_clip_config(name, path)
+    for item in _text_files(config.backbone.architecture):
+        hub.fetch(item, model=name)
+    weights = hub.fetch(Wanted(repo, _WEIGHTS), model=name)
+    return Towers(config, weights, _cached_tokenizer(config.backbone.architecture))
+
+
+def _in_open_clip_folder(folder: Path) -> Towers:
+    """A folder as open_clip's repositories on the Hub are, its tokenizer's files included."""
+    config = _open_clip_config(str(folder), folder / OPEN_CLIP_CONFIG)
+    towers = config.backbone.architecture
+    files = [folder / name for name in _WEIGHTS if (folder / name).is_file()]
+    if not files:
+        raise ActionCLIPError(
+            f"There are no weights in {folder}.",
+            expected=f"{' or '.join(_WEIGHTS)} beside {OPEN_CLIP_CONFIG}.",
+        )
+    if towers["text_cfg"].get("hf_tokenizer_name") and (folder / "tokenizer.json").is_file():
+        check_no_code(folder)
+        return Towers(config, files[0], folder)
+    for item in _text_files(towers):
+        hub.fetch(item, model=str(folder))
+    return Towers(config, files[0], _cached_tokenizer(towers))
+
+
+def _open_clip_config(name: str, path: Path) -> ModelConfig:
+    """What an open_clip_config.json says, by whoever made it."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        towers, pixels = data["model_cfg"], data.get("preprocess_cfg", {})
+        check_architecture(towers, source=str(path))
+        config = _zero_shot(name, towers, pixels, UNKNOWN)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+        raise ActionCLIPError(
+            f"{path} cannot be used: {type(error).__name__}: {str(error)[:200]}.",
+            expected="open_clip's configuration, with model_cfg and preprocess_cfg.",
+        ) from None
+    _check_transformers(name, towers)
+    return config
+
+
+def _check_transformers(name: str, towers: Mapping[str, Any]) -> None:
+    if _text_files(towers) and importlib.util.find_spec("transformers") is None:
+        raise ActionCLIPError(
+            f"The text tower of {name!r} needs the package transformers, which is not installed.",
+            expected="Models with CLIP's own vocabulary need nothing more.",
+            hint=f"pip install transformers sentencepiece; or use {DEFAULT}.",
+        )
+
+
+def load_towers(towers: Towers) -> OpenClipBackbone:
+    """The towers with their weights, read by open_clip as tensors only.
+
+    Raises:
+        ActionCLIPError: when the file is damaged or holds other weights.
+    """
+    from open_clip.factory import load_checkpoint
+
+    backbone, path = towers.config.backbone, towers.weights
+    tokenizer = backbone.architecture["text_cfg"].get("hf_tokenizer_name") or "clip"
+    with without_drawing():
+        model = OpenClipBackbone.from_architecture(
+            backbone.architecture, tokenizer=tokenizer, tokenizer_dir=towers.tokenizer
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            load_checkpoint(model.clip, str(path), strict=True, weights_only=True)
+    except Exception as error:
+        raise ActionCLIPError(
+            f"{path} does not hold the weights of {backbone.name!r}: {str(error).strip()[:300]}",
+            expected="A whole file of weights for these towers.",
+            hint="Delete it and let it be downloaded again.",
+        ) from None
+    check_finite(model.state_dict(), path)
+    return model

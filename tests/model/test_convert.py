@@ -1,0 +1,387 @@
+"""Importers: synthetic checkpoints in the real formats, and the authors' recorded numbers."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.convert import convert
+from actionclip.model.convert.towers import infer_architecture, known_name
+from actionclip.model.folder import load_folder
+from actionclip.model.prompts.text import AUTHORS_TEMPLATES
+from reference_weights import CONFIGS, image_input, reference_weights
+
+HALF = ("conv1.weight", "proj", "text_projection", "attn.in_proj_weight", "attn.in_proj_bias")
+
+
+def block_shapes(prefix, width):
+    return {
+        f"{prefix}attn.in_proj_weight": (3 * width, width),
+        f"{prefix}attn.in_proj_bias": (3 * width,),
+        f"{prefix}attn.out_proj.weight": (width, width),
+        f"{prefix}attn.out_proj.bias": (width,),
+        f"{prefix}ln_1.weight": (width,),
+        f"{prefix}ln_1.bias": (width,),
+        f"{prefix}mlp.c_fc.weight": (4 * width, width),
+        f"{prefix}mlp.c_fc.bias": (4 * width,),
+        f"{prefix}mlp.c_proj.weight": (width, 4 * width),
+        f"{prefix}mlp.c_proj.bias": (width,),
+        f"{prefix}ln_2.weight": (width,),
+        f"{prefix}ln_2.bias": (width,),
+    }
+
+
+def clip_shapes(size, frames=None, vocabulary=512):
+    config = CONFIGS[size]
+    vision, text, embed = config["vision_cfg"], config["text_cfg"], config["embed_dim"]
+    width, patch, text_width = vision["width"], vision["patch_size"], text["width"]
+    shapes = {
+        "positional_embedding": (77, text_width),
+        "text_projection": (text_width, embed),
+        "logit_scale": (),
+        "visual.class_embedding": (width,),
+        "visual.positional_embedding": ((vision["image_size"] // patch) ** 2 + 1, width),
+        "visual.proj": (width, embed),
+        "visual.conv1.weight": (width, 3, patch, patch),
+        "visual.ln_pre.weight": (width,),
+        "visual.ln_pre.bias": (width,),
+        "visual.ln_post.weight": (width,),
+        "visual.ln_post.bias": (width,),
+        "token_embedding.weight": (vocabulary, text_width),
+        "ln_final.weight": (text_width,),
+        "ln_final.bias": (text_width,),
+    }
+    if frames:
+        shapes["visual.time_embedding"] = (frames, width)
+    for layer in range(vision["layers"]):
+        shapes |= block_shapes(f"visual.transformer.resblocks.{layer}.", width)
+    for layer in range(text["layers"]):
+        shapes |= block_shapes(f"transformer.resblocks.{layer}.", text_width)
+    return shapes
+
+
+def head_shapes(head, width=64, frames=4):
+    positions = {"frame_position_embeddings.weight": (77, width)}
+    if head == "meanP":
+        return {}
+    if head == "Conv_1D":
+        return positions | {"shift.weight": (width, 1, 3)}
+    if head == "LSTM":
+        gates = {f"lstm_visual.weight_{kind}_l0": (4 * width, width) for kind in ("ih", "hh")}
+        biases = {f"lstm_visual.bias_{kind}_l0": (4 * width,) for kind in ("ih", "hh")}
+        return positions | gates | biases
+    if head == "Transf":
+        blocks = {}
+        for layer in range(6):
+            blocks |= block_shapes(f"transformer.resblocks.{layer}.", width)
+        return positions | blocks
+    encoder = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(width, nhead=8),
+        num_layers=6,
+        norm=torch.nn.LayerNorm(width),
+        enable_nested_tensor=False,
+    )
+    shapes = {f"transformer.transformer_enc.{k}": v.shape for k, v in encoder.state_dict().items()}
+    tables = {
+        "transformer.cls_token": (1, 1, width),
+        "transformer.pos_embed": (1, frames + 1, width),
+    }
+    return positions | tables | shapes
+
+
+def authors_checkpoint(
+    size="s1", head="meanP", *, shift=False, joint=None, half=False, vocabulary=512
+):
+    """What the authors' training script saves."""
+    model = reference_weights(clip_shapes(size, joint, vocabulary), "model")
+    if shift:
+        model = {
+            re.sub(r"^(visual\.transformer\.resblocks\.\d+)\.", r"\1.net.", key): value
+            for key, value in model.items()
+        }
+    if half:
+        model = {k: v.half() if k.endswith(HALF) else v for k, v in model.items()}
+    fusion = reference_weights(head_shapes(head, CONFIGS[size]["embed_dim"]), "fusion")
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))], lr=5e-6)
+    return {
+        "epoch": 49,
+        "model_state_dict": model,
+        "fusion_model_state_dict": {f"module.{key}": value for key, value in fusion.items()},
+        "optimizer_state_dict": optimizer.state_dict(),
+    }
+
+
+@pytest.fixture
+def converted(tmp_path):
+    """Saves a checkpoint, converts it, and loads the folder."""
+
+    def make(checkpoint, **options):
+        file = tmp_path / "model_best.pt"
+        torch.save(checkpoint, file)
+        result = convert(file, tmp_path / "folder", **options)
+        return result, load_folder(tmp_path / "folder")
+
+    return make
+
+
+def frames_of(recorded):
+    videos, frames = int(recorded["B"]), int(recorded["T"])
+    images = image_input(int(recorded["image_seed"]), videos * frames, 32)
+    return images.unflatten(0, (videos, frames))
+
+
+def close(ours, recorded):
+    recorded = torch.as_tensor(np.asarray(recorded))
+    torch.testing.assert_close(ours.detach(), recorded, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("case", "checkpoint", "prompts"),
+    [
+        ("s1_meanP", {}, ("none", "none", "meanp")),
+        ("s1_conv1d", {"head": "Conv_1D"}, ("none", "none", "conv1d_authors")),
+        ("s1_lstm", {"head": "LSTM"}, ("none", "none", "lstm")),
+        ("s1_transf", {"head": "Transf"}, ("none", "none", "transf")),
+        ("s1_transf_cls", {"head": "Transf_cls"}, ("none", "none", "transf_cls")),
+        ("s1_shift_meanP", {"shift": True}, ("none", "shift", "meanp")),
+        ("s1_joint_meanP", {"joint": 4}, ("joint", "none", "meanp")),
+        ("s1_transf", {"head": "Transf", "half": True}, ("none", "none", "transf")),
+    ],
+)
+def test_the_authors_checkpoints_give_the_authors_numbers(
+    case, checkpoint, prompts, golden, converted
+):
+    recorded = golden(case)
+
+    result, model = converted(authors_checkpoint(**checkpoint), frames=4)
+
+    config = result.config
+    assert (config.prompts.pre, config.prompts.inner, config.prompts.post) == prompts
+    with torch.no_grad():
+        close(model.encode_video(frames_of(recorded), normalize=False), recorded["video_embedding"])
+
+
+def test_text_embeddings_after_conversion_agree_too(golden, converted):
+    recorded = golden("s1_meanP")
+    table = torch.tensor(golden("prompt_tokens")["classes_tokens"], dtype=torch.int64)
+    rows = [t * 7 + c for t, c in zip([0, 4, 15, 7], [0, 2, 0, 5], strict=True)]
+
+    _, model = converted(authors_checkpoint(vocabulary=49408))
+
+    with torch.no_grad():
+        close(model.encode_text(table[rows], normalize=False), recorded["text_embedding"])
+
+
+def test_the_authors_manner_is_taken_over(converted):
+    result, _ = converted(authors_checkpoint(head="LSTM"), labels=["run", "jump"])
+
+    config = result.config
+    assert config.scale == 100
+    assert config.templates == AUTHORS_TEMPLATES
+    assert config.ensemble == "scores"
+    assert not config.clean_labels
+    assert config.labels == ("run", "jump")
+    assert config.preprocess.resize.size == 32 * 256 // 224
+    assert config.preprocess.resize.interpolation == "bicubic"
+    assert config.backbone.architecture["quick_gelu"]
+    assert any("frame_position_embeddings" in name for name in result.ignored)
+    assert "optimizer_state_dict" in result.ignored
+    assert "8 were assumed" in " ".join(result.notes)
+
+
+def test_heads_of_transf_follow_the_text_width(converted):
+    result, model = converted(authors_checkpoint("s2", "Transf"))
+
+    assert result.config.prompts.heads == 2
+    assert model.post.transformer.resblocks[0].attn.num_heads == 2
+    assert result.config.prompts.positions == 77
+
+
+@pytest.mark.parametrize("options", [{"joint": 4}, {"head": "Transf_cls"}])
+def test_a_checkpoint_that_tells_its_frames_is_believed(options, converted):
+    result, _ = converted(authors_checkpoint(**options))
+
+    assert result.config.sampling.frames == 4
+    assert not result.notes
+
+
+def test_transf_cls_takes_no_other_number_of_frames(converted):
+    with pytest.raises(ActionCLIPError, match="trained with 4 frames and 8 were asked"):
+        converted(authors_checkpoint(head="Transf_cls"), frames=8)
+
+
+def test_half_precision_stays_half_in_the_file_and_exact(tmp_path):
+    file = tmp_path / "a.pt"
+    torch.save(authors_checkpoint(half=True), file)
+    convert(file, tmp_path / "folder")
+
+    with safe_open(tmp_path / "folder" / "model.safetensors", "pt") as opened:
+        stored = opened.get_tensor("backbone.clip.visual.proj")
+
+    assert stored.dtype == torch.float16
+    model = load_folder(tmp_path / "folder")
+    assert model.backbone.clip.visual.proj.dtype == torch.float32
+    assert torch.equal(model.backbone.clip.visual.proj, stored.float())
+
+
+def mmaction2_checkpoint(frames=4):
+    towers = reference_weights(clip_shapes("s1"), "model")
+    head = head_shapes("Transf") | {"frame_position_embeddings.weight": (frames, 64)}
+    adapter = reference_weights(head, "adapter")
+    names = {f"clip.{k}": v for k, v in towers.items()}
+    return {
+        "meta": {"epoch": 3},
+        "state_dict": names | {f"adapter.{k}": v for k, v in adapter.items()},
+    }
+
+
+def test_mmaction2_checkpoints(golden, converted):
+    result, model = converted(mmaction2_checkpoint())
+
+    config = result.config
+    assert result.writer == "mmaction2"
+    assert (config.prompts.post, config.prompts.positions, config.prompts.norm_eps) == (
+        "transf",
+        4,
+        1e-5,
+    )
+    assert config.sampling.frames == 4
+    assert config.preprocess.resize.interpolation == "bilinear"
+    assert config.scale == 100
+    recorded = golden("mmaction2_adapter")
+    inputs = torch.tensor(np.random.default_rng(77).standard_normal((3, 4, 64)).astype(np.float32))
+    with torch.no_grad():
+        close(model.fuse(inputs, normalize=False), recorded["adapter/T4"])
+
+
+@pytest.mark.parametrize("wrap", ["flat", "state_dict", "module", "safetensors"])
+def test_plain_state_dicts(wrap, golden, tmp_path):
+    state = reference_weights(clip_shapes("s1"), "model")
+    file = tmp_path / ("a.safetensors" if wrap == "safetensors" else "a.pt")
+    if wrap == "safetensors":
+        save_file(state, file)
+    elif wrap == "state_dict":
+        torch.save({"epoch": 3, "state_dict": state, "optimizer": {"x": torch.ones(3)}}, file)
+    else:
+        torch.save({f"module.{k}" if wrap == "module" else k: v for k, v in state.items()}, file)
+
+    result = convert(file, tmp_path / "folder", frames=4)
+
+    assert result.writer == "clip"
+    assert result.config.scale is None
+    assert result.config.preprocess.resize.size == 32
+    assert "QuickGELU" in " ".join(result.notes)  # weights exact in half, as OpenAI's are
+    recorded = golden("s1_meanP")
+    with torch.no_grad():
+        frames = load_folder(tmp_path / "folder").encode_frames(frames_of(recorded))
+    close(frames, recorded["frame_features"])
+
+
+def test_weights_of_another_training_are_not_taken_for_openais(tmp_path):
+    state = reference_weights(clip_shapes("s1"), "model")
+    state["visual.proj"] = state["visual.proj"] + 1e-5
+    torch.save(state, tmp_path / "a.pt")
+
+    assert not convert(tmp_path / "a.pt", tmp_path / "f").config.backbone.architecture["quick_gelu"]
+    asked = convert(tmp_path / "a.pt", tmp_path / "f", quick_gelu=True)
+    assert asked.config.backbone.architecture["quick_gelu"]
+    assert not asked.notes[1:]
+
+
+def test_numbers_of_openais_archives_are_ignored_by_name(tmp_path):
+    state = reference_weights(clip_shapes("s1"), "model")
+    state |= {"input_resolution": torch.tensor(32), "context_length": torch.tensor(77)}
+    state |= {"vocab_size": torch.tensor(49408)}
+    torch.save(state, tmp_path / "a.pt")
+
+    result = convert(tmp_path / "a.pt", tmp_path / "folder")
+
+    assert {"input_resolution", "context_length", "vocab_size"} <= set(result.ignored)
+    assert result.config.backbone.architecture["quick_gelu"]
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("ViT-B/32", "ViT-B-32"), ("ViT-B/16", "ViT-B-16"), ("ViT-B/32 joint T=8", "ViT-B-32")],
+)
+def test_the_published_sizes_are_recognised(key, name, golden, tmp_path):
+    shapes = golden("state_dict_shapes.json")[key]
+    state = {k: torch.empty(shape, device="meta") for k, shape in shapes.items()}
+
+    found, config = known_name(infer_architecture(state, tmp_path / "x.pt"))
+
+    assert found == name
+    assert config["vision_cfg"]["layers"] == 12
+
+
+def test_heads_that_are_wider_than_64_are_known_by_their_sizes(tmp_path):
+    from actionclip.model.architecture import named_architecture
+    from actionclip.model.backbone import OpenClipBackbone
+
+    with torch.device("meta"):
+        state = OpenClipBackbone.from_architecture(named_architecture("ViT-H-14")).clip.state_dict()
+
+    found, config = known_name(infer_architecture(state, tmp_path / "x.pt"))
+
+    assert found == "ViT-H-14"
+    assert config["vision_cfg"]["head_width"] == 80
+
+
+def change(checkpoint, table, **changes):
+    state = dict(checkpoint[table])
+    for key, value in changes.items():
+        key = key.replace("__", ".")
+        if value is None:
+            del state[key]
+        else:
+            state[key] = value
+    return checkpoint | {table: state}
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"visual__extra": torch.ones(2)}, r"left over: backbone\.clip\.visual\.extra"),
+        ({"visual__ln_pre__bias": None}, r"missing: backbone\.clip\.visual\.ln_pre\.bias"),
+        ({"visual__ln_pre__bias": torch.ones(3)}, r"ln_pre\.bias is \[3\] and must be \[64\]"),
+        ({"visual__proj": None}, r"no CLIP with a vision transformer: visual\.proj"),
+        ({"visual__ln_pre__bias": torch.full((64,), torch.nan)}, "NaN or infinite numbers in"),
+        ({"visual__positional_embedding": torch.ones(18, 64)}, "has 18 rows"),
+        ({"visual__ln_pre__bias": torch.ones(64, dtype=torch.int64)}, "int64 and must be"),
+        ({"visual__layer1__0__conv1__weight": torch.ones(2)}, "ResNet"),
+    ],
+)
+def test_every_tensor_is_accounted_for(broken, reason, converted, tmp_path):
+    with pytest.raises(ActionCLIPError, match=reason):
+        converted(change(authors_checkpoint(), "model_state_dict", **broken))
+
+    assert not (tmp_path / "folder").exists()
+
+
+def test_leftovers_of_the_head_and_beside_it_are_refused(converted):
+    checkpoint = authors_checkpoint(head="Transf")
+    odd = {"module__transformer__resblocks__6__ln_1__bias": torch.ones(64)}
+    with pytest.raises(ActionCLIPError, match=r"left over: post\.transformer\.resblocks\.6"):
+        converted(change(checkpoint, "fusion_model_state_dict", **odd))
+    with pytest.raises(ActionCLIPError, match=r"tensors nobody knows: extra\.deep\.0"):
+        converted(checkpoint | {"extra": {"deep": [torch.ones(2)]}})
+    with pytest.raises(ActionCLIPError, match="a head nobody knows: new"):
+        converted(
+            change(authors_checkpoint(), "fusion_model_state_dict", module__new=torch.ones(2))
+        )
+
+
+def test_the_folder_says_what_was_done(converted, tmp_path):
+    converted(authors_checkpoint(head="Transf"))
+
+    card = (tmp_path / "folder" / "README.md").read_text()
+    assert "model_best.pt" in card
+    assert "`transf`" in card
+    config = json.loads((tmp_path / "folder" / "config.json").read_text())
+    assert config["format"] == 1
+    assert len(config["templates"]) == 16
