@@ -1,0 +1,1 @@
+"""What models are shown and asked: the label sets of the field, and synthetic people."""
