@@ -1,0 +1,73 @@
+"""The verbs, and what happens to an error."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from actionclip.cli import classify, convert, demo, doctor, embed, labels, models
+from actionclip.cli.console import show_error
+from actionclip.errors import ActionCLIPError, StorageError
+
+USAGE, STORAGE, INTERRUPTED = 2, 5, 130
+
+app = typer.Typer(
+    help="Say what people do in a video, in words you choose.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(classify.classify)
+app.command()(embed.embed)
+app.command()(models.models)
+app.command()(labels.labels)
+app.command()(convert.convert)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
+
+
+def _version(wanted: bool | None) -> None:
+    if wanted:
+        from actionclip import __version__
+
+        typer.echo(f"actionclip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool | None,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Say what people do in a video, in words you choose."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is a message, not a traceback.
+
+    Exit codes: 0 done, 2 usage, 3 some videos failed, 5 storage, 130 interrupted. The environment
+    variable ACTIONCLIP_DEBUG=1 shows tracebacks.
+    """
+    try:
+        app()
+    except ActionCLIPError as error:
+        if os.environ.get("ACTIONCLIP_DEBUG"):
+            raise
+        show_error(error)
+        sys.exit(STORAGE if isinstance(error, StorageError) else USAGE)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,201 @@
+"""`actionclip classify`: which of the given labels each video shows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actionclip.cli import options
+from actionclip.cli.console import Progress, is_terminal, plain_warnings, say
+from actionclip.errors import ActionCLIPError
+
+if TYPE_CHECKING:
+    from actionclip.inference.results import VideoResult
+
+SOME_FAILED = 3
+
+EXAMPLES = """Examples:
+
+  actionclip classify holiday.mp4 --labels "washing dishes, juggling balls, riding a horse"
+
+  actionclip classify clips/ --labels kinetics400 --json > results.jsonl
+
+  actionclip classify door.mp4 --labels actions.txt --reject "nothing happens" --threshold 0.3
+"""
+
+
+def classify(
+    videos: options.Videos,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Words between commas, a file (.txt, .csv, .json), or a built-in set "
+            "(`actionclip labels` lists them). Default: the labels of the model folder.",
+            show_default=False,
+        ),
+    ] = None,
+    model: options.Model = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Labels shown for a video.")] = 5,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A sentence with {} for the label; repeatable. Or a named set, or a file of them.",
+            show_default=False,
+        ),
+    ] = None,
+    descriptions: Annotated[
+        Path | None,
+        typer.Option(help="JSON or CSV with sentences for each label.", show_default=False),
+    ] = None,
+    ensemble: Annotated[
+        str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
+    ] = None,
+    reject: Annotated[
+        str | None,
+        typer.Option(
+            help='Competing labels reported as "none of these": words between commas.',
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Do not report labels that score below.")
+    ] = 0.0,
+    clean_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--clean-labels/--raw-labels",
+            help="Read ApplyEyeMakeup and brush_hair as words.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: options.Frames = None,
+    windows: options.Windows = None,
+    spacing: options.Spacing = None,
+    crops: options.Crops = None,
+    precision: options.PrecisionName = "auto",
+    device: options.Device = None,
+    workers: options.Workers = None,
+    timeout: options.Timeout = 10.0,
+    decoder: options.DecoderName = "pyav",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for a video.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV: one line for each label.")] = False,
+    save_plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture of the sampled frames with the scores: a .png, or a folder for many.",
+            show_default=False,
+        ),
+    ] = None,
+    failures: options.Failures = Path("failures.csv"),
+) -> None:
+    """Say which of the given labels each video shows."""
+    if as_json and as_csv:
+        raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
+    sources = options.find_sources(videos)
+    with plain_warnings():
+        recognizer = options.open_model(
+            model,
+            device=device,
+            precision=precision,
+            workers=workers,
+            timeout=timeout,
+            decoder=decoder,
+        )
+        with recognizer:
+            question = recognizer.question(
+                labels,
+                templates=template[0] if template and len(template) == 1 else template,
+                descriptions=descriptions,
+                ensemble=ensemble,
+                reject=reject or (),
+                threshold=threshold,
+                clean_labels=clean_labels,
+            )
+            results = recognizer.results(
+                sources,
+                question,
+                top_k=top_k,
+                frames=frames,
+                windows=windows,
+                spacing=spacing,
+                crops=options.crops_of(crops),  # type: ignore[arg-type]
+                keep_clips=save_plot is not None,
+            )
+            show = Printer(as_json=as_json, as_csv=as_csv)
+            failed = []
+            with Progress(len(sources)) as progress:
+                for number, result in enumerate(results):
+                    progress.add(result)
+                    with progress.aside():
+                        show(result)
+                    if not result.status.usable:
+                        failed.append(result)
+                    elif save_plot is not None:
+                        _plot(result, save_plot, number if len(sources) > 1 else None)
+    if len(sources) > 1:
+        say(f"{progress.done} videos: {progress.summary} ({progress.rate})")
+    if failed:
+        finish_failed(failed, failures, listed=len(sources) > 1)
+
+
+classify.__doc__ = f"{classify.__doc__}\n\n{EXAMPLES}"
+
+
+def finish_failed(failed: "list[VideoResult]", path: Path, *, listed: bool) -> None:
+    """Name the videos that failed, write them down when there were several, and leave with 3."""
+    if listed:
+        from actionclip.inference.results import write_failures
+
+        write_failures(failed, path)
+        say(f"{len(failed)} failed: see {path}")
+    raise typer.Exit(SOME_FAILED)
+
+
+def _plot(result: "VideoResult", path: Path, number: int | None) -> None:
+    from actionclip.inference.plot import plot_result
+
+    if number is not None:
+        path = path / f"{number:04d}-{Path(result.source).stem}.png"
+    plot_result(result, path)
+
+
+class Printer:
+    """Prints each result as it comes: JSON, CSV, bars on a terminal, plain lines in a pipe."""
+
+    def __init__(self, *, as_json: bool, as_csv: bool) -> None:
+        self.as_json, self.as_csv = as_json, as_csv
+        if as_csv:
+            from actionclip.inference.results import CSV_COLUMNS, csv_lines
+
+            typer.echo(csv_lines([CSV_COLUMNS]))
+
+    def __call__(self, result: "VideoResult") -> None:
+        """Print one result."""
+        if self.as_json:
+            typer.echo(result.to_json())
+        elif self.as_csv:
+            typer.echo(result.to_csv())
+        else:
+            for line in _lines(result, colour=is_terminal()):
+                typer.echo(line)
+        if not self.as_json and not result.status.usable:
+            typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
+            say(f"  {result.hint}")
+
+
+BAR_WIDTH = 24
+
+
+def _lines(result: "VideoResult", *, colour: bool) -> list[str]:
+    """A heading and a line for each label."""
+    style: dict[str, Any] = {"bold": True} if colour else {}
+    note = f"  ({result.status}: {result.message})" if result.message and result.scores else ""
+    lines = [typer.style(result.source, **style) + note]
+    for rank, score in enumerate(result.scores):
+        bar = ""
+        if colour:
+            filled = round(score.score * BAR_WIDTH)
+            bar = typer.style("━" * filled, fg="green" if rank == 0 else "cyan")
+            bar = "  " + bar + " " * (BAR_WIDTH - filled)
+        lines.append(f"  {score.score:6.1%}{bar}  {score.label}")
+    return lines

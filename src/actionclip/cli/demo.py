@@ -1,0 +1,44 @@
+"""`actionclip demo`: renders clips of people, then says what they do. Needs no network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actionclip.cli.classify import Printer
+from actionclip.cli.console import plain_warnings, say
+
+EXAMPLES = """Examples:
+
+  actionclip demo
+
+  actionclip demo --folder clips --model ViT-B-32/openai
+"""
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the clips are written.")] = Path("demo"),
+    model: Annotated[str, typer.Option(help="The model to ask.")] = "tiny",
+) -> None:
+    """Render a few clips of people as video files and say what happens in them."""
+    import actionclip
+    from actionclip.data.synthetic.clips import demo_clips
+    from actionclip.inference.plot import plot_result
+
+    clips = demo_clips(folder)
+    say(f"Rendered {len(clips)} clips in {folder}/, each with its action in its name.")
+    show = Printer(as_json=False, as_csv=False)
+    with plain_warnings(), actionclip.load(model, precision="auto") as recognizer:
+        labels = sorted({action for _, action in clips})
+        paths = [path for path, _ in clips]
+        for result in recognizer.results(paths, labels, top_k=3, keep_clips=True):
+            show(result)
+            plot_result(result, Path(result.source).with_suffix(".png"))
+    say(f"The sampled frames and scores are drawn in {folder}/*.png.")
+    say(
+        f'Your turn: actionclip classify {paths[0]} --labels "{", ".join(labels[:3])}" '
+        f"--model {model}"
+    )
+
+
+demo.__doc__ = f"{demo.__doc__}\n\n{EXAMPLES}"

@@ -1,0 +1,59 @@
+"""`actionclip labels`: the built-in label sets, and a check of your own."""
+
+from typing import Annotated
+
+import typer
+
+from actionclip.cli import options
+from actionclip.cli.console import plain_warnings
+
+EXAMPLES = """Examples:
+
+  actionclip labels
+
+  actionclip labels ucf101
+
+  actionclip labels actions.txt --check --model tiny
+"""
+
+PROBLEMS = 3
+
+
+def labels(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A built-in set, a file, or words between commas; none: list the sets.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look for duplicates, near-duplicates, too long ones.")
+    ] = False,
+    model: options.Model = None,
+) -> None:
+    """List the built-in label sets, show one, or check labels of your own."""
+    from actionclip.data import label_sets
+
+    if name is None:
+        for each in label_sets.names():
+            typer.echo(f"{each:32} {len(label_sets.load(each)):5d} labels")
+        return
+    from actionclip.inference.questions import resolve_labels
+
+    words = resolve_labels(name)
+    if not check:
+        for word in words:
+            typer.echo(word)
+        return
+    from actionclip.inference.questions import check_labels
+
+    with plain_warnings():
+        recognizer = options.open_model(model)
+        report = check_labels(recognizer.model, words)
+    typer.echo(str(report))
+    if report.errors:
+        raise typer.Exit(PROBLEMS)
+
+
+labels.__doc__ = f"{labels.__doc__}\n\n{EXAMPLES}"

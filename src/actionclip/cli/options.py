@@ -1,0 +1,100 @@
+"""Options that several verbs share, so that they are spelled and explained once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actionclip.errors import ActionCLIPError
+
+if TYPE_CHECKING:
+    from actionclip.inference.recognizer import Recognizer
+    from actionclip.video.sources import Source
+
+Videos = Annotated[
+    list[str],
+    typer.Argument(
+        help="Videos: files, folders, globs, lists (.txt, .csv), a folder of frames, - (stdin).",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="open_clip-name/tag, tiny, hf-hub:owner/repo, or a model folder. "
+        "Default: ViT-B-16/datacomp_xl_s13b_b90k (600 MB, downloaded once).",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, mps; default: the best there is.", show_default=False)
+]
+PrecisionName = Annotated[
+    str, typer.Option("--precision", help="fp32, bf16, or auto: bf16 where it pays.")
+]
+Frames = Annotated[int | None, typer.Option(min=1, help="Frames in a window.", show_default=False)]
+Windows = Annotated[
+    int | None, typer.Option(min=1, help="Temporal views of a video.", show_default=False)
+]
+Spacing = Annotated[
+    float | None,
+    typer.Option(help="Seconds between frames (else: spread over the video).", show_default=False),
+]
+Crops = Annotated[
+    int | None, typer.Option(min=1, max=3, help="Spatial views: 1 or 3.", show_default=False)
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Decoding processes; default: one for each core.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=0.1, help="Seconds a video may take to decode, plus 0.5 a frame.")
+]
+DecoderName = Annotated[str, typer.Option("--decoder", help="pyav, or torchcodec where installed.")]
+Failures = Annotated[
+    Path, typer.Option(help="Where videos that failed are listed (only when some did).")
+]
+
+
+def crops_of(crops: int | None) -> int | None:
+    """The number of crops, checked.
+
+    Raises:
+        ActionCLIPError: for a number that is no way to cut a frame.
+    """
+    if crops not in (None, 1, 3):
+        raise ActionCLIPError(f"--crops is {crops}.", expected="It must be 1 or 3.")
+    return crops
+
+
+def open_model(
+    name: str | None,
+    *,
+    device: str | None = None,
+    precision: str = "fp32",
+    workers: int | None = None,
+    timeout: float = 10.0,
+    decoder: str = "pyav",
+) -> "Recognizer":
+    """The model that a command line asks for."""
+    import actionclip
+    from actionclip.errors import unknown
+    from actionclip.inference.recognizer import DEFAULT
+    from actionclip.video.settings import Limits
+
+    if decoder not in ("pyav", "torchcodec"):
+        raise unknown("decoder", decoder, ["pyav", "torchcodec"])
+    return actionclip.load(
+        name or DEFAULT,
+        device=device,
+        precision=precision,
+        workers=workers,
+        limits=Limits(seconds=timeout),
+        decoder=decoder,
+    )
+
+
+def find_sources(videos: list[str]) -> "list[Source]":
+    """The videos that the arguments stand for."""
+    from actionclip.video.sources import expand
+
+    return expand(videos)

@@ -1,0 +1,191 @@
+"""A question to a model: labels as sentences, encoded once, and how scores come from them.
+
+V views of a video, D embedding width, K templates, C labels, those to reject included.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from actionclip.data import label_sets
+from actionclip.errors import ActionCLIPError, unknown
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.prompts.label_files import read_labels
+from actionclip.model.prompts.labels import LabelReport, check
+from actionclip.model.prompts.text import Prompts, make_prompts, read_descriptions, read_templates
+from actionclip.model.scoring import (
+    Activation,
+    Ensemble,
+    Score,
+    arrange,
+    fold_rejected,
+    rank,
+    score,
+)
+from actionclip.model.text_cache import encode_cached
+
+SHOWN = 5
+"""Names listed in a warning."""
+
+Descriptions = str | Path | Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Labels encoded by one model; belongs to that model and its precision."""
+
+    labels: tuple[str, ...]
+    """As the user spelt them, without those to reject."""
+    texts: Float[Tensor, "K C D"]
+    scale: float
+    bias: float
+    ensemble: Ensemble
+    activation: Activation
+    threshold: float | None
+
+    def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
+        """The answer for one video from the unit vectors of its views, best first."""
+        values = score(
+            views[None],
+            self.texts,
+            scale=self.scale,
+            bias=self.bias,
+            ensemble=self.ensemble,
+            activation=self.activation,
+        )
+        folded = fold_rejected(values, len(self.labels), self.activation)
+        return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold)
+
+
+def ask(
+    model: ActionCLIP,
+    labels: str | Path | Sequence[str] | None = None,
+    *,
+    templates: str | Path | Sequence[str] | None = None,
+    descriptions: Descriptions | None = None,
+    ensemble: str | None = None,
+    reject: str | Sequence[str] = (),
+    threshold: float | None = None,
+    clean_labels: bool | None = None,
+) -> Question:
+    """Encode labels for a model; what is not given is as the model folder says.
+
+    Args:
+        model: whose text tower reads the sentences.
+        labels: the words to choose from; or text: words between commas, a file, the name of a
+            built-in set. None: the labels the model was trained on.
+        templates: sentences with `{}` for the label; or a named set or a file of them.
+        descriptions: whole sentences for each label, `{label: [sentences]}` or a JSON or CSV file.
+        ensemble: `scores` or `embeddings`; see `ModelConfig`.
+        reject: competing labels, reported together as *none of these*.
+        threshold: labels that score below it are not reported.
+        clean_labels: whether `ApplyEyeMakeup` and `brush_hair` become words first.
+
+    Raises:
+        ActionCLIPError: for labels that are missing, twice there, or too long; for an option that
+            is not one.
+    """
+    config = model.config
+    names = labels_of(model, labels)
+    rejected = read_labels(reject) if reject else []
+    chosen = _ensemble(ensemble) if ensemble is not None else config.ensemble
+    clean = config.clean_labels if clean_labels is None else clean_labels
+    sentences = config.templates if templates is None else read_templates(templates)
+    prompts = make_prompts(
+        [*names, *rejected],
+        sentences,
+        descriptions=None if descriptions is None else read_descriptions(descriptions),
+        clean_labels=clean,
+    )
+    for complaint in _mismatches(prompts):
+        warnings.warn(complaint, stacklevel=3)
+    check(
+        [*names, *rejected], clean_labels=clean, tokenize=model.tokenize, templates=sentences
+    ).raise_for_errors()
+    texts = arrange(encode_cached(model, prompts.sentences), prompts, chosen)
+    if not _is_built_in(labels):
+        _warn(check([*names, *rejected], clean_labels=clean, embeddings=texts))
+    bias = 0.0 if model.logit_bias is None else float(model.logit_bias.detach())
+    return Question(
+        labels=tuple(names),
+        texts=texts,
+        scale=float(model.logit_scale.detach().exp()) if config.scale is None else config.scale,
+        bias=bias,
+        ensemble=chosen,
+        activation=config.activation,
+        threshold=threshold or None,
+    )
+
+
+def labels_of(model: ActionCLIP, labels: str | Path | Sequence[str] | None) -> list[str]:
+    """The labels a user means, or those the model was trained on.
+
+    Raises:
+        ActionCLIPError: when there are none.
+    """
+    if labels is not None:
+        return resolve_labels(labels)
+    if not model.config.labels:
+        raise ActionCLIPError(
+            "No labels were given, and this model was not trained on a fixed set.",
+            expected="A recogniser chooses among labels: give the words to choose from.",
+            hint='For example: --labels "washing dishes, juggling balls", or --labels kinetics400.',
+        )
+    return list(model.config.labels)
+
+
+def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
+    """Labels from words, a file, or the name of a built-in set.
+
+    Raises:
+        ActionCLIPError: when there is no label, or a file cannot be read.
+    """
+    return read_labels(labels, known=_built_in)
+
+
+def check_labels(model: ActionCLIP, labels: Sequence[str]) -> LabelReport:
+    """Everything we can tell about a set of labels: duplicates, too long, hard to tell apart."""
+    config = model.config
+    clean, templates = config.clean_labels, config.templates
+    report = check(labels, clean_labels=clean, tokenize=model.tokenize, templates=templates)
+    if report.errors:
+        return report
+    prompts = make_prompts(labels, templates, clean_labels=clean)
+    texts = arrange(encode_cached(model, prompts.sentences), prompts, "scores")
+    return check(labels, clean_labels=clean, embeddings=texts)
+
+
+def _built_in(name: str) -> list[str] | None:
+    return list(label_sets.load(name)) if name in label_sets.names() else None
+
+
+def _is_built_in(labels: object) -> bool:
+    return labels is None or (isinstance(labels, str) and labels.strip() in label_sets.names())
+
+
+def _mismatches(prompts: Prompts) -> list[str]:
+    """Labels without a description, and descriptions without a label."""
+    found = []
+    if prompts.undescribed:
+        names = ", ".join(map(repr, prompts.undescribed[:SHOWN]))
+        more = " and more" if len(prompts.undescribed) > SHOWN else ""
+        found.append(f"No description for {names}{more}: the templates were used.")
+    if prompts.unused:
+        names = ", ".join(map(repr, prompts.unused[:SHOWN]))
+        found.append(f"There are descriptions of labels that were not asked for: {names}.")
+    return found
+
+
+def _ensemble(name: str) -> Ensemble:
+    if name == "scores" or name == "embeddings":
+        return name
+    raise unknown("ensemble", name, ["scores", "embeddings"])
+
+
+def _warn(report: LabelReport) -> None:
+    for line in report.warnings:
+        warnings.warn(line, stacklevel=4)

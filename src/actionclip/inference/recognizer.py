@@ -1,0 +1,273 @@
+"""A model that answers: videos and words in, scored labels out.
+
+D embedding width, N videos, K sentences.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from actionclip.errors import unknown
+from actionclip.inference.embeddings import EmbeddedVideo
+from actionclip.inference.encoder import Decoder, Video, VideoEncoder, Views
+from actionclip.inference.precision import choose_precision
+from actionclip.inference.questions import Question, ask
+from actionclip.inference.results import VideoResult
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.config import ModelConfig
+from actionclip.model.folder import save as save_folder
+from actionclip.model.pretrained import DEFAULT, build
+from actionclip.model.scoring import Score
+from actionclip.video.settings import Limits
+
+Labels: TypeAlias = Sequence[str] | str | Path | Question | None
+
+
+class Recognizer:
+    """Classifies and embeds videos with one model.
+
+    Decoding happens in worker processes that start with the first file and stop with `close()`,
+    at the end of a `with` block, or with the program.
+    """
+
+    def __init__(
+        self,
+        model: ActionCLIP,
+        *,
+        precision: str = "fp32",
+        workers: int | None = None,
+        limits: Limits | None = None,
+        decoder: Decoder = "pyav",
+    ) -> None:
+        self.precision = choose_precision(precision, model)
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self.model = model.cast(dtype).eval()
+        self.encoder = VideoEncoder(self.model, workers=workers, limits=limits, decoder=decoder)
+
+    @property
+    def config(self) -> ModelConfig:
+        """What decides the scores: the model folder's settings."""
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.model.device
+
+    def classify(
+        self,
+        video: Video | Sequence[Video],
+        labels: Labels,
+        *,
+        top_k: int | None = 5,
+        **options: Any,
+    ) -> list[Score] | list[list[Score]]:
+        """Which of the labels a video shows, best first.
+
+        Args:
+            video: a file, a folder of frames, or frames as uint8 [T, H, W, 3] (RGB); or a list of
+                these.
+            labels: the words to choose from; or text: words between commas, a file, the name of a
+                built-in set such as `kinetics400`; None: the labels the model was trained on.
+            top_k: how many labels to return; None for all.
+            options: as for `question` (templates, descriptions, ensemble, reject, threshold,
+                clean_labels) and `results` (frames, windows, spacing, crops).
+
+        Returns:
+            The scores; for a list of videos a list of them, empty (with a warning) for a video that
+            cannot be read.
+
+        Raises:
+            VideoError: for a single video that gives no frames.
+            ActionCLIPError: for labels or options we cannot use.
+        """
+        many, videos = _listed(video)
+        answers = []
+        for result in self.results(videos, labels, top_k=top_k, keep_clips=True, **options):
+            if not result.status.usable:
+                if not many and result.clip is not None:
+                    result.clip.raise_for_status()
+                warnings.warn(f"{result.source}: {result.message} {result.hint}", stacklevel=2)
+            answers.append(result.scores)
+        return answers if many else answers[0]
+
+    def question(self, labels: Labels, **options: Any) -> Question:
+        """The labels as the model sees them: encoded once, usable for many videos.
+
+        Args:
+            labels: as for `classify`.
+            options: `templates` (sentences with {}), `descriptions` ({label: [sentences]}),
+                `ensemble` ("scores" or "embeddings"), `reject` (competing labels, reported together
+                as *none of these*), `threshold` (labels below it are not reported), `clean_labels`.
+
+        Raises:
+            ActionCLIPError: for labels or options we cannot use.
+        """
+        return labels if isinstance(labels, Question) else ask(self.model, labels, **options)
+
+    def results(
+        self,
+        videos: Iterable[Video],
+        labels: Labels,
+        *,
+        top_k: int | None = 5,
+        frames: int | None = None,
+        windows: int | None = None,
+        spacing: float | None = None,
+        crops: Literal[1, 3] | None = None,
+        batch_size: int | None = None,
+        keep_clips: bool = False,
+        **options: Any,
+    ) -> Iterator[VideoResult]:
+        """One result for each video, in order, as they come; a bad video is a result, not an error.
+
+        Args:
+            videos: as for `classify`; may be a generator, which is read as needed.
+            labels: as for `classify`.
+            top_k: how many labels to report; None for all.
+            frames: frames in a window, in place of the model's own setting.
+            windows: temporal views of a video.
+            spacing: seconds between frames, in place of frames spread over the whole video.
+            crops: 1 or 3 spatial views.
+            batch_size: videos encoded at a time.
+            keep_clips: whether a result keeps its frames, for plots.
+            options: as for `question`.
+
+        Raises:
+            ActionCLIPError: for labels or options we cannot use, before the first video is opened.
+        """
+        question = self.question(labels, **options)
+        views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
+        return self._results(videos, question, views, top_k, batch_size, keep_clips)
+
+    def _results(
+        self,
+        videos: Iterable[Video],
+        question: Question,
+        views: Views,
+        top_k: int | None,
+        batch_size: int | None,
+        keep_clips: bool,
+    ) -> Iterator[VideoResult]:
+        for clip, embedding in self.encoder.encode(videos, views, batch_size=batch_size):
+            scores = [] if embedding is None else question.scores(embedding, top_k=top_k)
+            yield VideoResult.of(clip, scores, self.precision, keep=keep_clips)
+
+    def embeddings(
+        self,
+        videos: Iterable[Video],
+        *,
+        frames: int | None = None,
+        windows: int | None = None,
+        spacing: float | None = None,
+        crops: Literal[1, 3] | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[EmbeddedVideo]:
+        """A unit vector for each video (the mean over its views), in order, as they come.
+
+        A bad video is a result without a vector, not an error. Arguments as for `results`.
+        """
+        views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
+        for clip, views_embedding in self.encoder.encode(videos, views, batch_size=batch_size):
+            result = VideoResult.of(clip, [], self.precision, keep=True)
+            mean = None if views_embedding is None else views_embedding.mean(dim=0)
+            yield EmbeddedVideo(
+                result, None if mean is None else torch.nn.functional.normalize(mean, dim=0)
+            )
+
+    def embed_video(
+        self, video: Video | Sequence[Video], **options: Any
+    ) -> Float[Tensor, " D"] | Float[Tensor, "N D"]:
+        """Unit vectors for a video or a list of videos.
+
+        Args:
+            video: as for `classify`.
+            options: `frames`, `windows`, `spacing`, `crops` and `batch_size`, as for `results`.
+
+        Raises:
+            VideoError: for a video that gives no frames.
+        """
+        many, videos = _listed(video)
+        rows = []
+        for row in self.embeddings(videos, **options):
+            if row.embedding is None and row.result.clip is not None:
+                row.result.clip.raise_for_status()
+            assert row.embedding is not None
+            rows.append(row.embedding)
+        return torch.stack(rows) if many else rows[0]
+
+    def embed_text(self, texts: str | Sequence[str]) -> Float[Tensor, "K D"]:
+        """Unit vectors for sentences, exactly as given: no template, no cleaning."""
+        sentences = [texts] if isinstance(texts, str) else list(texts)
+        with torch.inference_mode():
+            return self.model.encode_text(sentences).cpu()
+
+    def close(self) -> None:
+        """Stop the decoding workers."""
+        self.encoder.close()
+
+    def __enter__(self) -> "Recognizer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _listed(video: Video | Sequence[Video]) -> tuple[bool, Sequence[Video]]:
+    """Whether several videos were given, and the videos as a list."""
+    if isinstance(video, (list, tuple)):
+        return True, video
+    return False, [video]  # type: ignore[list-item]
+
+
+def load(
+    name: str | Path = DEFAULT,
+    device: str | torch.device | None = None,
+    precision: str = "fp32",
+    **options: Any,
+) -> Recognizer:
+    """A model ready to answer.
+
+    Args:
+        name: `open_clip-name/tag`, `tiny`, `hf-hub:owner/repo`, or a model folder.
+        device: where it runs; None: a GPU if there is one.
+        precision: `fp32`; `bf16`; or `auto`, bf16 where the hardware has it and it pays.
+        options: `workers`, `limits` and `decoder`, as for `Recognizer`.
+
+    Raises:
+        ActionCLIPError: for a name we do not know, or weights that cannot be had.
+    """
+    model = build(str(name))
+    return Recognizer(model.to(choose_device(device)), precision=precision, **options)
+
+
+def save(model: Recognizer | ActionCLIP, folder: str | Path) -> None:
+    """Write a model folder that `load` reads: weights, settings, labels and a card.
+
+    Raises:
+        StorageError: when it cannot be written; what was there before stays whole.
+    """
+    save_folder(model.model if isinstance(model, Recognizer) else model, Path(folder))
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        ActionCLIPError: for a device that this machine does not have.
+    """
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available.append("cuda")
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if device is None:
+        return torch.device(available[-1])
+    if str(device).split(":")[0] not in available:
+        raise unknown("device of this machine", str(device), available)
+    return torch.device(device)

@@ -1,0 +1,105 @@
+"""What was found out about one video, and the same as JSON, CSV and lines of text."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actionclip.errors import StorageError
+from actionclip.model.scoring import Score
+from actionclip.video.decode.clip import Clip
+from actionclip.video.outcomes import Outcome
+
+CSV_COLUMNS = ("source", "status", "rank", "label", "score")
+FAILURE_COLUMNS = ("path", "code", "reason", "hint")
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """The answer for one video, or why there is none."""
+
+    source: str
+    status: Outcome
+    scores: list[Score]
+    """Best first; empty when the video gave no frames."""
+    frames: int
+    """How many frames the model saw, all windows together."""
+    seconds: float | None
+    """Duration of the video."""
+    precision: str
+    message: str = ""
+    """What is wrong with the video, when `status` is not ok."""
+    hint: str = ""
+    decoder: str = ""
+    notes: tuple[str, ...] = ()
+    clip: Clip | None = None
+    """The frames themselves, when they were asked for."""
+
+    @classmethod
+    def of(cls, clip: Clip, scores: list[Score], precision: str, *, keep: bool) -> "VideoResult":
+        """The result for a clip that was read."""
+        return cls(
+            source=clip.source.name,
+            status=clip.status,
+            scores=scores,
+            frames=0 if clip.index is None else clip.index.size,
+            seconds=clip.seconds,
+            precision=precision,
+            message=clip.message,
+            hint=clip.hint,
+            decoder=clip.decoder,
+            notes=clip.notes,
+            clip=clip if keep else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stable keys of `--json`."""
+        row: dict[str, Any] = {
+            "source": self.source,
+            "status": str(self.status),
+            "scores": [{"label": s.label, "score": round(s.score, 6)} for s in self.scores],
+            "frames": self.frames,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "precision": self.precision,
+        }
+        if self.status is not Outcome.OK:
+            row["error"] = {"code": str(self.status), "message": self.message, "hint": self.hint}
+        return row
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def to_csv(self) -> str:
+        """One line for each label (one without a label when the video failed), no header."""
+        rows: list[tuple[Any, ...]] = [
+            (self.source, self.status, rank, s.label, f"{s.score:.6f}")
+            for rank, s in enumerate(self.scores, start=1)
+        ]
+        return csv_lines(rows or [(self.source, self.status, "", "", "")])
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV text without the last line end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def write_failures(results: Iterable[VideoResult], path: Path) -> None:
+    """List the videos that gave no answer: path, code, reason, hint.
+
+    Raises:
+        StorageError: when the file cannot be written.
+    """
+    rows = [(r.source, r.status, r.message, r.hint) for r in results]
+    try:
+        path.write_text(csv_lines([FAILURE_COLUMNS, *rows]) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror}.",
+            hint="Name a place that is writable with --failures FILE.",
+        ) from None

@@ -1,0 +1,144 @@
+"""`actionclip classify`, run in this process on real files."""
+
+import csv
+import io
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from actionclip.cli.app import app
+from actionclip.errors import ActionCLIPError
+from sample_videos import write_video
+
+LABELS = "washing dishes, juggling balls, riding a horse"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for seed in range(3):
+        write_video(folder / f"{seed}.mp4", seed=seed)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, **options):
+        words = [str(word) for word in arguments]
+        result = CliRunner().invoke(app, [*words, "--model", "tiny", "--workers", "1"], **options)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_json_is_one_object_for_each_video(run, folder):
+    result = run("classify", folder, "--labels", LABELS, "--json")
+
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert [row["source"] for row in rows] == [str(folder / f"{i}.mp4") for i in range(3)]
+    for row in rows:
+        assert set(row) == {"source", "status", "scores", "frames", "seconds", "precision"}
+        assert (row["status"], row["frames"], row["precision"]) == ("ok", 8, "fp32")
+        assert row["seconds"] == pytest.approx(2.0, abs=0.01)
+        values = [score["score"] for score in row["scores"]]
+        assert values == sorted(values, reverse=True)
+        assert {score["label"] for score in row["scores"]} == set(LABELS.split(", "))
+
+
+def test_csv_is_a_table(run, folder):
+    result = run("classify", folder, "--labels", LABELS, "--csv", "--top-k", "2")
+
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(rows) == 6
+    assert rows[0]["source"] == str(folder / "0.mp4")
+    assert [row["rank"] for row in rows] == ["1", "2"] * 3
+
+
+def test_plain_lines_in_a_pipe(run, folder):
+    result = run("classify", folder / "0.mp4", "--labels", LABELS)
+
+    heading, *lines = result.stdout.splitlines()
+    assert heading == str(folder / "0.mp4")
+    assert len(lines) == 3
+    assert all("%" in line and "━" not in line for line in lines)
+
+
+def test_a_bad_file_is_a_row_a_list_and_exit_code_3(run, folder, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"this is no video")
+
+    result = run("classify", folder, bad, "--labels", LABELS, "--json")
+
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 3
+    assert [row["status"] for row in rows] == ["ok"] * 3 + ["unreadable"]
+    assert rows[3]["scores"] == []
+    assert set(rows[3]["error"]) == {"code", "message", "hint"}
+    assert rows[3]["error"]["code"] == "unreadable"
+    (failure,) = csv.DictReader(io.StringIO((tmp_path / "failures.csv").read_text()))
+    assert (failure["path"], failure["code"]) == (str(bad), "unreadable")
+    assert failure["hint"]
+    assert "3 ok, 1 failed" in result.stderr
+
+
+def test_a_missing_file_says_so(run):
+    result = run("classify", "nowhere.mp4", "--labels", LABELS)
+
+    assert result.exit_code == 3
+    assert "nowhere.mp4" in result.stdout + result.stderr
+
+
+def test_labels_come_from_a_file_or_a_built_in_set(run, folder, tmp_path):
+    (tmp_path / "words.txt").write_text("walking\nrunning\n")
+
+    from_file = run("classify", folder / "0.mp4", "--labels", "words.txt", "--json")
+    built_in = run("classify", folder / "0.mp4", "--labels", "ucf101", "--json", "--top-k", "101")
+
+    assert len(json.loads(from_file.stdout)["scores"]) == 2
+    assert len(json.loads(built_in.stdout)["scores"]) == 101
+
+
+def test_duplicate_labels_are_named(run, folder):
+    with pytest.raises(ActionCLIPError, match="'BrushHair' = 'brush_hair'"):
+        run("classify", folder / "0.mp4", "--labels", "BrushHair, brush_hair, yoga")
+
+
+def test_json_and_csv_do_not_go_together(run, folder):
+    with pytest.raises(ActionCLIPError, match="Choose one"):
+        run("classify", folder / "0.mp4", "--labels", LABELS, "--json", "--csv")
+
+
+def test_a_plot_is_a_picture_of_frames_and_bars(run, folder, tmp_path):
+    from PIL import Image
+
+    run("classify", folder / "0.mp4", "--labels", LABELS, "--save-plot", "one.png")
+    run("classify", folder, "--labels", LABELS, "--save-plot", "many")
+
+    picture = Image.open(tmp_path / "one.png")
+    assert picture.width > 800
+    assert len(picture.convert("RGB").getcolors(maxcolors=10**6) or []) > 100
+    assert len(list((tmp_path / "many").glob("*.png"))) == 3
+
+
+def test_reject_and_threshold(run, folder):
+    result = run(
+        "classify", folder / "0.mp4", "--labels", LABELS, "--reject", "nothing happens", "--json"
+    )
+    none = run("classify", folder / "0.mp4", "--labels", LABELS, "--threshold", "1", "--json")
+
+    assert "none of these" in {s["label"] for s in json.loads(result.stdout)["scores"]}
+    assert [s["label"] for s in json.loads(none.stdout)["scores"]] == ["none of these"]
+
+
+def test_a_video_can_come_through_a_pipe(run, folder):
+    data = (folder / "0.mp4").read_bytes()
+    result = run("classify", "-", "--labels", LABELS, "--json", input=data)
+
+    assert json.loads(result.stdout)["status"] == "ok"

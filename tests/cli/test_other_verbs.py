@@ -1,0 +1,156 @@
+"""The verbs beside `classify`, run in this process on real files."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from actionclip.cli.app import app
+from actionclip.errors import ActionCLIPError, StorageError
+from sample_videos import write_video
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for seed in range(2):
+        write_video(folder / f"{seed}.mp4", seed=seed)
+    (folder / "bad.mp4").write_bytes(b"this is no video")
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(word) for word in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_embed_writes_the_same_vectors_as_npz_and_parquet(run, folder, tmp_path):
+    for name in ("all.npz", "all.parquet"):
+        result = run("embed", folder, "-o", name, "--model", "tiny", "--workers", "1")
+        assert result.exit_code == 3, result.output
+        assert "1 failed" in result.stderr
+
+    arrays = np.load(tmp_path / "all.npz")
+    table = parquet.read_table(tmp_path / "all.parquet").to_pydict()
+    assert arrays["source"].tolist() == table["source"]
+    assert [source[-5:] for source in table["source"]] == ["0.mp4", "1.mp4"]
+    np.testing.assert_allclose(arrays["embedding"], table["embedding"], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(arrays["embedding"], axis=1), 1, atol=1e-5)
+    assert arrays["seconds"] == pytest.approx([2.0, 2.0], abs=0.01)
+    assert arrays["frames"].tolist() == [8, 8]
+
+
+def test_embed_refuses_what_it_could_not_write(run, folder):
+    with pytest.raises(ActionCLIPError, match=r"\.npz or \.parquet"):
+        run("embed", folder, "-o", "all.txt", "--model", "tiny")
+    with pytest.raises(StorageError, match="there is no folder"):
+        run("embed", folder, "-o", "nowhere/all.npz", "--model", "tiny")
+
+
+def test_labels_lists_the_sets_and_shows_one(run):
+    listed = run("labels").stdout
+    shown = run("labels", "kinetics400").stdout.splitlines()
+
+    assert {"kinetics400", "ucf101", "hmdb51"} <= set(listed.split())
+    assert len(shown) == 400
+    assert shown[0] == "abseiling"
+
+
+def test_labels_check_names_duplicates(run):
+    good = run("labels", "walking, juggling balls", "--check", "--model", "tiny")
+    bad = run("labels", "BrushHair, brush_hair, yoga", "--check", "--model", "tiny")
+
+    assert good.exit_code == 0
+    assert bad.exit_code == 3
+    assert "'BrushHair' = 'brush_hair'" in bad.stdout
+
+
+def test_models_lists_names_with_their_size(run):
+    rows = [
+        json.loads(line)
+        for line in run("models", "ViT-B-32/openai", "--json").stdout.split("\n")
+        if line
+    ]
+    listed = run("models").stdout.splitlines()
+
+    (row,) = [row for row in rows if row["name"] == "ViT-B-32/openai"]
+    assert {"name", "parameters", "frames", "size", "source", "licence", "cached"} <= set(row)
+    assert row["parameters"] == 151_277_313
+    assert row["cached"] is False
+    assert len(listed) > 150
+    assert any(line.startswith("tiny\t") for line in listed)
+
+
+def test_models_says_when_nothing_is_called_so(run):
+    result = run("models", "ViT-Z-99")
+
+    assert result.exit_code == 2
+    assert "ViT-Z-99" in result.stderr
+
+
+def test_doctor_says_what_works(run):
+    report = json.loads(run("doctor", "--json").stdout)
+
+    assert report["versions"]["actionclip"]
+    assert report["codecs"]["h264"] == "works"
+    assert report["codecs"]["vp9"] == "works"
+    assert set(report) == {
+        "versions",
+        "devices",
+        "codecs",
+        "decoding sandbox",
+        "storage",
+        "troubles",
+    }
+
+
+def test_demo_renders_clips_and_says_what_happens(run, tmp_path):
+    result = run("demo")
+
+    clips = sorted((tmp_path / "demo").glob("*.mp4"))
+    assert result.exit_code == 0
+    assert len(clips) >= 5
+    for clip in clips:
+        assert clip.name in result.stdout
+        assert clip.with_suffix(".png").is_file()
+    assert result.stdout.count("%") == 3 * len(clips)
+
+
+def main(*arguments, cwd):
+    """The installed program, as a user starts it."""
+    return subprocess.run(
+        [sys.executable, "-c", "from actionclip.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+def test_a_mistake_is_three_lines_and_exit_code_2(tmp_path):
+    result = main("classify", "x.mp4", "--labels", "a, b", "--model", "tinny", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "Did you mean 'tiny'" in result.stderr
+
+
+def test_a_misspelt_option_or_verb_is_a_usage_error(tmp_path):
+    assert main("clasify", cwd=tmp_path).returncode == 2
+    assert "classify" in main("clasify", cwd=tmp_path).stderr
+    assert main("classify", "x.mp4", "--lables", "a", cwd=tmp_path).returncode == 2

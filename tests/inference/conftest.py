@@ -1,0 +1,21 @@
+import pytest
+
+import actionclip
+from sample_videos import write_video
+
+
+@pytest.fixture(scope="session")
+def recognizer():
+    with pytest.warns(UserWarning, match="random weights"):
+        recognizer = actionclip.load("tiny", device="cpu", workers=1)
+    with recognizer:
+        yield recognizer
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Five small videos."""
+    folder = tmp_path_factory.mktemp("videos")
+    for seed in range(5):
+        write_video(folder / f"{seed}.mp4", seed=seed, frames=20 + seed)
+    return folder

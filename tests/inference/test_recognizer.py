@@ -1,0 +1,209 @@
+"""The public calls, on real files, with the model that is always there."""
+
+import subprocess
+import sys
+import textwrap
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import actionclip
+from actionclip.video.decode import DecodePool
+from actionclip.video.settings import ReadRequest
+from actionclip.video.sources import expand
+from actionclip.video.transforms import to_input
+
+LABELS = ["washing dishes", "juggling balls", "riding a horse"]
+
+
+def as_dict(scores):
+    return {score.label: score.score for score in scores}
+
+
+def test_classify_gives_every_label_a_score_best_first(recognizer, folder):
+    scores = recognizer.classify(folder / "0.mp4", LABELS)
+
+    assert [type(score) for score in scores] == [actionclip.Score] * 3
+    assert {score.label for score in scores} == set(LABELS)
+    assert sum(score.score for score in scores) == pytest.approx(1, abs=1e-5)
+    values = [score.score for score in scores]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_list_in_gives_a_list_of_lists(recognizer, folder):
+    paths = [folder / "0.mp4", str(folder / "1.mp4")]
+
+    answers = recognizer.classify(paths, LABELS, top_k=2)
+
+    assert [len(scores) for scores in answers] == [2, 2]
+    for path, scores in zip(paths, answers, strict=True):
+        alone = as_dict(recognizer.classify(path, LABELS))
+        assert as_dict(scores) == pytest.approx({s.label: alone[s.label] for s in scores}, abs=1e-5)
+
+
+def test_a_bad_file_in_a_list_costs_only_itself(recognizer, folder, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"this is no video")
+
+    with pytest.warns(UserWarning, match=r"bad\.mp4"):
+        answers = recognizer.classify([folder / "0.mp4", bad, folder / "1.mp4"], LABELS)
+
+    assert [len(scores) for scores in answers] == [3, 0, 3]
+
+
+def test_a_single_bad_file_is_an_error_with_a_code(recognizer, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"this is no video")
+
+    with pytest.raises(actionclip.VideoError) as caught:
+        recognizer.classify(bad, LABELS)
+
+    assert caught.value.code is actionclip.Outcome.UNREADABLE
+    assert "bad.mp4" in str(caught.value)
+
+
+def test_scores_do_not_depend_on_the_order_of_the_labels(recognizer, folder):
+    there = as_dict(recognizer.classify(folder / "2.mp4", LABELS))
+    back = as_dict(recognizer.classify(folder / "2.mp4", LABELS[::-1]))
+
+    assert back == pytest.approx(there, abs=1e-6)
+
+
+def test_scores_do_not_depend_on_the_size_of_the_batch(recognizer, folder):
+    paths = sorted(folder.glob("*.mp4"))
+
+    singly = recognizer.results(paths, LABELS, batch_size=1)
+    together = recognizer.results(paths, LABELS, batch_size=4)
+
+    for one, other in zip(singly, together, strict=True):
+        assert one.source == other.source
+        assert as_dict(one.scores) == pytest.approx(as_dict(other.scores), abs=1e-5)
+
+
+def test_an_embedding_is_what_the_model_says_of_the_frames(recognizer, folder):
+    config = recognizer.config
+    request = ReadRequest(sampling=config.sampling, resize=config.preprocess.resize)
+    with DecodePool(1) as pool:
+        clip = pool.read(expand([folder / "3.mp4"])[0], request)
+
+    with torch.inference_mode():
+        expected = recognizer.model.encode_video(to_input(clip.windows(), config.preprocess))[0]
+
+    found = recognizer.embed_video(folder / "3.mp4")
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_views_are_averaged(recognizer, folder):
+    frames = {"frames": 4}
+    one = recognizer.embed_video(folder / "3.mp4", **frames)
+    six = recognizer.embed_video(folder / "3.mp4", windows=2, crops=3, **frames)
+    result = next(recognizer.results([folder / "3.mp4"], LABELS, windows=2, crops=3, **frames))
+
+    assert result.frames == 8
+    assert six.shape == one.shape
+    assert six.norm().item() == pytest.approx(1, abs=1e-5)
+    assert not torch.allclose(one, six, atol=1e-4)
+
+
+def test_frames_in_memory_answer_like_the_file(recognizer, folder):
+    with av.open(str(folder / "1.mp4")) as container:
+        frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+
+    from_file = as_dict(recognizer.classify(folder / "1.mp4", LABELS))
+
+    assert as_dict(recognizer.classify(frames, LABELS)) == pytest.approx(from_file, abs=1e-4)
+    tensor = torch.from_numpy(frames)
+    assert as_dict(recognizer.classify(tensor, LABELS)) == pytest.approx(from_file, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "frames", [np.zeros((3, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((0, 8, 8, 3), "u1")]
+)
+def test_frames_in_memory_of_another_form_are_refused(recognizer, frames):
+    with pytest.raises(actionclip.ActionCLIPError, match="uint8 of shape"):
+        recognizer.classify(frames, LABELS)
+
+
+def test_videos_are_taken_as_they_are_needed(recognizer, folder):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield folder / "0.mp4"
+
+    results = recognizer.results(endless(), LABELS, batch_size=1)
+    for _ in range(3):
+        next(results)
+    results.close()
+
+    assert len(taken) < 20
+
+
+def test_reject_and_threshold(recognizer, folder):
+    with_reject = recognizer.classify(
+        folder / "0.mp4", LABELS, reject="something else, nothing happens"
+    )
+    assert {score.label for score in with_reject} == {*LABELS, "none of these"}
+    assert sum(score.score for score in with_reject) == pytest.approx(1, abs=1e-5)
+
+    (nothing,) = recognizer.classify(folder / "0.mp4", LABELS, threshold=1.0)
+    assert nothing.label == "none of these"
+
+
+def test_a_saved_model_gives_the_same_scores(recognizer, folder, tmp_path):
+    actionclip.save(recognizer, tmp_path / "model")
+
+    with actionclip.load(tmp_path / "model", device="cpu", workers=1) as loaded:
+        again = as_dict(loaded.classify(folder / "4.mp4", LABELS))
+
+    expected = as_dict(recognizer.classify(folder / "4.mp4", LABELS))
+    assert again == pytest.approx(expected, abs=1e-6)
+
+
+def test_bf16_is_close_and_said(recognizer, folder):
+    with pytest.warns(UserWarning, match="random weights"):
+        half = actionclip.load("tiny", device="cpu", precision="bf16", workers=1)
+    with half:
+        result = next(half.results([folder / "0.mp4"], LABELS))
+        cosine = half.embed_video(folder / "0.mp4") @ recognizer.embed_video(folder / "0.mp4")
+
+    assert result.precision == "bf16"
+    assert cosine.item() > 0.999
+
+
+def test_auto_precision_leaves_a_small_model_in_fp32():
+    with pytest.warns(UserWarning, match="random weights"):
+        assert actionclip.load("tiny", precision="auto").precision == "fp32"
+
+
+def test_unknown_options_are_refused_with_the_nearest_name(recognizer, folder):
+    with pytest.raises(actionclip.ActionCLIPError, match="Did you mean 'embeddings'"):
+        recognizer.classify(folder / "0.mp4", LABELS, ensemble="embedings")
+    with pytest.raises(actionclip.ActionCLIPError, match="Did you mean 'fp32'"):
+        actionclip.load("tiny", precision="fp23")
+    with pytest.raises(actionclip.ActionCLIPError, match="cpu"):
+        actionclip.load("tiny", device="gpu")
+
+
+def test_no_labels_and_none_in_the_model_is_an_error(recognizer, folder):
+    with pytest.raises(actionclip.ActionCLIPError, match="No labels were given"):
+        recognizer.classify(folder / "0.mp4", None)
+
+
+def test_it_works_in_a_script_without_a_main_guard(folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import actionclip
+            model = actionclip.load("tiny", workers=1)
+            print(len(model.classify({str(folder / "0.mp4")!r}, {LABELS!r})))
+        """)
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", script], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "3\n", "")
