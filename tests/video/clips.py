@@ -3,10 +3,14 @@
 The number stands in the picture as twelve bars, white for 1 and black for 0, the lowest bit left.
 """
 
+import os
 from fractions import Fraction
 
 import av
 import numpy as np
+
+from actionclip.video.decode.reader import read_video
+from actionclip.video.settings import Limits, ReadRequest, Sampling
 
 BITS = 12
 
@@ -76,3 +80,19 @@ def render(
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return path
+
+
+def read(path, *, frames=8, limits=None, **request):
+    """The reading of a file; the rest of the arguments are those of `ReadRequest`."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        sampling = request.pop("sampling", Sampling(frames=frames))
+        return read_video(file, ReadRequest(sampling=sampling, **request), limits or Limits())
+    finally:
+        os.close(file)
+
+
+def numbers_seen(reading):
+    """The numbers in the pictures of a reading's first window."""
+    assert reading.frames is not None, f"{reading.status}: {reading.message}"
+    return [number_in(frame) for frame in reading.frames[reading.index[0]]]

@@ -3,7 +3,9 @@
 import gc
 import itertools
 import os
+import pickle
 import random
+import resource
 import signal
 import sys
 import threading
@@ -311,6 +313,29 @@ def test_after_a_fork_both_processes_can_read(good):
         assert pool.pids == before
         assert pool.read(good[1], FOUR).status is Outcome.OK
         assert pool.pids == before
+
+
+def test_a_pool_sent_to_another_process_is_a_new_one(good):
+    with DecodePool(1, Limits(recycle=7)) as pool:
+        copy = pickle.loads(pickle.dumps(pool))
+        with copy:
+            assert (copy.workers, copy.limits, copy.decoder) == (1, Limits(recycle=7), "pyav")
+            assert copy.read(good[0], FOUR).status is Outcome.OK
+        assert pool.read(good[0], FOUR).status is Outcome.OK
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_videos(folder):
+    large = source(render(folder / "large.mp4", 8, size=(640, 480)))
+    with DecodePool(2) as pool:
+
+        def most_memory_after(count):
+            for clip in pool.read_all(itertools.repeat(large, count)):
+                assert clip.status is Outcome.OK
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        before = most_memory_after(50)
+        assert most_memory_after(500) - before < 20 * 1024  # kilobytes; a clip has 7,200
 
 
 def test_settings_that_make_no_sense_are_refused():

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from clips import number_in, render
+from clips import numbers_seen, render
 
 from actionclip.video.decode import index as index_module
 from actionclip.video.decode import reader
@@ -85,11 +85,6 @@ def read(path, wanted, monkeypatch, **request):
         return reader.read_video(file, ReadRequest(sampling=sampling, **request), Limits())
     finally:
         os.close(file)
-
-
-def numbers_seen(reading):
-    assert reading.frames is not None, f"{reading.status}: {reading.message}"
-    return [number_in(frame) for frame in reading.frames[reading.index[0]]]
 
 
 def orders(count, reads, seed):

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from zoo import ZOO, growing
+from zoo import ZOO
+from zoo_videos import growing
 
 from actionclip.video.decode import DecodePool
 from actionclip.video.outcomes import Outcome

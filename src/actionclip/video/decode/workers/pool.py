@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from actionclip.errors import ActionCLIPError, unknown
 from actionclip.video.decode.clip import Clip
@@ -115,6 +115,10 @@ class DecodePool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process, a pool arrives as a new one with the same settings."""
+        return DecodePool, (self.workers, self.limits, self.decoder)
 
     def _submit(self, source: Source, request: ReadRequest) -> "Future[Clip]":
         if self._closed:
