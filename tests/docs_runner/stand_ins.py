@@ -1,0 +1,122 @@
+"""What the documents talk about and a test does not have: videos, checkpoints, large weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import av
+import numpy as np
+import torch
+
+VIDEOS = (
+    "holiday.mp4",
+    "door.mp4",
+    "cat.mp4",
+    "clips/beach.mp4",
+    "clips/kitchen.mp4",
+    "clips/park/bench.mp4",
+)
+"""Files that a document may name."""
+BROKEN = "inbox/broken.mp4"
+
+
+def lay_out(folder: Path) -> None:
+    """Put the files that documents name into a folder."""
+    for number, name in enumerate(VIDEOS):
+        write_video(folder / name, number)
+    write_video(folder / "inbox" / "good.mp4", 6)
+    (folder / BROKEN).write_bytes(b"this is not a video")
+    (folder / "actions.txt").write_text("opening a door\nringing a bell\nwalking past\n")
+    write_checkpoint(folder / "vit-16-32f.pt")
+
+
+def write_video(path: Path, number: int, *, seconds: float = 2.0, rate: int = 12) -> None:
+    """A bright figure that moves over a grey picture, H.264, 160 x 120."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = round(seconds * rate)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for time in range(frames):
+            picture = np.full((120, 160, 3), 60 + 20 * number, np.uint8)
+            left = (time * (number + 1) * 4) % 130
+            picture[30:90, left : left + 20] = (250, 200 - 20 * number, 40 * number)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                container.mux(packet)
+        container.mux(stream.encode(None))
+
+
+def write_checkpoint(path: Path, *, width: int = 64, patch: int = 16, layers: int = 2) -> None:
+    """A checkpoint as the authors' training leaves it, with small towers and random weights."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * 0.02
+
+    def block(prefix: str) -> dict[str, torch.Tensor]:
+        shapes = {
+            "attn.in_proj_weight": (3 * width, width),
+            "attn.in_proj_bias": (3 * width,),
+            "attn.out_proj.weight": (width, width),
+            "attn.out_proj.bias": (width,),
+            "mlp.c_fc.weight": (4 * width, width),
+            "mlp.c_fc.bias": (4 * width,),
+            "mlp.c_proj.weight": (width, 4 * width),
+            "mlp.c_proj.bias": (width,),
+        }
+        drawn = {f"{prefix}.{name}": draw(*shape) for name, shape in shapes.items()}
+        return drawn | norm(f"{prefix}.ln_1") | norm(f"{prefix}.ln_2")
+
+    def norm(prefix: str) -> dict[str, torch.Tensor]:
+        return {f"{prefix}.weight": torch.ones(width), f"{prefix}.bias": torch.zeros(width)}
+
+    clip = {
+        "positional_embedding": draw(77, width),
+        "text_projection": draw(width, width),
+        "logit_scale": torch.tensor(4.6052),
+        "token_embedding.weight": draw(49408, width),
+        "visual.class_embedding": draw(width),
+        "visual.positional_embedding": draw(5, width),
+        "visual.proj": draw(width, width),
+        "visual.conv1.weight": draw(width, 3, patch, patch),
+        **norm("ln_final"),
+        **norm("visual.ln_pre"),
+        **norm("visual.ln_post"),
+    }
+    head = {"module.frame_position_embeddings.weight": draw(77, width)}
+    for i in range(layers):
+        clip |= block(f"visual.transformer.resblocks.{i}") | block(f"transformer.resblocks.{i}")
+    for i in range(6):
+        head |= block(f"module.transformer.resblocks.{i}")
+    state = {"epoch": 49, "model_state_dict": clip, "fusion_model_state_dict": head}
+    torch.save(state | {"optimizer_state_dict": {}}, path)
+
+
+@contextmanager
+def stand_in_weights() -> Iterator[None]:
+    """Models that would be downloaded are `tiny` instead; everything else is as it is."""
+    from actionclip.inference import recognizer
+    from actionclip.model.catalogue import catalogue
+
+    real, known = recognizer.build, {entry.name for entry in catalogue()}
+
+    def build(name: str, *args: object, **options: object) -> object:
+        to_download = name in known or name.startswith("hf-hub:")
+        return real("tiny" if to_download else name, *args, **options)
+
+    with mock.patch.object(recognizer, "build", build):
+        yield
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """No network and no weights from earlier downloads, as on a new machine without either."""
+    from huggingface_hub import constants
+
+    with (
+        mock.patch.dict("os.environ", {"HF_HUB_OFFLINE": "1"}),
+        mock.patch.object(constants, "HF_HUB_OFFLINE", True),
+        mock.patch.object(constants, "HF_HUB_CACHE", "empty-cache"),
+    ):
+        yield
