@@ -6,12 +6,12 @@ python examples/many_videos.py clips "juggling, riding a horse" [MODEL]
 import sys
 
 import actionclip
-from actionclip.video.sources import expand
+from actionclip.video.sources import find_videos
 
 folder, labels, *rest = sys.argv[1:]
 with actionclip.load(rest[0] if rest else "tiny") as model:
     question = model.question(labels, reject=["nothing happens"])
-    for result in model.results(expand([folder]), question, top_k=1):
+    for result in model.results(find_videos([folder]), question, top_k=1):
         if result.status.usable:
             print(f"{result.source}\t{result.scores[0].label}\t{result.scores[0].score:.3f}")
         else:

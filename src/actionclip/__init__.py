@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actionclip.model.catalogue import catalogue
     from actionclip.model.scoring import Score
     from actionclip.video.outcomes import Outcome, VideoError
+    from actionclip.video.sources import find_videos
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ _HOMES = {
     "VideoError": "actionclip.video.outcomes",
     "VideoResult": "actionclip.inference.results",
     "catalogue": "actionclip.model.catalogue",
+    "find_videos": "actionclip.video.sources",
     "load": "actionclip.inference.recognizer",
     "save": "actionclip.inference.recognizer",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "VideoResult",
     "__version__",
     "catalogue",
+    "find_videos",
     "load",
     "save",
 ]

@@ -12,7 +12,7 @@ import torch
 import actionclip
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest
-from actionclip.video.sources import expand
+from actionclip.video.sources import find_videos
 from actionclip.video.transforms import to_input
 
 LABELS = ["washing dishes", "juggling balls", "riding a horse"]
@@ -86,7 +86,7 @@ def test_an_embedding_is_what_the_model_says_of_the_frames(recognizer, folder):
     config = recognizer.config
     request = ReadRequest(sampling=config.sampling, resize=config.preprocess.resize)
     with DecodePool(1) as pool:
-        clip = pool.read(expand([folder / "3.mp4"])[0], request)
+        clip = pool.read(find_videos([folder / "3.mp4"])[0], request)
 
     with torch.inference_mode():
         expected = recognizer.model.encode_video(to_input(clip.windows(), config.preprocess))[0]

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from safetensors import safe_open
@@ -291,6 +292,24 @@ def test_weights_of_another_training_are_not_taken_for_openais(tmp_path):
     asked = convert(tmp_path / "a.pt", tmp_path / "f", quick_gelu=True)
     assert asked.config.backbone.architecture["quick_gelu"]
     assert not asked.notes[1:]
+
+
+def test_a_name_says_what_shapes_cannot(tmp_path, monkeypatch):
+    small = dict(CONFIGS["s1"])
+    del small["quick_gelu"]
+    small["text_cfg"] = small["text_cfg"] | {"vocab_size": 512}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16", small)
+    torch.save(reference_weights(clip_shapes("s1"), "model"), tmp_path / "a.pt")
+
+    result = convert(tmp_path / "a.pt", tmp_path / "folder", name="ViT-B-16/dfn2b", frames=3)
+
+    config = load_folder(tmp_path / "folder").config
+    assert config == result.config
+    assert config.backbone.name == "ViT-B-16/dfn2b"
+    assert config.backbone.architecture["quick_gelu"]
+    assert config.backbone.licence.startswith("Apple")
+    assert config.sampling.frames == 3
+    assert not result.notes
 
 
 def test_numbers_of_openais_archives_are_ignored_by_name(tmp_path):

@@ -23,7 +23,7 @@ from actionclip.video.decode import DecodePool
 from actionclip.video.decode.reader import read_video
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, ReadRequest, Sampling
-from actionclip.video.sources import Source, expand
+from actionclip.video.sources import Source, find_videos
 
 SECRET = 777
 """The number in every picture of the video that must not be seen."""
@@ -346,7 +346,7 @@ def test_addresses_stay_names_when_inputs_are_expanded(pool, tmp_path, canary, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text(f"http://{address}/a.mp4\nconcat:a|b\n")
 
-    clips = list(pool.read_all(expand([f"http://{address}/b.mp4", "list.txt"]), REQUEST))
+    clips = list(pool.read_all(find_videos([f"http://{address}/b.mp4", "list.txt"]), REQUEST))
 
     assert [clip.status for clip in clips] == [Outcome.UNREADABLE] * 3
     assert calls == []

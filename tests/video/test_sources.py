@@ -6,7 +6,7 @@ import os
 import pytest
 
 from actionclip.errors import ActionCLIPError
-from actionclip.video.sources import Source, expand, frame_files, spool
+from actionclip.video.sources import Source, find_videos, frame_files, spool
 
 
 def touch(folder, *names):
@@ -23,7 +23,7 @@ def names(sources):
 def test_a_file_is_taken_whatever_its_suffix(tmp_path):
     touch(tmp_path, "holiday.dat")
 
-    assert expand([tmp_path / "holiday.dat"]) == [
+    assert find_videos([tmp_path / "holiday.dat"]) == [
         Source(str(tmp_path / "holiday.dat"), tmp_path / "holiday.dat", "file")
     ]
 
@@ -31,7 +31,7 @@ def test_a_file_is_taken_whatever_its_suffix(tmp_path):
 def test_a_missing_file_stays_in_the_list_and_says_what_was_meant(tmp_path):
     touch(tmp_path, "holiday.mp4")
 
-    (source,) = expand([str(tmp_path / "hoilday.mp4")])
+    (source,) = find_videos([str(tmp_path / "hoilday.mp4")])
 
     assert source.path == tmp_path / "hoilday.mp4"
     assert "Did you mean 'holiday.mp4'?" in source.explain_missing()
@@ -42,18 +42,18 @@ def test_a_folder_is_searched_in_natural_order_and_without_hidden_files(tmp_path
         tmp_path, "clip10.mp4", "clip9.MP4", "b/clip1.avi", "notes.md", ".hidden.mp4", ".git/x.mp4"
     )
 
-    found = expand([tmp_path])
+    found = find_videos([tmp_path])
 
     assert names(found) == ["clip1.avi", "clip9.MP4", "clip10.mp4"]
     assert {source.kind for source in found} == {"file"}
-    assert names(expand([tmp_path], recursive=False)) == ["clip9.MP4", "clip10.mp4"]
+    assert names(find_videos([tmp_path], recursive=False)) == ["clip9.MP4", "clip10.mp4"]
 
 
 def test_a_folder_of_images_is_one_video(tmp_path):
     touch(tmp_path, "run/frame10.jpg", "run/frame9.jpg", "run/Thumbs.db", "walk/1.png")
 
-    assert names(expand([tmp_path])) == ["run", "walk"]
-    (run,) = expand([tmp_path / "run"])
+    assert names(find_videos([tmp_path])) == ["run", "walk"]
+    (run,) = find_videos([tmp_path / "run"])
     assert run.kind == "frames"
     assert [path.name for path in frame_files(run.path)] == ["frame9.jpg", "frame10.jpg"]
 
@@ -61,22 +61,22 @@ def test_a_folder_of_images_is_one_video(tmp_path):
 def test_images_beside_videos_are_no_video(tmp_path):
     touch(tmp_path, "a.mp4", "cover.jpg", "stills/1.png")
 
-    assert names(expand([tmp_path])) == ["a.mp4"]
+    assert names(find_videos([tmp_path])) == ["a.mp4"]
 
 
 def test_patterns(tmp_path, monkeypatch):
     touch(tmp_path, "a2.mp4", "a10.mp4", "a.txt", "deep/er/c.mkv", "odd.dat")
     monkeypatch.chdir(tmp_path)
 
-    assert names(expand(["a*"])) == ["a2.mp4", "a10.mp4"]
-    assert names(expand(["**/*.mkv"])) == ["c.mkv"]
-    assert names(expand(["*.dat"])) == ["odd.dat"]
+    assert names(find_videos(["a*"])) == ["a2.mp4", "a10.mp4"]
+    assert names(find_videos(["**/*.mkv"])) == ["c.mkv"]
+    assert names(find_videos(["*.dat"])) == ["odd.dat"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
     touch(tmp_path, "clip [1080p].mp4")
 
-    assert names(expand([tmp_path / "clip [1080p].mp4"])) == ["clip [1080p].mp4"]
+    assert names(find_videos([tmp_path / "clip [1080p].mp4"])) == ["clip [1080p].mp4"]
 
 
 def test_a_list_names_one_video_a_line(tmp_path, monkeypatch):
@@ -85,7 +85,7 @@ def test_a_list_names_one_video_a_line(tmp_path, monkeypatch):
     file = tmp_path / "lists" / "all.txt"
     file.write_text("\ufeff# a comment\nbeside.mp4\n\nfrom here.mp4\nframes\nnowhere.mp4\n")
 
-    found = expand([file])
+    found = find_videos([file])
 
     assert [source.name for source in found] == [
         "beside.mp4",
@@ -103,11 +103,11 @@ def test_a_table_has_a_column_path(tmp_path):
     table = tmp_path / "clips.csv"
     table.write_text('label, path\nrun,"a, b.mp4"\nwalk,\nwalk,c.mp4\n')
 
-    assert names(expand([table])) == ["a, b.mp4", "c.mp4"]
+    assert names(find_videos([table])) == ["a, b.mp4", "c.mp4"]
 
     table.write_text("label,paht\nrun,a.mp4\n")
     with pytest.raises(ActionCLIPError, match=r"called 'path'.*Did you mean 'paht'"):
-        expand([table])
+        find_videos([table])
 
 
 def test_a_list_of_names_that_are_not_utf8(tmp_path):
@@ -115,7 +115,7 @@ def test_a_list_of_names_that_are_not_utf8(tmp_path):
     (tmp_path / os.fsdecode(name)).write_bytes(b"x")
     (tmp_path / "list.txt").write_bytes(name + b"\n")
 
-    (source,) = expand([tmp_path / "list.txt"])
+    (source,) = find_videos([tmp_path / "list.txt"])
 
     assert source.path.is_file()
 
@@ -128,12 +128,12 @@ def test_finding_nothing_is_an_error_that_names_the_input(tmp_path, empty, monke
     (tmp_path / "table.csv").write_text("path\n")
 
     with pytest.raises(ActionCLIPError, match=f"no video in '{empty}'".replace("*", r"\*")):
-        expand([empty])
+        find_videos([empty])
 
 
 def test_giving_nothing_is_an_error():
     with pytest.raises(ActionCLIPError, match="No videos were given"):
-        expand([])
+        find_videos([])
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_ffmpeg_takes_for_an_address_is_the_name_of_a_file(name, tmp_path, 
     touch(tmp_path, "a.mp4", "b.mp4")
     monkeypatch.chdir(tmp_path)
 
-    (source,) = expand([name])
+    (source,) = find_videos([name])
 
     assert source.path.is_relative_to(tmp_path)
     assert not source.path.exists()
@@ -160,7 +160,7 @@ def test_what_ffmpeg_takes_for_an_address_is_the_name_of_a_file(name, tmp_path, 
 
 
 def test_an_address_is_told_from_a_misspelt_name():
-    (source,) = expand(["https://example.org/a.mp4"])
+    (source,) = find_videos(["https://example.org/a.mp4"])
 
     assert "addresses are not fetched" in source.explain_missing()
 
@@ -169,7 +169,7 @@ def test_an_address_is_told_from_a_misspelt_name():
 def test_strange_names_become_sources_too(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    (source,) = expand([name])
+    (source,) = find_videos([name])
 
     assert source.name == name
     assert "There is no file" in source.explain_missing()
@@ -181,9 +181,9 @@ def test_symbolic_links_are_resolved_and_loops_end(tmp_path):
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
     (tmp_path / "real" / "up").symlink_to(tmp_path)
 
-    assert expand([tmp_path / "link.mp4"])[0].path == tmp_path / "real" / "a.mp4"
-    assert names(expand([tmp_path / "real"])) == ["a.mp4"]
-    assert not expand([tmp_path / "loop.mp4"])[0].path.is_file()
+    assert find_videos([tmp_path / "link.mp4"])[0].path == tmp_path / "real" / "a.mp4"
+    assert names(find_videos([tmp_path / "real"])) == ["a.mp4"]
+    assert not find_videos([tmp_path / "loop.mp4"])[0].path.is_file()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
@@ -191,7 +191,7 @@ def test_a_folder_that_must_not_be_read_becomes_a_source(tmp_path):
     touch(tmp_path, "a.mp4", "closed/b.mp4")
     (tmp_path / "closed").chmod(0)
 
-    assert names(expand([tmp_path])) == ["a.mp4", "closed"]
+    assert names(find_videos([tmp_path])) == ["a.mp4", "closed"]
 
 
 class Pipe(io.BytesIO):
@@ -211,7 +211,7 @@ def test_a_dash_means_standard_input(monkeypatch):
 
     monkeypatch.setattr("sys.stdin", Stdin())
 
-    assert expand(["-"])[0].path.read_bytes() == b"bytes"
+    assert find_videos(["-"])[0].path.read_bytes() == b"bytes"
 
 
 @pytest.mark.parametrize(("content", "what"), [(b"", "is empty"), (b"x" * 11, "more than 10")])

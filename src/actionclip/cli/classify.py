@@ -77,7 +77,7 @@ def classify(
     workers: options.Workers = None,
     timeout: options.Timeout = 10.0,
     decoder: options.DecoderName = "pyav",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for a video.")] = False,
+    as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV: one line for each label.")] = False,
     save_plot: Annotated[
         Path | None,
@@ -92,6 +92,11 @@ def classify(
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
     sources = options.find_sources(videos)
+    if save_plot is not None and save_plot.suffix == ".png" and len(sources) > 1:
+        raise ActionCLIPError(
+            f"--save-plot is the picture {save_plot}, and there are {len(sources)} videos.",
+            expected="For several videos it must be a folder; each gets a picture there.",
+        )
     with plain_warnings():
         recognizer = options.open_model(
             model,

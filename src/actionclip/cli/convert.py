@@ -1,5 +1,6 @@
 """`actionclip convert`: a foreign checkpoint becomes a model folder."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,7 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Turn a foreign checkpoint (.pt, .pth, .safetensors) into a model folder.
 
@@ -58,10 +60,15 @@ def convert(
             file, folder, frames=frames, labels=words, name=name, quick_gelu=quick_gelu
         )
     if conversion.ignored:
-        say(f"Not needed and left out: {', '.join(conversion.ignored)}.")
+        say(f"Not taken over: {', '.join(conversion.ignored)}.")
     for note in conversion.notes:
         say(f"Note: {note}")
-    typer.echo(str(folder))
+    if as_json:
+        row = {"folder": str(folder), "writer": conversion.writer}
+        row |= {"frames": conversion.config.sampling.frames, "ignored": conversion.ignored}
+        typer.echo(json.dumps(row | {"notes": conversion.notes}))
+    else:
+        typer.echo(str(folder))
 
 
 convert.__doc__ = f"{convert.__doc__}\n\n{EXAMPLES}"

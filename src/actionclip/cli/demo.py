@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from actionclip.cli import options
 from actionclip.cli.classify import Printer
 from actionclip.cli.console import plain_warnings, say
 
@@ -19,6 +20,7 @@ EXAMPLES = """Examples:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the clips are written.")] = Path("demo"),
     model: Annotated[str, typer.Option(help="The model to ask.")] = "tiny",
+    as_json: options.Json = False,
 ) -> None:
     """Render a few clips of people as video files and say what happens in them."""
     import actionclip
@@ -27,7 +29,7 @@ def demo(
 
     clips = demo_clips(folder)
     say(f"Rendered {len(clips)} clips in {folder}/, each with its action in its name.")
-    show = Printer(as_json=False, as_csv=False)
+    show = Printer(as_json=as_json, as_csv=False)
     with plain_warnings(), actionclip.load(model, precision="auto") as recognizer:
         labels = sorted({action for _, action in clips})
         paths = [path for path, _ in clips]

@@ -1,9 +1,10 @@
 """`actionclip doctor`: what this machine can do, for a person and for a bug report."""
 
 import json
-from typing import Annotated
 
 import typer
+
+from actionclip.cli import options
 
 EXAMPLES = """Examples:
 
@@ -14,7 +15,7 @@ TROUBLE = 3
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print versions, devices, decoders and codecs, sandbox, cache; copy it into a bug report."""
     from actionclip.inference.doctor import examine

@@ -33,6 +33,7 @@ def embed(
     workers: options.Workers = None,
     timeout: options.Timeout = 10.0,
     decoder: options.DecoderName = "pyav",
+    as_json: options.Json = False,
     failures: options.Failures = Path("failures.csv"),
 ) -> None:
     """Write the embedding (unit length) of each video to a file."""
@@ -58,13 +59,16 @@ def embed(
                 spacing=spacing,
                 crops=options.crops_of(crops),  # type: ignore[arg-type]
             ):
+                progress.add(row.result)
                 with progress.aside():
-                    progress.add(row.result)
+                    if as_json:
+                        typer.echo(row.result.to_json())
                 rows.append(row)
     good = [row for row in rows if row.result.status.usable]
     failed = [row.result for row in rows if not row.result.status.usable]
-    write_embeddings(good, output)
-    say(f"{len(good)} embeddings in {output}: {progress.summary} ({progress.rate})")
+    if good:
+        write_embeddings(good, output)
+        say(f"{len(good)} embeddings in {output}: {progress.summary} ({progress.rate})")
     if failed:
         finish_failed(failed, failures, listed=True)
 

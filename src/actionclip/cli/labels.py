@@ -1,5 +1,6 @@
 """`actionclip labels`: the built-in label sets, and a check of your own."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -31,27 +32,31 @@ def labels(
         bool, typer.Option("--check", help="Look for duplicates, near-duplicates, too long ones.")
     ] = False,
     model: options.Model = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the built-in label sets, show one, or check labels of your own."""
     from actionclip.data import label_sets
 
     if name is None:
         for each in label_sets.names():
-            typer.echo(f"{each:32} {len(label_sets.load(each)):5d} labels")
+            size = len(label_sets.load(each))
+            row = {"name": each, "labels": size}
+            typer.echo(json.dumps(row) if as_json else f"{each:32} {size:5d} labels")
         return
     from actionclip.inference.questions import resolve_labels
 
     words = resolve_labels(name)
     if not check:
         for word in words:
-            typer.echo(word)
+            typer.echo(json.dumps({"label": word}) if as_json else word)
         return
     from actionclip.inference.questions import check_labels
 
     with plain_warnings():
         recognizer = options.open_model(model)
         report = check_labels(recognizer.model, words)
-    typer.echo(str(report))
+    found = {"errors": report.errors, "warnings": report.warnings}
+    typer.echo(json.dumps(found) if as_json else str(report))
     if report.errors:
         raise typer.Exit(PROBLEMS)
 

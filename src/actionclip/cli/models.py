@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from actionclip.cli import options
 from actionclip.cli.console import is_terminal, say
 
 EXAMPLES = """Examples:
@@ -24,7 +25,7 @@ def models(
     cached: Annotated[
         bool, typer.Option("--cached", help="Only models whose weights are here.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for a model.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the models: name, parameters, frames, input size, source, licence, cached or not."""
     from actionclip.model.catalogue import catalogue

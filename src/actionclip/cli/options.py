@@ -50,6 +50,7 @@ Timeout = Annotated[
     float, typer.Option(min=0.1, help="Seconds a video may take to decode, plus 0.5 a frame.")
 ]
 DecoderName = Annotated[str, typer.Option("--decoder", help="pyav, or torchcodec where installed.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, one object a line.")]
 Failures = Annotated[
     Path, typer.Option(help="Where videos that failed are listed (only when some did).")
 ]
@@ -95,6 +96,6 @@ def open_model(
 
 def find_sources(videos: list[str]) -> "list[Source]":
     """The videos that the arguments stand for."""
-    from actionclip.video.sources import expand
+    from actionclip.video.sources import find_videos
 
-    return expand(videos)
+    return find_videos(videos)

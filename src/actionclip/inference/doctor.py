@@ -88,7 +88,7 @@ def _codecs(report: Report) -> dict[str, str]:
 
     from actionclip.video.decode import DecodePool
     from actionclip.video.settings import ReadRequest, Sampling
-    from actionclip.video.sources import expand
+    from actionclip.video.sources import find_videos
 
     facts = {"decoder": f"PyAV {av.__version__}"}
     facts["torchcodec"] = "installed" if find_spec("torchcodec") else "not installed"
@@ -102,7 +102,7 @@ def _codecs(report: Report) -> dict[str, str]:
             except (av.error.FFmpegError, ValueError) as error:
                 facts[name] = f"not checked: no encoder to make a sample ({error})"
                 continue
-            clip = pool.read(expand([path])[0], request)
+            clip = pool.read(find_videos([path])[0], request)
             facts[name] = "works" if clip.status.usable else f"{clip.status}: {clip.message}"
             if not clip.status.usable:
                 report.troubles.append(f"{name} videos cannot be read: {clip.message}")

@@ -22,11 +22,14 @@ from actionclip.video.outcomes import Outcome
 from actionclip.video.resize import resize
 from actionclip.video.sampling import Timeline, choose
 from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling
-from actionclip.video.sources import Source, expand
+from actionclip.video.sources import Source, find_videos
 from actionclip.video.transforms import to_input
 
 Video: TypeAlias = str | Path | Source | np.ndarray | Tensor
 Decoder: TypeAlias = Literal["pyav", "torchcodec"]
+
+FRAMES_AT_ONCE = {True: 32, False: 512}
+"""Frames in one pass through the towers, on a CPU (True) and on an accelerator."""
 
 ARRAY_RATE = 25.0
 """Frames per second assumed for frames that come without times."""
@@ -38,6 +41,11 @@ class Views:
 
     sampling: Sampling
     preprocess: Preprocess
+
+    @property
+    def frames(self) -> int:
+        """Frames the model sees of one video, all views together."""
+        return self.sampling.windows * self.sampling.frames * self.preprocess.crops
 
     @classmethod
     def of(
@@ -85,7 +93,8 @@ class VideoEncoder:
     ) -> Iterator[tuple[Clip, Float[Tensor, "V D"] | None]]:
         """Each video in the order given, with its unit vectors, or None if it gave no frames."""
         clips = self._clips(videos, views)
-        size = batch_size or (4 if self.model.device.type == "cpu" else 32)
+        at_once = FRAMES_AT_ONCE[self.model.device.type == "cpu"]
+        size = batch_size or max(1, at_once // views.frames)
         while batch := list(itertools.islice(clips, size)):
             inputs = [
                 to_input(clip.windows(), views.preprocess) for clip in batch if clip.status.usable
@@ -98,10 +107,14 @@ class VideoEncoder:
         """Encode all views of some videos at once."""
         if not inputs:
             return []
+        frames = torch.cat(inputs)
+        views = max(1, FRAMES_AT_ONCE[self.model.device.type == "cpu"] // frames.shape[1])
         with torch.inference_mode():
-            frames = torch.cat(inputs).to(self.model.device, self.model.dtype)
-            embeddings = self.model.encode_video(frames).cpu()
-        return list(embeddings.split([len(one) for one in inputs]))
+            parts = [
+                self.model.encode_video(part.to(self.model.device, self.model.dtype)).cpu()
+                for part in frames.split(views)
+            ]
+        return list(torch.cat(parts).split([len(one) for one in inputs]))
 
     def _clips(self, videos: Iterable[Video], views: Views) -> Iterator[Clip]:
         """The frames of each video; runs of files go through the workers together."""
@@ -112,8 +125,7 @@ class VideoEncoder:
                     assert not isinstance(frames, (str, Path, Source))
                     yield clip_of_array(frames, request)
             else:
-                sources = itertools.chain.from_iterable(_sources(video) for video in run)
-                yield from self._decoders().read_all(sources, request)
+                yield from self._decoders().read_all(map(_source, run), request)
 
     def _decoders(self) -> DecodePool:
         if self._pool is None:
@@ -131,18 +143,18 @@ def _is_array(video: Video) -> bool:
     return isinstance(video, (np.ndarray, Tensor))
 
 
-def _sources(video: Video) -> list[Source]:
+def _source(video: Video) -> Source:
     if isinstance(video, Source):
-        return [video]
+        return video
     assert isinstance(video, (str, Path))
-    found = expand([video])
-    if len(found) != 1:
+    found = find_videos([video])
+    if len(found) > 1:
         raise ActionCLIPError(
             f"{video} stands for {len(found)} videos.",
             expected="One file, or one folder of frames, was expected here.",
-            hint="Expand it first: actionclip.sources(...) gives the list.",
+            hint="Make a list of it first: actionclip.find_videos([...]).",
         )
-    return found
+    return found[0]
 
 
 def clip_of_array(frames: np.ndarray | Tensor, request: ReadRequest) -> Clip:

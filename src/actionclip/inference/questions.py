@@ -6,6 +6,7 @@ V views of a video, D embedding width, K templates, C labels, those to reject in
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from jaxtyping import Float
@@ -142,9 +143,14 @@ def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
     """Labels from words, a file, or the name of a built-in set.
 
     Raises:
-        ActionCLIPError: when there is no label, or a file cannot be read.
+        ActionCLIPError: when there is no label, a file cannot be read, or a single word is nearly
+            the name of a set.
     """
-    return read_labels(labels, known=_built_in)
+    found = read_labels(labels, known=_built_in)
+    sets = label_sets.names()
+    if isinstance(labels, str) and found == [labels.strip()] and get_close_matches(found[0], sets):
+        raise unknown("set of labels", found[0], sets)
+    return found
 
 
 def check_labels(model: ActionCLIP, labels: Sequence[str]) -> LabelReport:

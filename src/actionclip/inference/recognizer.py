@@ -6,7 +6,7 @@ D embedding width, N videos, K sentences.
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import torch
 from jaxtyping import Float
@@ -58,6 +58,16 @@ class Recognizer:
     def device(self) -> torch.device:
         """Where the model lives."""
         return self.model.device
+
+    @overload
+    def classify(
+        self, video: Video, labels: Labels, *, top_k: int | None = 5, **options: Any
+    ) -> list[Score]: ...
+
+    @overload
+    def classify(
+        self, video: Sequence[Video], labels: Labels, *, top_k: int | None = 5, **options: Any
+    ) -> list[list[Score]]: ...
 
     def classify(
         self,

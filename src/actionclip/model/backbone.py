@@ -3,7 +3,6 @@
 B videos, T frames, R input size, K sentences, L context length, D embedding width.
 """
 
-import contextlib
 import copy
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -12,16 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from open_clip import CLIP, CoCa, CustomTextCLIP
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model import text_tower
 from actionclip.model.prompts.tower import TowerPrompt
-
-RANDOM_FILLS = (
-    *("normal_", "uniform_", "trunc_normal_", "erfinv_"),
-    *("xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_"),
-)
 
 
 @runtime_checkable
@@ -95,23 +88,6 @@ class Backbone(Protocol):
         ...
 
 
-class NoRandomFill(TorchFunctionMode):
-    """Within it no tensor is filled with random numbers: most of the time that building takes."""
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Leave the tensor of a call such as `normal_` as it is; run every other call."""
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in RANDOM_FILLS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
-
-
 class OpenClipBackbone(nn.Module):
     """The towers of an open_clip model; `.clip` is that model, its parameter names unchanged.
 
@@ -148,7 +124,6 @@ class OpenClipBackbone(nn.Module):
         quick_gelu: bool | None = None,
         tokenizer: str = "clip",
         tokenizer_dir: str | Path | None = None,
-        initialize: bool = True,
     ) -> "OpenClipBackbone":
         """Towers of a given shape with random weights; nothing is downloaded.
 
@@ -157,8 +132,6 @@ class OpenClipBackbone(nn.Module):
             quick_gelu: overrides the configuration's; must be what the weights were trained with.
             tokenizer: as for the class.
             tokenizer_dir: as for the class.
-            initialize: False leaves the weights as they lie in memory, for a caller that sets all
-                of them next: PE-Core-B-16 is then ready in a quarter of the time.
 
         Raises:
             ActionCLIPError: if open_clip cannot build that.
@@ -174,8 +147,7 @@ class OpenClipBackbone(nn.Module):
             if text.get("hf_model_name"):
                 text["hf_model_pretrained"], custom = False, True
             kind = (CoCa if "multimodal_cfg" in settings else CustomTextCLIP) if custom else CLIP
-            with contextlib.nullcontext() if initialize else NoRandomFill():
-                clip = kind(**settings)
+            clip = kind(**settings)
         except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
             raise ActionCLIPError(
                 f"open_clip cannot build this architecture: {type(error).__name__}: {error}",

@@ -14,28 +14,8 @@ def model_card(config: ModelConfig, parameters: int, about: str = "") -> str:
         parameters: how many numbers its weights are.
         about: a paragraph of what it was trained on and how well it does.
     """
-    backbone, prompts, sampling = config.backbone, config.prompts, config.sampling
-    preprocess, resize = config.preprocess, config.preprocess.resize
-    in_use = [
-        f"{name} `{value}`"
-        for name, value in (("pre", prompts.pre), ("inner", prompts.inner), ("post", prompts.post))
-        if value != "none"
-    ]
-    spacing = "" if sampling.spacing is None else f", {sampling.spacing} s apart"
-    scale = "the towers' own" if config.scale is None else f"{config.scale:g}"
-    rows = {
-        "backbone": f"`{backbone.name}`",
-        "parameters": f"{parameters / 1e6:.1f} million",
-        "visual prompts": ", ".join(in_use),
-        "frames": f"{sampling.frames} x {sampling.windows} (`{sampling.rule}`{spacing})",
-        "input": f"{preprocess.size} pixels; resize `{resize.mode}` {resize.size} "
-        f"`{resize.interpolation}`, {preprocess.crops} crop(s)",
-        "templates": f"{len(config.templates)}, ensemble of `{config.ensemble}`",
-        "scores": f"`{config.activation}`, scale {scale}",
-        "labels": f"{len(config.labels)} (labels.txt)" if config.labels else "any you name",
-        "licence of the weights": backbone.licence,
-    }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    table = "\n".join(f"| {name} | {value} |" for name, value in _rows(config, parameters).items())
+    backbone = config.backbone
     return f"""---
 library_name: actionclip
 license: {HUB_LICENCES.get(backbone.licence, "other")}
@@ -68,3 +48,28 @@ Says what people do in a video, in words you choose: a model of
 `FOLDER` is this folder, or `hf-hub:owner/repo` when it is on the Hugging Face Hub. `config.json`
 decides how frames are chosen and how scores are made; options of the command override it.
 """
+
+
+def _rows(config: ModelConfig, parameters: int) -> dict[str, str]:
+    """What the card's table says."""
+    backbone, prompts, sampling = config.backbone, config.prompts, config.sampling
+    preprocess, resize = config.preprocess, config.preprocess.resize
+    in_use = [
+        f"{name} `{value}`"
+        for name, value in (("pre", prompts.pre), ("inner", prompts.inner), ("post", prompts.post))
+        if value != "none"
+    ]
+    spacing = "" if sampling.spacing is None else f", {sampling.spacing} s apart"
+    scale = "the towers' own" if config.scale is None else f"{config.scale:g}"
+    return {
+        "backbone": f"`{backbone.name}`",
+        "parameters": f"{parameters / 1e6:.1f} million",
+        "visual prompts": ", ".join(in_use),
+        "frames": f"{sampling.frames} x {sampling.windows} (`{sampling.rule}`{spacing})",
+        "input": f"{preprocess.size} pixels; resize `{resize.mode}` {resize.size} "
+        f"`{resize.interpolation}`, {preprocess.crops} crop(s)",
+        "templates": f"{len(config.templates)}, ensemble of `{config.ensemble}`",
+        "scores": f"`{config.activation}`, scale {scale}",
+        "labels": f"{len(config.labels)} (labels.txt)" if config.labels else "any you name",
+        "licence of the weights": backbone.licence,
+    }

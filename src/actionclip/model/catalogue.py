@@ -123,12 +123,13 @@ def count_parameters(architecture: dict[str, Any]) -> int | None:
     """How many numbers the weights of an architecture are; None when the Hub would be needed."""
     import torch
 
+    from actionclip.model.architecture import without_drawing
     from actionclip.model.backbone import OpenClipBackbone
 
     if architecture["text_cfg"].get("hf_model_name"):
         return None
-    with torch.device("meta"):
-        towers = OpenClipBackbone.from_architecture(architecture, initialize=False)
+    with torch.device("meta"), without_drawing():
+        towers = OpenClipBackbone.from_architecture(architecture)
     return sum(parameter.numel() for parameter in towers.parameters())
 
 

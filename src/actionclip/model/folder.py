@@ -100,7 +100,7 @@ def write_folder(
         more: further files by their path below the folder.
     """
     folder = Path(folder)
-    if any("\n" in label or not label.strip() for label in config.labels):
+    if any(len(label.splitlines()) != 1 or not label.strip() for label in config.labels):
         raise ActionCLIPError(
             "A label is empty or has a line break.", expected="labels.txt holds one label a line."
         )

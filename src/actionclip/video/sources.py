@@ -58,7 +58,7 @@ class Source:
         return f"There is no file {self.name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
-def expand(inputs: Iterable[str | Path], *, recursive: bool = True) -> list[Source]:
+def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list[Source]:
     """The videos behind `inputs`, in the order given; inside folders and patterns, natural order.
 
     An input is a video file; a folder of videos, or of images that are one video's frames; a

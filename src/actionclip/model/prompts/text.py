@@ -86,7 +86,7 @@ def read_templates(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
     if isinstance(templates, str):
         if templates in TEMPLATE_SETS:
             return TEMPLATE_SETS[templates]
-        if "{" in templates:
+        if "{" in templates or " " in templates.strip():
             return _checked([(1, templates)], "The template")
         if not templates.lower().endswith(".txt") and not Path(templates).is_file():
             raise unknown("set of templates", templates, TEMPLATE_SETS)

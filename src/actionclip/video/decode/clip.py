@@ -35,11 +35,13 @@ class Clip:
     """Name and versions of what decoded it."""
     notes: tuple[str, ...] = field(default=())
     """What a careful reader would want to know, e.g. that the header's frame count is wrong."""
+    advice: str | None = None
+    """What to do, where more is known than `status` says."""
 
     @property
     def hint(self) -> str:
         """What a person can do about it."""
-        return HINTS[self.status]
+        return HINTS[self.status] if self.advice is None else self.advice
 
     def raise_for_status(self) -> "Clip":
         """The clip itself, if it has frames.
@@ -48,7 +50,7 @@ class Clip:
             VideoError: if it has none.
         """
         if not self.status.usable:
-            raise VideoError(f"{self.source.name}: {self.message}", self.status)
+            raise VideoError(f"{self.source.name}: {self.message}", self.status, hint=self.hint)
         return self
 
     def windows(self) -> NDArray[np.uint8]:

@@ -90,7 +90,8 @@ def open_regular(path: Path, *, missing: Callable[[], str] | None = None) -> int
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW | os.O_NONBLOCK
         file = os.open(real, flags)
     except (OSError, ValueError) as error:
-        raise VideoError(_reason(error, missing), Outcome.UNREADABLE) from None
+        reason = _reason(error, missing)
+        raise VideoError(reason, Outcome.UNREADABLE, hint="Check the path.") from None
     try:
         _refuse_unless_regular(os.fstat(file))  # it may have been replaced in between
         if not os.fstat(file).st_size:

@@ -270,7 +270,7 @@ class _Seat:
                     if clip is not None:
                         return clip
         except VideoError as error:
-            return Clip(source, error.code, error.what)
+            return Clip(source, error.code, error.what, advice=error.hint)
         return Clip(source, Outcome.CRASHED, f"The decoder died on this file {STRIKES} times.")
 
     def _ask(self, source: Source, handover: Handover, request: ReadRequest) -> Clip | None:

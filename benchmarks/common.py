@@ -1,0 +1,249 @@
+"""What the benchmarks share: videos to measure on, a fair stop-watch, and the line of JSON.
+
+Times are compared within one run only: the ways take turns, each round runs all of them, and ratios
+are medians over rounds. So whatever else the machine does hits all alike. The first round is thrown
+away.
+"""
+
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PACKAGES = ("actionclip", "torch", "av", "opencv-python-headless", "torchcodec", "transformers")
+BITS = 16
+"""Blocks along the upper edge of a numbered frame: its number, the lowest bit on the left."""
+
+
+@dataclass
+class Times:
+    """Wall and processor seconds of several ways to do the same, a value for each round."""
+
+    wall: dict[str, list[float]] = field(default_factory=dict)
+    busy: dict[str, list[float]] = field(default_factory=dict)
+    """Processor seconds of this process (all threads) and of its children that have ended."""
+
+    def seconds(self, way: str) -> float:
+        """Median wall time."""
+        return statistics.median(self.wall[way])
+
+    def busy_seconds(self, way: str) -> float:
+        """Median processor time."""
+        return statistics.median(self.busy[way])
+
+    def ratio(self, slow: str, fast: str) -> float:
+        """How many times longer `slow` takes: the median over the rounds."""
+        pairs = zip(self.wall[slow], self.wall[fast], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+
+def take_turns(
+    ways: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: bool = True
+) -> Times:
+    """Time all ways in every round, in changing order; one more round first to warm up."""
+    times = Times({name: [] for name in ways}, {name: [] for name in ways})
+    for turn in range(0 if warm_up else 1, rounds + 1):
+        for name in sorted(ways, reverse=bool(turn % 2)):
+            busy, start = _processor(), time.perf_counter()
+            ways[name]()
+            seconds, work = time.perf_counter() - start, _processor() - busy
+            if turn:
+                times.wall[name].append(seconds)
+                times.busy[name].append(work)
+    return times
+
+
+def _processor() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def say(message: str) -> None:
+    """Something for a person to read while waiting."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def report(benchmark: str, results: Mapping[str, Any]) -> None:
+    """The last line of stdout: the numbers, and what is needed to compare them with others."""
+    line = {"benchmark": benchmark, "command": _command(), "machine": machine(), **results}
+    print(json.dumps(line), flush=True)
+
+
+def _command() -> str:
+    words = [word for word in sys.argv[1:] if not word.startswith("--clips")]
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+
+
+def machine() -> dict[str, Any]:
+    """Processor, its cores, how busy it is with other things, and the versions of what ran."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu": _cpu_name(),
+        "cores": cores,
+        "load": [round(load, 1) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        **{package: found for package in PACKAGES if (found := _version(package))},
+    }
+
+
+def _cpu_name() -> str:
+    """The processor's name, and the instructions for low precision it has."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return platform.processor() or platform.machine()
+    lines = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    found = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{fields.get('model name', platform.machine())} ({', '.join(found)})"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def resident_mib() -> float:
+    """Memory of this process now, without its children, in MiB (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmRSS in /proc/self/status")
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video to render: shape, length, and how it is compressed (x264)."""
+
+    width: int
+    height: int
+    seconds: float
+    rate: int = 25
+    preset: str = "medium"
+    keyframes: int = 250
+    """At most this many frames from one keyframe to the next; 250 is x264's default."""
+    numbered: bool = False
+    """Whether every frame carries its number."""
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return round(self.seconds * self.rate)
+
+    @property
+    def name(self) -> str:
+        """All of the above as a file name."""
+        marks = "-numbered" if self.numbered else ""
+        return (
+            f"{self.width}x{self.height}-{self.frames}at{self.rate}"
+            f"-{self.preset}-g{self.keyframes}{marks}"
+        )
+
+
+def rendered(film: Film, count: int, folder: Path | None = None) -> list[Path]:
+    """Files with `count` different films, rendered unless they are there from an earlier run.
+
+    Args:
+        film: their form.
+        count: how many.
+        folder: where they are kept; None: a folder for temporary files.
+    """
+    place = (folder or Path(tempfile.gettempdir()) / "actionclip-benchmarks") / film.name
+    place.mkdir(parents=True, exist_ok=True)
+    paths = [place / f"{seed:03d}.mp4" for seed in range(count)]
+    missing = [seed for seed, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        say(f"rendering {len(missing)} x {film.name} into {place.parent}")
+    for seed in missing:
+        _write(film, seed, paths[seed])
+    return paths
+
+
+def _write(film: Film, seed: int, path: Path) -> None:
+    import av
+
+    unfinished = path.with_suffix(".part.mp4")
+    with av.open(str(unfinished), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=film.rate)
+        stream.width, stream.height, stream.pix_fmt = film.width, film.height, "yuv420p"
+        stream.options = {"preset": film.preset, "g": str(film.keyframes)}
+        for number, picture in enumerate(_pictures(film, seed)):
+            if film.numbered:
+                _mark(picture, number)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    unfinished.replace(path)
+
+
+def _pictures(film: Film, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """A hand-held camera before a wall with texture, three things that move, a noisy sensor."""
+    rng = np.random.default_rng(seed)
+    width, height, room = film.width, film.height, max(film.height // 4, 4)
+    wall = _texture(height + 2 * room, width + 2 * room, rng)
+    things = [_thing(height, rng) for _ in range(3)]
+    tempo, phase = rng.uniform(0.5, 2, (4, 2)), rng.uniform(0, 6.28, (4, 2))
+    noise = rng.normal(0, 5, (height + 16, width + 16, 1)).astype(np.int16)
+    for number in range(film.frames):
+        swing = np.sin(tempo * number / film.rate * 2 + phase) / 2 + 0.5
+        top, left = (swing[0] * 2 * room).astype(int)
+        picture = wall[top : top + height, left : left + width].copy()
+        for (texture, mask), place in zip(things, swing[1:], strict=True):
+            size = len(mask)
+            row, column = (place * (height - size, width - size)).astype(int)
+            spot = picture[row : row + size, column : column + size]
+            np.copyto(spot, texture, where=mask)
+        row, column = rng.integers(0, 16, 2)
+        grain = noise[row : row + height, column : column + width]
+        yield (picture + grain).clip(0, 255).astype(np.uint8)
+
+
+def _texture(height: int, width: int, rng: np.random.Generator) -> NDArray[np.int16]:
+    """A coloured cloud with detail at every scale, as photographs have."""
+    from PIL import Image
+
+    total = np.zeros((height, width, 3), np.float32)
+    cells, strength = 3, 1.0
+    while cells < width:
+        coarse = rng.integers(0, 256, (max(cells * height // width, 2), cells, 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
+        total += strength * (np.asarray(smooth, np.float32) - 128)
+        cells, strength = cells * 2, strength * 0.75
+    return (128 + total * rng.uniform(0.6, 1, 3)).clip(0, 255).astype(np.int16)
+
+
+def _thing(height: int, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Something that moves: a textured ellipse and where it covers what is behind."""
+    size = max(int(height * rng.uniform(0.2, 0.45)), 4)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    mask = (x / rng.uniform(0.4, 1)) ** 2 + y**2 < 1
+    texture = _texture(size, size, rng) // 2 + rng.integers(0, 128, 3).astype(np.int16)
+    return texture, np.repeat(mask[..., None], 3, axis=2)
+
+
+def _mark(picture: NDArray[np.uint8], number: int) -> None:
+    """Write a frame's number into its upper edge, black and white blocks."""
+    block = picture.shape[1] // BITS
+    bits = (number >> np.arange(BITS)) & 1
+    stripe = np.repeat(bits * 255, block).astype(np.uint8)
+    picture[:block, : len(stripe)] = stripe[None, :, None]
+
+
+def number_of(picture: NDArray[np.uint8]) -> int:
+    """The number that a decoded frame [H, W, 3] carries."""
+    block = picture.shape[1] // BITS
+    middle = picture[block // 4 : block * 3 // 4, : block * BITS, 1].astype(float)
+    blocks = middle.reshape(len(middle), BITS, block)[:, :, block // 4 : block * 3 // 4]
+    return int(((blocks.mean(axis=(0, 2)) > 127) << np.arange(BITS)).sum())
