@@ -23,8 +23,6 @@ VERBS = [command.callback.__name__ for command in app.registered_commands]
 LARGE_ROOMS = {
     "cli": (10, "a file for each verb, and what the verbs share"),
     "inference": (8, "the recogniser, what it is asked, what it answers, and doctor"),
-    "model": (15, "the network and its scores; what its weights are called and where they lie"),
-    "video/decode": (10, "reading a file and reading images are two halves of one machine"),
 }
 """Rooms with more than seven files besides `__init__.py`: how many, and why. Never more."""
 
@@ -33,12 +31,18 @@ def in_source(path):
     return path.relative_to(SOURCE).as_posix()
 
 
+def _is_overload(node):
+    return any(getattr(d, "id", "") == "overload" for d in node.decorator_list)
+
+
 def public(path):
     """The public classes, functions and methods of a module."""
     holders = [ast.parse(path.read_text())]
     while holders:
         for node in holders.pop().body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                if _is_overload(node):
+                    continue
                 yield node
                 if isinstance(node, ast.ClassDef):
                     holders.append(node)

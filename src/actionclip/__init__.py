@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actionclip.errors import ActionCLIPError
-    from actionclip.inference.recognizer import Recognizer, load, save
+    from actionclip.inference.recognizer import Recognizer, load, push_to_hub, save
     from actionclip.inference.results import VideoResult
     from actionclip.model.actionclip import ActionCLIP
-    from actionclip.model.catalogue import catalogue
     from actionclip.model.scoring import Score
+    from actionclip.model.zoo.catalogue import catalogue
     from actionclip.video.outcomes import Outcome, VideoError
     from actionclip.video.sources import find_videos
 
@@ -31,9 +31,10 @@ _HOMES = {
     "Score": "actionclip.model.scoring",
     "VideoError": "actionclip.video.outcomes",
     "VideoResult": "actionclip.inference.results",
-    "catalogue": "actionclip.model.catalogue",
+    "catalogue": "actionclip.model.zoo.catalogue",
     "find_videos": "actionclip.video.sources",
     "load": "actionclip.inference.recognizer",
+    "push_to_hub": "actionclip.inference.recognizer",
     "save": "actionclip.inference.recognizer",
 }
 
@@ -49,6 +50,7 @@ __all__ = [
     "catalogue",
     "find_videos",
     "load",
+    "push_to_hub",
     "save",
 ]
 

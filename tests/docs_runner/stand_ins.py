@@ -97,7 +97,7 @@ def write_checkpoint(path: Path, *, width: int = 64, patch: int = 16, layers: in
 def stand_in_weights() -> Iterator[None]:
     """Models that would be downloaded are `tiny` instead; everything else is as it is."""
     from actionclip.inference import recognizer
-    from actionclip.model.catalogue import catalogue
+    from actionclip.model.zoo.catalogue import catalogue
 
     real, known = recognizer.build, {entry.name for entry in catalogue()}
 

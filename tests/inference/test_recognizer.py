@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import av
 import numpy as np
@@ -207,3 +208,17 @@ def test_it_works_in_a_script_without_a_main_guard(folder, tmp_path):
         [sys.executable, "-W", "ignore", script], capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "3\n", "")
+
+
+def test_a_model_is_pushed_as_the_folder_that_save_writes(recognizer, monkeypatch):
+    seen = {}
+
+    def upload(folder, repo, *, private):
+        seen.update(repo=repo, private=private, files={p.name for p in Path(folder).iterdir()})
+        return f"hf-hub:{repo}"
+
+    monkeypatch.setattr("actionclip.inference.recognizer.push_folder", upload)
+
+    assert actionclip.push_to_hub(recognizer, "someone/waving") == "hf-hub:someone/waving"
+    assert seen["private"] is True
+    assert {"config.json", "model.safetensors", "README.md"} <= seen["files"]

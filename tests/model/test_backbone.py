@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from actionclip.errors import ActionCLIPError
-from actionclip.model.architecture import without_drawing
 from actionclip.model.backbone import Backbone, OpenClipBackbone
+from actionclip.model.zoo.architecture import without_drawing
 from architectures import ARCHITECTURES
 
 GRIDS = {"vit": (4, 4), "coca": (4, 4), "pe": (24, 24), "siglip": (14, 14)}

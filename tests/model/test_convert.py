@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from actionclip.errors import ActionCLIPError
 from actionclip.model.convert import convert
 from actionclip.model.convert.towers import infer_architecture, known_name
-from actionclip.model.folder import load_folder
 from actionclip.model.prompts.text import AUTHORS_TEMPLATES
+from actionclip.model.weights.folder import load_folder
 from reference_weights import CONFIGS, image_input, reference_weights
 
 HALF = ("conv1.weight", "proj", "text_projection", "attn.in_proj_weight", "attn.in_proj_bias")
@@ -339,8 +339,8 @@ def test_the_published_sizes_are_recognised(key, name, golden, tmp_path):
 
 
 def test_heads_that_are_wider_than_64_are_known_by_their_sizes(tmp_path):
-    from actionclip.model.architecture import named_architecture
     from actionclip.model.backbone import OpenClipBackbone
+    from actionclip.model.zoo.architecture import named_architecture
 
     with torch.device("meta"):
         state = OpenClipBackbone.from_architecture(named_architecture("ViT-H-14")).clip.state_dict()

@@ -13,9 +13,9 @@ import torch
 from small_model import small_model
 
 from actionclip.errors import ActionCLIPError, StorageError
-from actionclip.model import files
-from actionclip.model.folder import load_folder, save
-from actionclip.model.hub import push_folder
+from actionclip.model.weights import files
+from actionclip.model.weights.folder import load_folder, save
+from actionclip.model.weights.hub import push_folder
 
 
 @pytest.fixture

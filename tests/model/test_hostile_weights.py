@@ -22,8 +22,8 @@ from small_model import small_model
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.convert import convert
-from actionclip.model.files import read_header, read_tensors
-from actionclip.model.folder import load_folder, save
+from actionclip.model.weights.files import read_header, read_tensors
+from actionclip.model.weights.folder import load_folder, save
 
 
 class Calls:

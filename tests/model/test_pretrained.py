@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from small_model import ARCHITECTURE, small_model
 
 from actionclip.errors import ActionCLIPError
-from actionclip.model import catalogue as catalogue_module
-from actionclip.model import hub
-from actionclip.model.architecture import named_architecture, without_drawing
 from actionclip.model.backbone import OpenClipBackbone
-from actionclip.model.catalogue import catalogue, count_parameters, survey
 from actionclip.model.config import PromptConfig
-from actionclip.model.folder import save
-from actionclip.model.pretrained import DEFAULT, build, split_name, tag_config, wanted_files
+from actionclip.model.weights import hub
+from actionclip.model.weights.folder import save
+from actionclip.model.zoo import catalogue as catalogue_module
+from actionclip.model.zoo.architecture import named_architecture, without_drawing
+from actionclip.model.zoo.catalogue import catalogue, count_parameters, survey
+from actionclip.model.zoo.pretrained import DEFAULT, build, split_name, tag_config, wanted_files
 from actionclip.video.settings import Sampling
 
 ALL_TAGS = open_clip.list_pretrained()
@@ -286,7 +286,7 @@ def test_a_file_or_another_folder_is_not_a_model(tmp_path):
 
 WITHOUT_NETWORK = """
 import os, sys, time, socket
-import actionclip.model.pretrained as pretrained
+import actionclip.model.zoo.pretrained as pretrained
 from actionclip.errors import ActionCLIPError
 def unreachable(*args, **kwargs):
     raise socket.gaierror(-2, "Name or service not known")
@@ -415,7 +415,7 @@ def test_the_catalogue_knows_what_is_cached(cache, small_architecture):
 
 def test_the_catalogue_imports_nothing_heavy():
     code = (
-        "import sys; from actionclip.model.catalogue import catalogue; "
+        "import sys; from actionclip.model.zoo.catalogue import catalogue; "
         "assert len(catalogue()) > 150; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'open_clip', 'av')))"
     )

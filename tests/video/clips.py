@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.settings import Limits, ReadRequest, Sampling
 
 BITS = 12

@@ -20,7 +20,7 @@ from clips import number_in, picture, render
 from PIL import Image
 
 from actionclip.video.decode import DecodePool
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, ReadRequest, Sampling
 from actionclip.video.sources import Source, find_videos

@@ -15,7 +15,7 @@ from clips import number_in, render
 
 from actionclip.errors import ActionCLIPError
 from actionclip.video.decode import DecodePool, torchcodec
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, ReadRequest, Resize, Sampling
 from actionclip.video.sources import Source

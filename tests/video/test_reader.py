@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from clips import numbers_seen, picture, read, render
 
-from actionclip.video.decode import reader as reader_module
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav import reader as reader_module
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.settings import Limits, ReadRequest, Resize, Sampling
 
 
@@ -165,7 +165,7 @@ def test_a_wrong_frame_count_in_the_header_is_a_note(tmp_path):
 def test_timestamps_that_lie_are_found_out(tmp_path, monkeypatch):
     """The packets' times claim the order of the file; the decoder gives another one."""
     path = render(tmp_path / "a.avi", 60, bframes=2)
-    monkeypatch.setattr("actionclip.video.decode.index.REORDERING", frozenset())
+    monkeypatch.setattr("actionclip.video.decode.pyav.index.REORDERING", frozenset())
 
     reading = read(path, frames=20)
 

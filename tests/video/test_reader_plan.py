@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionclip.video.decode.plan import entry, nearest_entries, plan
+from actionclip.video.decode.pyav.plan import entry, nearest_entries, plan
 
 
 @st.composite

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from clips import numbers_seen, render
 
-from actionclip.video.decode import index as index_module
-from actionclip.video.decode import reader
+from actionclip.video.decode.pyav import index as index_module
+from actionclip.video.decode.pyav import reader
 from actionclip.video.settings import Limits, ReadRequest, Sampling
 
 FRAMES = 60

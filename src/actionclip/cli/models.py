@@ -28,7 +28,7 @@ def models(
     as_json: options.Json = False,
 ) -> None:
     """List the models: name, parameters, frames, input size, source, licence, cached or not."""
-    from actionclip.model.catalogue import catalogue
+    from actionclip.model.zoo.catalogue import catalogue
 
     wanted = pattern if any(c in pattern for c in "*?") else f"*{pattern}*"
     entries = [

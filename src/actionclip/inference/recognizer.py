@@ -3,6 +3,7 @@
 D embedding width, N videos, K sentences.
 """
 
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,9 +21,10 @@ from actionclip.inference.questions import Question, ask
 from actionclip.inference.results import VideoResult
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
-from actionclip.model.folder import save as save_folder
-from actionclip.model.pretrained import DEFAULT, build
 from actionclip.model.scoring import Score
+from actionclip.model.weights.folder import save as save_folder
+from actionclip.model.weights.hub import push_folder
+from actionclip.model.zoo.pretrained import DEFAULT, build
 from actionclip.video.settings import Limits
 
 Labels: TypeAlias = Sequence[str] | str | Path | Question | None
@@ -263,6 +265,29 @@ def save(model: Recognizer | ActionCLIP, folder: str | Path) -> None:
         StorageError: when it cannot be written; what was there before stays whole.
     """
     save_folder(model.model if isinstance(model, Recognizer) else model, Path(folder))
+
+
+def push_to_hub(
+    model: Recognizer | ActionCLIP | str | Path, repo: str, *, private: bool = True
+) -> str:
+    """Upload a model, or a model folder, to the Hugging Face Hub.
+
+    Args:
+        model: what `load` gave, or a folder that `save` or `convert` wrote.
+        repo: `owner/repo`; made when it is not there.
+        private: whether a repository made by this call is visible to its owner alone.
+
+    Returns:
+        The name to load it by, `hf-hub:owner/repo`.
+
+    Raises:
+        ActionCLIPError: when the Hub cannot be reached or refuses.
+    """
+    if isinstance(model, (str, Path)):
+        return push_folder(model, repo, private=private)
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, folder)
+        return push_folder(folder, repo, private=private)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

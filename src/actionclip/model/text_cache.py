@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.files import tensor_content, write_together
+from actionclip.model.weights.files import tensor_content, write_together
 
 FORMAT = "1"
 """To be raised when the same sentences and weights give other numbers."""

@@ -23,10 +23,10 @@ from actionclip.model.convert.towers import (
     known_name,
     looks_like_quick_gelu,
 )
-from actionclip.model.files import DTYPES, TensorEntry, check_against, check_finite
-from actionclip.model.folder import skeleton, write_folder
-from actionclip.model.pretrained import TEMPLATES, split_name, tag_config
 from actionclip.model.prompts.text import AUTHORS_TEMPLATES
+from actionclip.model.weights.files import DTYPES, TensorEntry, check_against, check_finite
+from actionclip.model.weights.folder import skeleton, write_folder
+from actionclip.model.zoo.pretrained import TEMPLATES, split_name, tag_config
 from actionclip.video.settings import Preprocess, Resize, Sampling
 
 FRAMES = 8

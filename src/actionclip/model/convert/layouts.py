@@ -15,7 +15,7 @@ from torch import Tensor
 from actionclip.errors import ActionCLIPError
 from actionclip.model.convert.reading import tensors_in
 from actionclip.model.convert.towers import OPENAI_NUMBERS
-from actionclip.model.files import some
+from actionclip.model.weights.files import some
 
 TRAINING_STATE = (
     "optimizer_state_dict",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from actionclip.errors import ActionCLIPError
-from actionclip.model.files import read_tensors
+from actionclip.model.weights.files import read_tensors
 
 MOST_ENTRIES = 100_000
 """Files in an archive: one for each tensor and a few more."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from actionclip.errors import ActionCLIPError
-from actionclip.model.files import some
+from actionclip.model.weights.files import some
 
 HEAD_WIDTH = 64
 """Width of an attention head in OpenAI's models, which no shape tells."""

@@ -9,7 +9,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from actionclip.video.decode.pixels import Pictures
+from actionclip.video.decode.pyav.pixels import Pictures
 from actionclip.video.decode.reading import Reading
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits, ReadRequest

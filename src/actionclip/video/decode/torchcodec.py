@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from actionclip.errors import ActionCLIPError
-from actionclip.video.decode.decoding import Decoder
-from actionclip.video.decode.index import Index, Times, read_index
-from actionclip.video.decode.opening import coded_errors
-from actionclip.video.decode.pixels import Pictures
-from actionclip.video.decode.plan import nearest_entries
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav.decoding import Decoder
+from actionclip.video.decode.pyav.index import Index, Times, read_index
+from actionclip.video.decode.pyav.opening import coded_errors
+from actionclip.video.decode.pyav.pixels import Pictures
+from actionclip.video.decode.pyav.plan import nearest_entries
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.decode.reading import Reading
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.sampling import Timeline, choose

@@ -22,7 +22,7 @@ from PIL import Image
 import actionclip
 from actionclip.errors import ActionCLIPError
 from actionclip.video.decode.images import read_images
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.decode.reading import Reading
 from actionclip.video.decode.workers import sandbox
 from actionclip.video.decode.workers.protocol import Channel, reading_header, request_from

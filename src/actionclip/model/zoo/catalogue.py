@@ -13,8 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from actionclip.model import hub
-from actionclip.model.hub import Wanted
+from actionclip.model.weights import hub
+from actionclip.model.weights.hub import Wanted
 
 FRAMES = 8
 """Frames of a window for towers that were not trained on videos."""
@@ -85,8 +85,8 @@ def survey(known: dict[str, int | None] | None = None) -> list[dict[str, Any]]:
     """
     import open_clip
 
-    from actionclip.model.pretrained import tag_config, wanted_files
-    from actionclip.model.tiny import ARCHITECTURE
+    from actionclip.model.zoo.pretrained import tag_config, wanted_files
+    from actionclip.model.zoo.tiny import ARCHITECTURE
 
     counts = dict(known or {})
     rows = [
@@ -123,8 +123,8 @@ def count_parameters(architecture: dict[str, Any]) -> int | None:
     """How many numbers the weights of an architecture are; None when the Hub would be needed."""
     import torch
 
-    from actionclip.model.architecture import without_drawing
     from actionclip.model.backbone import OpenClipBackbone
+    from actionclip.model.zoo.architecture import without_drawing
 
     if architecture["text_cfg"].get("hf_model_name"):
         return None

@@ -21,12 +21,12 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from actionclip.video.decode.decoding import NEAR, Decoder
 from actionclip.video.decode.images import read_images
-from actionclip.video.decode.index import Index, Times, counted, estimated, read_index
-from actionclip.video.decode.opening import coded_errors, decoder_name
-from actionclip.video.decode.pixels import Pictures
-from actionclip.video.decode.plan import Stretch, nearest_entries, plan
+from actionclip.video.decode.pyav.decoding import NEAR, Decoder
+from actionclip.video.decode.pyav.index import Index, Times, counted, estimated, read_index
+from actionclip.video.decode.pyav.opening import coded_errors, decoder_name
+from actionclip.video.decode.pyav.pixels import Pictures
+from actionclip.video.decode.pyav.plan import Stretch, nearest_entries, plan
 from actionclip.video.decode.reading import Reading
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.sampling import Timeline, choose

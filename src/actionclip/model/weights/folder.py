@@ -23,11 +23,10 @@ from torch import Tensor
 from actionclip.config import parse, to_dict
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.architecture import check_architecture, known_names, without_drawing
 from actionclip.model.backbone import OpenClipBackbone
-from actionclip.model.card import model_card
 from actionclip.model.config import ModelConfig
-from actionclip.model.files import (
+from actionclip.model.weights.card import model_card
+from actionclip.model.weights.files import (
     Content,
     check_against,
     check_finite,
@@ -37,6 +36,7 @@ from actionclip.model.files import (
     text_content,
     write_together,
 )
+from actionclip.model.zoo.architecture import check_architecture, known_names, without_drawing
 
 FORMAT = 1
 """The newest layout of config.json that this version reads, and the one it writes."""

@@ -13,8 +13,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from actionclip.video.decode.index import Index
-from actionclip.video.decode.opening import open_video
+from actionclip.video.decode.pyav.index import Index
+from actionclip.video.decode.pyav.opening import open_video
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits
 

@@ -18,13 +18,12 @@ from typing import Any
 import torch
 
 from actionclip.errors import ActionCLIPError, unknown
-from actionclip.model import hub
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.architecture import check_architecture, named_architecture, without_drawing
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
-from actionclip.model.files import check_finite
-from actionclip.model.folder import (
+from actionclip.model.weights import hub
+from actionclip.model.weights.files import check_finite
+from actionclip.model.weights.folder import (
     CONFIG,
     LABELS,
     TOKENIZER,
@@ -33,9 +32,14 @@ from actionclip.model.folder import (
     is_model_folder,
     load_folder,
 )
-from actionclip.model.hub import Wanted
-from actionclip.model.licences import UNKNOWN, licence_of
-from actionclip.model.tiny import build_tiny
+from actionclip.model.weights.hub import Wanted
+from actionclip.model.zoo.architecture import (
+    check_architecture,
+    named_architecture,
+    without_drawing,
+)
+from actionclip.model.zoo.licences import UNKNOWN, licence_of
+from actionclip.model.zoo.tiny import build_tiny
 from actionclip.video.settings import Preprocess, Resize, Sampling
 
 DEFAULT = "ViT-B-16/datacomp_xl_s13b_b90k"

@@ -1,0 +1,1 @@
+"""Weights on disk: model folders, safe files, the card, the Hub."""
