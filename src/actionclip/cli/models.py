@@ -49,13 +49,13 @@ def models(
             "?" if e.parameters is None else f"{e.parameters / 1e6:.0f} M",
             str(e.frames),
             str(e.size),
-            e.source,
-            e.licence,
             "yes" if e.cached else "no",
+            e.licence,
+            e.source,
         )
         for e in entries
     ]
-    _table(("name", "parameters", "frames", "size", "source", "licence", "cached"), rows)
+    _table(("name", "parameters", "frames", "size", "cached", "licence", "source"), rows)
     say(f"{len(rows)} models. Frames is the default; any model takes other numbers with --frames.")
 
 
@@ -72,8 +72,14 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in header:
-        table.add_column(column, justify="right" if column in ("parameters", "frames") else "left")
+    for place, column in enumerate(header):
+        width = max(len(row[place]) for row in rows)  # a name is there to be copied
+        table.add_column(
+            column,
+            justify="right" if column in ("parameters", "frames") else "left",
+            min_width=None if column == "source" else width,
+            no_wrap=True,
+        )
     for row in rows:
         table.add_row(*row)
     Console().print(table)

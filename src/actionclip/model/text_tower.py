@@ -71,7 +71,7 @@ def hub_tokenizer(source: str, context: int, settings: tuple[tuple[str, Any], ..
     except ImportError:
         raise ActionCLIPError(
             f"The tokenizer {source!r} needs the package transformers, which is not installed.",
-            hint="pip install transformers sentencepiece",
+            hint='pip install "actionclip[siglip]"',
         ) from None
     except OSError as error:
         raise ActionCLIPError(

@@ -160,7 +160,7 @@ def unavailable(model: str, wanted: list[Wanted], reason: str) -> ActionCLIPErro
         hint=f"On a machine with a network run `hf download {repos[0]} --local-dir FOLDER`, copy "
         f"FOLDER here and use `--model FOLDER`; or copy {' and '.join(folders)} from that "
         f"machine's cache into {cache_folder()}. `--model tiny` needs no download."
-        + (" Its tokenizer also needs `pip install transformers`." if tokenizer else ""),
+        + (' Its tokenizer also needs: pip install "actionclip[siglip]".' if tokenizer else ""),
     )
 
 

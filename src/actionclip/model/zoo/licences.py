@@ -7,14 +7,14 @@ _BY_TAG = {
     "webli": "Apache-2.0",
     "meta": "Apache-2.0",
     "metaclip": "CC-BY-NC-4.0",
-    "dfn": "Apple's own (see the model's page)",
+    "dfn": "Apple's own",
 }
 """By the beginning of a tag."""
 
 _BY_PLACE = {
     "laion/": "MIT",
-    "apple/": "Apple's own (see the model's page)",
-    "timm/MobileCLIP2": "Apple's own (see the model's page)",
+    "apple/": "Apple's own",
+    "timm/MobileCLIP2": "Apple's own",
     "visheratin/nllb": "CC-BY-NC-4.0",
 }
 """By the beginning of a repository's name on the Hub."""

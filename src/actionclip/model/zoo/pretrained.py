@@ -335,7 +335,7 @@ def _check_transformers(name: str, towers: Mapping[str, Any]) -> None:
         raise ActionCLIPError(
             f"The text tower of {name!r} needs the package transformers, which is not installed.",
             expected="Models with CLIP's own vocabulary need nothing more.",
-            hint=f"pip install transformers sentencepiece; or use {DEFAULT}.",
+            hint=f'pip install "actionclip[siglip]"; or use {DEFAULT}.',
         )
 
 
