@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +155,20 @@ def test_a_misspelt_option_or_verb_is_a_usage_error(tmp_path):
     assert main("clasify", cwd=tmp_path).returncode == 2
     assert "classify" in main("clasify", cwd=tmp_path).stderr
     assert main("classify", "x.mp4", "--lables", "a", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_exit_code_5(tmp_path):
+    program = "from actionclip.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", program, "labels", "kinetics400"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert run.returncode == 5
+    assert "the disk is full" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -36,12 +36,28 @@ environment shows the traceback as well. `actionclip --version` prints the versi
 
 def write_reference() -> str:
     """The text of docs/cli.md."""
-    commands = [command.callback for command in app.registered_commands if command.callback]
-    toc = ", ".join(f"[{c.__name__}](#actionclip-{c.__name__})" for c in commands)
-    return "\n".join([OPENING, f"Verbs: {toc}.", *(_section(c) for c in commands)])
+    commands = verbs()
+    toc = ", ".join(f"[{name}](#actionclip-{name.replace(' ', '-')})" for name in commands)
+    sections = (_section(name, command) for name, command in commands.items())
+    return "\n".join([OPENING, f"Verbs: {toc}.", *sections])
 
 
-def _section(command: Callable[..., object]) -> str:
+def verbs() -> dict[str, Callable[..., object]]:
+    """Every verb and the function behind it; those of a group as `data inspect`."""
+    groups = {"": app} | {
+        f"{group.name} ": group.typer_instance
+        for group in app.registered_groups
+        if group.typer_instance
+    }
+    return {
+        prefix + command.callback.__name__: command.callback
+        for prefix, group in groups.items()
+        for command in group.registered_commands
+        if command.callback
+    }
+
+
+def _section(name: str, command: Callable[..., object]) -> str:
     text, _, examples = (inspect.getdoc(command) or "").partition("Examples:")
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
     arguments = [row for row in _rows(command) if not row[0].startswith("`--")]
@@ -49,7 +65,7 @@ def _section(command: Callable[..., object]) -> str:
     return "\n".join(
         [
             "",
-            f"## actionclip {command.__name__}",
+            f"## actionclip {name}",
             "",
             text.strip(),
             "",

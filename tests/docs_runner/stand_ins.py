@@ -29,6 +29,32 @@ def lay_out(folder: Path) -> None:
     (folder / BROKEN).write_bytes(b"this is not a video")
     (folder / "actions.txt").write_text("opening a door\nringing a bell\nwalking past\n")
     write_checkpoint(folder / "vit-16-32f.pt")
+    write_data_sets(folder)
+
+
+def write_data_sets(folder: Path) -> None:
+    """Data sets of a few clips each, laid out as people have them."""
+    for number, name in enumerate(("opening a door", "ringing a bell")):
+        for clip in range(3):
+            write_video(folder / "actions" / name / f"{clip}.mp4", 3 * number + clip, seconds=1.5)
+    for number, name in enumerate(("Archery", "Bowling")):
+        for group in (1, 2):
+            clip = f"UCF-101/{name}/v_{name}_g0{group}_c01.avi"
+            write_video(folder / "ucf101" / clip, 2 * number + group, seconds=1.0)
+    lists = folder / "ucf101" / "ucfTrainTestlist"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("1 Archery\n2 Bowling\n")
+    for fold in (1, 2):
+        named = [f"{n}/v_{n}_g0{{}}_c01.avi" for n in ("Archery", "Bowling")]
+        train = [f"{name.format(fold)} {i}" for i, name in enumerate(named, start=1)]
+        test = [name.format(3 - fold) for name in named]
+        (lists / f"trainlist0{fold}.txt").write_text("\n".join(train) + "\n")
+        (lists / f"testlist0{fold}.txt").write_text("\n".join(test) + "\n")
+    (folder / "few_shot_1.txt").write_text("v_Archery_g01_c01.avi 5\nv_Bowling_g01_c01.avi 0\n")
+    for number, name in enumerate(("kick.mp4", "hug.mp4")):
+        write_video(folder / "videos" / name, 5 + number, seconds=1.0)
+    (folder / "train_list.txt").write_text("kick.mp4 0\nhug.mp4 1\n")
+    (folder / "names.txt").write_text("kick\nhug\n")
 
 
 def write_video(path: Path, number: int, *, seconds: float = 2.0, rate: int = 12) -> None:

@@ -244,7 +244,7 @@ def test_a_tokenizers_folder_beats_its_name(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        (ImportError("transformers"), "needs the package transformers.*pip install transformers"),
+        (ImportError("transformers"), r"needs the package transformers.*actionclip\[siglip\]"),
         (OSError("no connection\nat all"), "could not be loaded: no connection .*model folder"),
     ],
 )

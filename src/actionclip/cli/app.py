@@ -1,16 +1,17 @@
 """The verbs, and what happens to an error."""
 
+import errno
 import os
 import sys
 from typing import Annotated
 
 import typer
 
-from actionclip.cli import classify, convert, demo, doctor, embed, labels, models
+from actionclip.cli import classify, convert, data, demo, doctor, embed, labels, models
 from actionclip.cli.console import show_error
 from actionclip.errors import ActionCLIPError, StorageError
 
-USAGE, STORAGE, INTERRUPTED = 2, 5, 130
+USAGE, STORAGE = 2, 5
 
 app = typer.Typer(
     help="Say what people do in a video, in words you choose.",
@@ -26,6 +27,7 @@ app.command()(labels.labels)
 app.command()(convert.convert)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool | None) -> None:
@@ -65,9 +67,8 @@ def main() -> None:
             raise
         show_error(error)
         sys.exit(STORAGE if isinstance(error, StorageError) else USAGE)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or os.environ.get("ACTIONCLIP_DEBUG"):
+            raise
+        show_error(StorageError("The results could not be written: the disk is full."))
+        sys.exit(STORAGE)

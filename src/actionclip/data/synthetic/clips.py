@@ -1,21 +1,30 @@
-"""From a word to a video: somebody, somewhere, does it."""
+"""From a word to a video: somebody, somewhere, does it.
 
-import os
-from fractions import Fraction
+Everything is a pure function of a seed: nothing is kept between calls but drawn backdrops.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from actionclip.data.synthetic.actions import ACTIONS, SEAT, Action, Style
-from actionclip.data.synthetic.figure import Body, joint_positions, turn
-from actionclip.data.synthetic.render import Camera, Look, Parts, body_parts, paint, paint_shadow
-from actionclip.data.synthetic.scenery import SCENES, draw_scene
-from actionclip.errors import ActionCLIPError, unknown
+from actionclip.data.synthetic.actions import ACTIONS, Action, Style
+from actionclip.data.synthetic.draw.body import SHIRTS, Look, body_parts, somebody
+from actionclip.data.synthetic.draw.camera import Camera, Framing, aim
+from actionclip.data.synthetic.draw.lens import Lens, expose, light_by_chance
+from actionclip.data.synthetic.draw.paint import Light, Parts, paint, paint_shadow
+from actionclip.data.synthetic.draw.props import Stage
+from actionclip.data.synthetic.draw.scenery import SCENES, behind
+from actionclip.data.synthetic.figure import Body, joint_positions
+from actionclip.data.synthetic.files import write_clip
+from actionclip.errors import unknown
 
 Random = np.random.Generator
+Array = NDArray[np.float64]
 
 DEMO = (
     *(("walking", 3), ("waving one hand", 5), ("jumping jacks", 1)),
@@ -23,22 +32,87 @@ DEMO = (
 )
 """Actions and seeds of the clips people see first: different people in different places."""
 
+_DRAWN = ("room", "hall", "park", "studio")  # scenes that look well from near
 _AT_ONCE = 16  # frames painted together: fewer cost more calls, more do not fit the cache
+_SLOW, _QUICK = 0.86, 1.16  # tempo below and above which somebody would say so
 
-SKINS = ((238, 196, 166), (224, 172, 138), (198, 144, 108), (150, 102, 74), (104, 70, 52))
-HAIRS = ((38, 30, 28), (72, 48, 32), (124, 84, 46), (196, 160, 96), (150, 150, 148), (140, 62, 36))
-SHIRTS = (
-    *((196, 62, 54), (44, 104, 176), (58, 140, 90), (226, 176, 50), (120, 76, 150)),
-    *((235, 232, 224), (230, 120, 60), (36, 140, 150), (70, 74, 84), (214, 110, 140)),
-)
-TROUSERS = ((46, 58, 92), (54, 54, 58), (112, 96, 74), (84, 92, 70), (38, 40, 52), (130, 132, 136))
-SHOES = ((44, 40, 40), (228, 226, 220), (120, 70, 44), (170, 50, 46))
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a clip shows."""
+
+    action: str
+    """One of `ACTIONS`."""
+    seed: tuple[int, ...]
+    """The numbers that decide everything else."""
+    tempo: str
+    """"slowly", "quickly", or nothing where it is neither."""
+    direction: str
+    """Where the person goes in the picture: "to the left", "to the right", "towards the camera",
+    "away from the camera", or nothing."""
+    view: str
+    """What one sees of the person at first: "the front", "the back", "the left side", …"""
+    side: str
+    """The hand or foot that does what only one does."""
+    scene: str
+    """What is behind, one of `SCENES`."""
+    fps: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and what it shows."""
+
+    frames: UInt8[np.ndarray, "T H W 3"]
+    info: ClipInfo
+
+
+def stream(
+    seed: int,
+    epoch: int,
+    index: int,
+    *,
+    frames: int = 8,
+    size: tuple[int, int] = (96, 96),
+    fps: float = 4.0,
+    actions: Sequence[str] | None = None,
+    clean: bool = False,
+) -> Clip:
+    """Clip number `index` of an epoch of training without files: a pure function.
+
+    In an epoch every action comes up equally often; the order is another one in every round.
+
+    Args:
+        seed: of the training.
+        epoch: which epoch; no clip is shown twice.
+        index: from 0, without end.
+        frames: how many (T).
+        size: width and height in pixels, any.
+        fps: frames per second.
+        actions: from which; None: all of `ACTIONS`.
+        clean: as in `synthesise`.
+
+    Raises:
+        ActionCLIPError: for an action that is not known.
+    """
+    names = list(ACTIONS) if actions is None else list(actions)
+    turn, place = divmod(index, len(names))
+    order = np.random.default_rng([seed, epoch, turn, 1]).permutation(len(names))
+    action = names[int(order[place])]
+    take = plan(action, (seed, epoch, index), frames=frames, size=size, fps=fps, clean=clean)
+    return take.draw()
 
 
 def synthesise(
-    action: str, seed: int, *, frames: int, size: tuple[int, int] = (320, 240), fps: float = 25.0
-) -> UInt8[np.ndarray, "T H W 3"]:
-    """A clip of a person who does `action`: RGB, [T, H, W, 3].
+    action: str,
+    seed: int,
+    *,
+    frames: int,
+    size: tuple[int, int] = (320, 240),
+    fps: float = 25.0,
+    clean: bool = False,
+) -> Clip:
+    """A clip of a person who does `action`.
 
     The same seed gives the same clip. An action that happens once takes place within the clip,
     however short that is; at 8 frames and 4 frames/s one sees all of it.
@@ -49,73 +123,12 @@ def synthesise(
         frames: how many (T).
         size: width and height in pixels.
         fps: frames per second.
+        clean: filmed with a good camera: no noise, blur or compression, and close enough.
 
     Raises:
         ActionCLIPError: when no such action is known.
     """
-    if action not in ACTIONS:
-        raise unknown("synthetic action", action, ACTIONS)
-    rng = np.random.default_rng([seed, crc32(action.encode())])
-    doing = ACTIONS[action]
-    body, look, style = _someone(rng)
-    phase = _phases(doing, frames, fps, rng)
-    pose = doing.pose(phase, style)
-    at = joint_positions(body, pose)
-
-    low, high = doing.views
-    facing = np.radians(rng.uniform(low, high))
-    if rng.random() < 0.5:
-        facing = np.pi - facing
-    at = _stand_in_the_world(at, float(facing))
-    camera = _camera(at, size, body, rng)
-    place = str(rng.choice(list(SCENES)))
-    scene = draw_scene(place, camera, float(at[..., 1].max()), rng)
-
-    canvas = scene.seen_by(camera)
-    parts = body_parts(at, body, look)
-    if doing.seat:
-        _add_stool(parts, at, body, float(facing), rng)
-    for first in range(0, frames, _AT_ONCE):
-        some = slice(first, first + _AT_ONCE)
-        paint_shadow(canvas[some], parts.at(some), camera.at(some))
-        paint(canvas[some], parts.at(some), camera.at(some))
-    return canvas.clip(0, 255).astype(np.uint8)
-
-
-def write_clip(path: Path, frames: UInt8[np.ndarray, "T H W 3"], *, fps: float = 25.0) -> None:
-    """Write RGB frames as H.264 in an MP4 file; the file appears when it is whole.
-
-    Args:
-        path: ends in `.mp4`; its folder exists.
-        frames: width and height are even.
-        fps: frames per second.
-
-    Raises:
-        ActionCLIPError: when a side has an odd number of pixels.
-    """
-    import av
-
-    height, width = frames.shape[1:3]
-    if height % 2 or width % 2:
-        raise ActionCLIPError(
-            f"A picture of {width} x {height} pixels does not fit H.264.",
-            expected="Both sides must have an even number of pixels.",
-        )
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with av.open(str(unfinished), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.height, stream.width = height, width
-            stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": "20", "preset": "veryfast"}
-            for picture in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            container.mux(stream.encode())
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    return plan(action, (seed,), frames=frames, size=size, fps=fps, clean=clean).draw()
 
 
 def demo_clips(folder: Path) -> list[tuple[Path, str]]:
@@ -124,102 +137,164 @@ def demo_clips(folder: Path) -> list[tuple[Path, str]]:
     clips = []
     for action, seed in DEMO:
         path = folder / f"{action.replace(' ', '_')}.mp4"
-        write_clip(path, synthesise(action, seed, frames=65), fps=25.0)
+        write_clip(path, synthesise(action, seed, frames=65, clean=True).frames, fps=25.0)
         clips.append((path, action))
     return clips
 
 
-def _someone(rng: Random) -> tuple[Body, Look, Style]:
-    """A person with clothes and a way of moving."""
-    body = Body(
-        height=rng.uniform(1.56, 1.9),
-        build=rng.uniform(0.9, 1.2),
-        shoulders=rng.uniform(0.88, 1.12),
-        leg_share=rng.uniform(0.485, 0.515),
+@dataclass(frozen=True)
+class Take:
+    """A clip before it is drawn: who does what, where, before which camera."""
+
+    info: ClipInfo
+    doing: Action
+    at: Float[np.ndarray, "M J 3"]
+    """Joints in every frame, and again when its shutter closes (M = 2 T)."""
+    phase: Float[np.ndarray, " M"]
+    facing: float
+    body: Body
+    look: Look
+    camera: Camera
+    lens: Lens
+    light: Light
+    rng: Random
+    """Where further chance comes from: a take is drawn once."""
+
+    def draw(self) -> Clip:
+        """Everything in its place, and the camera runs."""
+        rng, frames = self.rng, len(self.at) // 2
+        room = float(self.at[..., 1].max())
+        canvas = behind(self.camera, room, self.info.scene, rng, frames=frames)
+        parts = body_parts(self.at, self.body, self.look)
+        if self.doing.things is not None:
+            colour = SHIRTS[int(rng.integers(len(SHIRTS)))]
+            stage = Stage(self.at, self.phase, self.body, self.facing, self.info.side, colour)
+            self.doing.things(parts, stage)
+        _paint_all(canvas, parts, self.camera, self.light)
+        return Clip(expose(canvas, self.lens, rng), self.info)
+
+
+def plan(
+    action: str,
+    seed: tuple[int, ...],
+    *,
+    frames: int,
+    size: tuple[int, int],
+    fps: float,
+    clean: bool = False,
+) -> Take:
+    """All that is decided about a clip before it is drawn; the arguments are `synthesise`'s."""
+    if action not in ACTIONS:
+        raise unknown("synthetic action", action, ACTIONS)
+    rng = np.random.default_rng([*seed, crc32(action.encode())])
+    doing = ACTIONS[action]
+    body, look = somebody(rng)
+    framing, lens, light = Framing.draw(rng), Lens.draw(rng, size[1]), light_by_chance(rng)
+    if doing.near:
+        framing = replace(framing, share=0.72 + 0.2 * framing.column)
+    if clean:
+        framing, lens, light = _well_filmed(framing), Lens(), Light()
+    style, tempo = _manner(rng), float(rng.uniform(0.76, 1.3))
+    phase = _phases(doing, frames, fps, tempo, rng)
+    both = np.concatenate([phase, _later(doing, phase, lens.shutter * tempo / doing.seconds)])
+    facing = _facing(doing, rng, clean)
+    at = _in_the_world(joint_positions(body, doing.pose(both, style)), frames, facing)
+    camera = aim(at[:frames], body.height, size, framing, _shake(frames, fps, rng))
+    info = ClipInfo(
+        action=action,
+        seed=seed,
+        tempo="slowly" if tempo < _SLOW else "quickly" if tempo > _QUICK else "",
+        direction=_direction(at[:frames], body),
+        view=_view(facing),
+        side=style.side,
+        scene=str(rng.choice(_DRAWN if clean else list(SCENES))),
+        fps=fps,
     )
-
-    def pick(colours: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
-        chosen = np.array(colours[rng.integers(len(colours))]) + rng.normal(0, 6, 3)
-        red, green, blue = chosen.clip(12, 245).astype(int).tolist()
-        return red, green, blue
-
-    look = Look(
-        skin=pick(SKINS),
-        hair=pick(HAIRS),
-        shirt=pick(SHIRTS),
-        trousers=pick(TROUSERS),
-        shoes=pick(SHOES),
-        long_sleeves=bool(rng.random() < 0.5),
-        shorts=bool(rng.random() < 0.3),
-        long_hair=bool(rng.random() < 0.4),
-    )
-    side = "left" if rng.random() < 0.3 else "right"
-    return body, look, Style(side=side, size=rng.uniform(0.9, 1.1), variant=rng.random())
+    return Take(info, doing, at, both, facing, body, look, camera, lens, light, rng)
 
 
-def _phases(doing: Action, frames: int, fps: float, rng: Random) -> NDArray[np.float64]:
+def _paint_all(
+    canvas: Float[np.ndarray, "N 3 H W"], parts: Parts, camera: Camera, light: Light
+) -> None:
+    """Shadows and parts; parts are given for the N frames and again for when the shutter closes."""
+    count = len(canvas)
+    for first in range(0, count, _AT_ONCE):
+        here = np.arange(first, min(first + _AT_ONCE, count))
+        now, then = parts.at(here), parts.at(here + count)
+        seen = camera.at(here)
+        paint_shadow(canvas[here[0] : here[-1] + 1], now, seen, light)
+        paint(canvas[here[0] : here[-1] + 1], now, seen, light, then)
+
+
+def _well_filmed(framing: Framing) -> Framing:
+    share = 0.72 + 0.12 * framing.row
+    return Framing(share, 7.0, 1.3, 0.0, 1.0, 0.95, 0.0, 0.5, 0.7)
+
+
+def _manner(rng: Random) -> Style:
+    side = "left" if rng.random() < 0.4 else "right"
+    size, variant, arms = rng.uniform(0.88, 1.12), rng.random(), rng.random()
+    return Style(side=side, size=float(size), variant=float(variant), arms=float(arms))
+
+
+def _facing(doing: Action, rng: Random, clean: bool) -> float:
+    """Mostly as the action is best seen; now and then from behind, or from anywhere. Radians."""
+    chance = rng.random()
+    angle = rng.uniform(*doing.views)
+    if not clean and chance < 0.1:
+        angle = rng.uniform(-180, 180)
+    elif not clean and chance < 0.22:
+        angle = -angle
+    facing = np.radians(angle)
+    return float(np.pi - facing if rng.random() < 0.5 else facing)
+
+
+def _phases(doing: Action, frames: int, fps: float, tempo: float, rng: Random) -> Array:
     """When in the movement each frame is."""
-    seconds = doing.seconds / rng.uniform(0.88, 1.15)
-    time = np.arange(frames) / fps
+    seconds = doing.seconds / tempo
+    time, start = np.arange(frames) / fps, rng.uniform(0, 1)
     if doing.repeats:
-        return time / seconds + rng.uniform(0, 1)
+        return time / seconds + start
     room = max((frames - 1) / fps, 1e-6)
     seconds = min(seconds, room)
-    return ((time - rng.uniform(0, 1) * (room - seconds)) / seconds).clip(0, 1)
+    return ((time - start * (room - seconds)) / seconds).clip(0, 1)
 
 
-def _stand_in_the_world(at: NDArray[np.float64], facing: float) -> NDArray[np.float64]:
+def _later(doing: Action, phase: Array, share: float) -> Array:
+    """The phases when the shutter closes; what has begun or is over does not move."""
+    later = phase + share
+    if doing.repeats:
+        return later
+    return np.where((phase <= 0) | (phase >= 1), phase, np.minimum(later, 1))
+
+
+def _shake(frames: int, fps: float, rng: Random) -> Float[np.ndarray, "2 N"]:
+    """Slow sways and a little tremble of a hand, each axis about 1 in size."""
+    time = np.arange(frames) / fps
+    rate, start = rng.uniform(0.3, 3.0, (3, 2, 1)), rng.uniform(0, 6.28, (3, 2, 1))
+    return np.sin(2 * np.pi * rate * time + start).sum(axis=0) / np.sqrt(1.5)
+
+
+def _in_the_world(at: Array, frames: int, facing: float) -> Array:
     """Turn joints that face X to another direction, the middle of their way at the origin."""
-    middle = at[:, 0].mean(axis=0) * (1, 1, 0)
-    matrix = turn("z", np.degrees(np.array([facing])))[0]
-    return (at - middle) @ matrix.T
+    way = at[:frames, 0]
+    middle = (way.min(axis=0) + way.max(axis=0)) / 2 * (1, 1, 0)
+    cosine, sine = np.cos(facing), np.sin(facing)
+    matrix = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+    return (at - middle) @ matrix
 
 
-def _camera(at: NDArray[np.float64], size: tuple[int, int], body: Body, rng: Random) -> Camera:
-    """A camera that sees the whole person all the time, and follows one who leaves the picture."""
-    width, height = size
-    distance = rng.uniform(4.5, 8.0)
-    tallest = max(float(at[..., 2].max()) + 0.1, 0.75 * body.height)
-    nearest = float(at[..., 1].min())
-    scale = height * rng.uniform(0.72, 0.84) / tallest
-    scale = min(scale, width / float(np.ptp(at[..., 0] - at[:, :1, 0]) + 0.9))
-    x = at[:, 0, 0]
-    view = 0.62 * width / scale
-    follow = 1 - min(view / max(float(np.ptp(x)), 1e-6), 1.0)
-    above = rng.uniform(1.0, 1.6)
-    focal = scale * (distance + nearest)
-    feet = height * rng.uniform(0.9, 0.94)
-    return Camera(
-        width=width,
-        height=height,
-        focal=focal,
-        distance=distance,
-        above=above,
-        horizon=feet - scale * above,
-        x=follow * x,
-    )
+def _direction(at: Array, body: Body) -> str:
+    """Where the person goes, if far enough to be worth a word."""
+    way = at[-1, 0] - at[0, 0]
+    if float(np.hypot(way[0], way[1])) < 0.4 * body.height:
+        return ""
+    if abs(way[0]) > 0.7 * abs(way[1]):
+        return "to the right" if way[0] > 0 else "to the left"
+    return "away from the camera" if way[1] > 0 else "towards the camera"
 
 
-def _add_stool(
-    parts: Parts, at: NDArray[np.float64], body: Body, facing: float, rng: Random
-) -> None:
-    """A stool under where the person sits in one of the frames."""
-    lowest = int(at[:, 0, 2].argmin())
-    middle = at[lowest, 0] * (1, 1, 0)
-    top = SEAT * body.leg - 0.062 * body.height * body.build
-    wood = SHOES[2]
-    ahead = np.array([np.cos(facing), np.sin(facing), 0])
-    across = np.array([-ahead[1], ahead[0], 0])
-
-    def add(a: NDArray[np.float64], b: NDArray[np.float64], radius: float) -> None:
-        ends = np.broadcast_to(middle + a, (len(at), 3)), np.broadcast_to(middle + b, (len(at), 3))
-        parts.add(*ends, radius, radius, wood, nearer=-0.16)
-
-    up = np.array([0, 0, 1])
-    for forward in (-0.16, 0.16):
-        for aside in (-0.15, 0.15):
-            foot = ahead * forward + across * aside
-            add(foot * 1.1, foot * 0.9 + up * top, 0.02)
-    for aside in (-0.14, -0.07, 0.0, 0.07, 0.14):
-        plank = across * aside + up * (top - 0.03)
-        add(plank - ahead * 0.17, plank + ahead * 0.17, 0.035)
+def _view(facing: float) -> str:
+    """Which part of the person the camera sees."""
+    quarter = round(np.degrees(facing) / 90) % 4
+    return ("the right side", "the back", "the left side", "the front")[quarter]

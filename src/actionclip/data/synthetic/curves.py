@@ -43,7 +43,12 @@ def keys(phase: Array, *points: Key) -> Array:
 
 
 def cycle(phase: Array, *points: Key) -> Array:
-    """Like `keys`, repeated for ever: the phase goes round from 1 to 0."""
+    """Like `keys`, repeated for ever: the phase goes round from 1 to 0.
+
+    A key at 1 may repeat the one at 0.
+    """
+    if points[0][0] == 0 and points[-1][0] == 1:
+        points = points[:-1]
     rounds = [(at + turn, value) for turn in (-1, 0, 1) for at, value in points]
     return keys(phase % 1.0, *rounds)
 

@@ -40,7 +40,7 @@ ANKLE = 0.085  # height of the ankle above the sole, in legs
 FOOT_BALL, HEEL, TOES = 0.15, 0.06, 0.08  # from below the ankle to the ball and heel; the toes
 
 LIMITS: dict[str, tuple[float, float]] = {
-    **{"yaw": (-720, 720), "pitch": (-180, 180), "roll": (-180, 180)},
+    **{"yaw": (-720, 720), "pitch": (-180, 180), "roll": (-360, 360)},
     **{"bend": (-30, 100), "lean": (-40, 40), "twist": (-70, 70), "nod": (-50, 60)},
     "turn": (-80, 80),
     **{
@@ -202,7 +202,7 @@ def two_bones(
     """
     way = target - start
     distance = np.linalg.norm(way, axis=-1, keepdims=True)
-    direction = way / np.maximum(distance, 1e-9)
+    direction = np.where(distance > 1e-9, way / np.maximum(distance, 1e-9), (0.0, 0.0, -1.0))
     reach = np.clip(distance, abs(first - second) + 1e-6, (first + second) * 0.9999)
     along = (first**2 - second**2 + reach**2) / (2 * reach)
     aside = pole - (pole * direction).sum(-1, keepdims=True) * direction

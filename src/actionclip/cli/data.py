@@ -1,0 +1,268 @@
+"""`actionclip data`: what is in a data set, what is wrong with it, and splits of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actionclip.cli import options
+from actionclip.cli.console import Progress, is_terminal, say
+from actionclip.cli.synth import synth
+from actionclip.errors import ActionCLIPError
+
+if TYPE_CHECKING:
+    from actionclip.data.inspection.report import Inspection
+    from actionclip.data.layouts.recognise import Data
+
+PROBLEMS = 3
+SHOWN_CLASSES = 20
+
+app = typer.Typer(
+    help="Look at a data set, and split it.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(synth)
+
+DataPath = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder, a manifest (.csv, .parquet), or a list of a known data set.",
+        show_default=False,
+    ),
+]
+LayoutName = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        help="How it lies on disk: manifest, folders, ucf101, hmdb51, kinetics, ssv2, charades, "
+        "mmaction2, mmaction2-rawframes, slowfast, authors. Default: what is recognised.",
+        show_default=False,
+    ),
+]
+Root = Annotated[Path | None, typer.Option(help="The folder of the videos, where it is another.")]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help="Names of the classes in the order of their numbers: a file or a built-in set.",
+        show_default=False,
+    ),
+]
+Fold = Annotated[int, typer.Option(min=1, help="Which official split of UCF101 or HMDB51.")]
+Intervals = Annotated[
+    bool, typer.Option("--intervals", help="Charades: a clip for each action, with its times.")
+]
+
+INSPECT_EXAMPLES = """Examples:
+
+  actionclip data inspect actions/ --sheet sheet.png
+
+  actionclip data inspect ucf101/ --fold 2
+
+  actionclip data inspect train_list.txt --root videos/ --labels names.txt --write manifest.csv
+"""
+
+SPLIT_EXAMPLES = """Examples:
+
+  actionclip data split actions/ few-shot --shots 1,2 --output splits/
+
+  actionclip data split ucf101/ base-to-novel --shots 16 --seed 1 --output splits/
+
+  actionclip data split ucf101/ lists --train-list few_shot_1.txt --output splits/
+"""
+
+
+@app.command()
+def inspect(
+    path: DataPath,
+    layout: LayoutName = None,
+    root: Root = None,
+    labels: ClassNames = None,
+    fold: Fold = 1,
+    intervals: Intervals = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw clips of each class into this PNG.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write the clips that can be read as a manifest (.csv, .parquet)."),
+    ] = None,
+    workers: options.Workers = None,
+    timeout: options.Timeout = 10.0,
+    decoder: options.DecoderName = "pyav",
+    as_json: options.Json = False,
+) -> None:
+    """Open every video of a data set and say what is in it and what is wrong with it."""
+    from dataclasses import replace
+
+    from actionclip.data.inspection.opening import inspect as look
+    from actionclip.data.inspection.sheet import choose, draw_sheet
+    from actionclip.data.manifest import write_manifest
+    from actionclip.video.decode import DecodePool
+    from actionclip.video.settings import Limits
+
+    data = _read(path, layout, root, labels, fold, intervals)
+    drawn = choose(data.manifest) if sheet else {}
+    keep = {row.path for rows in drawn.values() for row in rows}
+    videos = len({row.path for row in data.manifest.rows})
+    with (
+        DecodePool(workers, Limits(seconds=timeout), decoder) as pool,
+        Progress(videos) as progress,
+    ):
+        found = look(data, pool, seen=progress.add, keep=keep)
+    typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_report(found)))
+    if sheet:
+        draw_sheet(data.manifest, found.pictures, sheet)
+        say(f"Clips of each class are drawn in {sheet}.")
+    if write:
+        useless = {*found.missing, *(file.path for file in found.bad)}
+        rows = tuple(row for row in data.manifest.rows if row.path not in useless)
+        write_manifest(replace(data.manifest, rows=rows), write)
+        say(f"{len(rows)} of {len(data.manifest)} clips are in {write}.")
+    if found.problems:
+        raise typer.Exit(PROBLEMS)
+
+
+inspect.__doc__ = f"{inspect.__doc__}\n\n{INSPECT_EXAMPLES}"
+
+
+@app.command()
+def split(
+    path: DataPath,
+    protocol: Annotated[
+        str,
+        typer.Argument(
+            help="few-shot, base-to-novel, k600-zero-shot, half-classes, or lists.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the manifests and splits.json.")
+    ],
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            help="Training clips of a class, between commas. Default: 1,2,4,8,16; "
+            "for base-to-novel 16.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other clips.")] = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of half-classes.")] = 10,
+    base: Annotated[
+        str | None,
+        typer.Option(help="The base classes: a file, or names between commas."),
+    ] = None,
+    train_list: Annotated[
+        Path | None, typer.Option(help="For lists: a published list of clips to train on.")
+    ] = None,
+    test_list: Annotated[
+        Path | None, typer.Option(help="For lists: a published list of clips to test on.")
+    ] = None,
+    layout: LayoutName = None,
+    root: Root = None,
+    labels: ClassNames = None,
+    fold: Fold = 1,
+    as_json: options.Json = False,
+) -> None:
+    """Draw the splits of a protocol and write them down, so that others can use them."""
+    from actionclip.data import splits
+    from actionclip.errors import unknown
+    from actionclip.model.prompts.label_files import read_labels
+
+    if protocol not in splits.PROTOCOLS:
+        raise unknown("protocol", protocol, splits.PROTOCOLS)
+    if (train_list or test_list) is None and protocol == "lists":
+        raise ActionCLIPError(
+            "No list was given.", hint="Name one with --train-list or --test-list."
+        )
+    numbers = _shots(shots)
+    arguments: dict[str, dict[str, Any]] = {
+        "few-shot": {"shots": numbers or splits.SHOTS, "seed": seed},
+        "base-to-novel": {
+            "shots": numbers[0] if numbers else 16,
+            "seed": seed,
+            "base": read_labels(base) if base else None,
+        },
+        "k600-zero-shot": {},
+        "half-classes": {"draws": draws, "seed": seed},
+        "lists": {"train": train_list, "test": test_list},
+    }
+    data = _read(path, layout, root, labels, fold, False)
+    drawn = splits.PROTOCOLS[protocol](data.manifest, **arguments[protocol])
+    drawn.write(output)
+    for name, manifest in drawn.manifests.items():
+        counts = {each: len(manifest.only(each)) for each in manifest.splits}
+        row = {"file": str(output / f"{name}.csv"), "classes": len(manifest.classes), **counts}
+        listed = ", ".join(f"{n} {each}" for each, n in counts.items())
+        text = f"{row['file']}  {len(manifest.classes)} classes: {listed}"
+        typer.echo(json.dumps(row) if as_json else text)
+    say(f"How they were drawn stands in {output / splits.RECORD}: {drawn.rule}.")
+
+
+split.__doc__ = f"{split.__doc__}\n\n{SPLIT_EXAMPLES}"
+
+
+def _read(
+    path: Path,
+    layout: str | None,
+    root: Path | None,
+    labels: str | None,
+    fold: int,
+    intervals: bool,
+) -> "Data":
+    from actionclip.data import label_sets
+    from actionclip.data.layouts.base import Options
+    from actionclip.data.layouts.recognise import read_data
+    from actionclip.model.prompts.label_files import read_labels
+
+    def built_in(name: str) -> list[str] | None:
+        return label_sets.load(name) if name in label_sets.names() else None
+
+    names = tuple(read_labels(labels, known=built_in)) if labels else None
+    return read_data(path, layout=layout, options=Options(root, names, fold, intervals))
+
+
+def _shots(text: str | None) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")] if text else []
+    except ValueError:
+        raise ActionCLIPError(
+            f"--shots is {text!r}.", expected="Whole numbers between commas were expected: 1,2,4."
+        ) from None
+
+
+def _splits(found: "Inspection") -> str:
+    if list(found.splits) == [""]:
+        return "none"
+    return ", ".join(f"{n} {name or 'in none'}" for name, n in found.splits.items())
+
+
+def _report(found: "Inspection") -> list[str]:
+    """What was found, in lines for a person."""
+    strong = {"bold": True} if is_terminal() else {}
+    lines = [
+        f"layout     {found.layout}: {found.why}",
+        f"clips      {found.clips} in {found.videos} videos",
+        f"classes    {len(found.classes)}",
+        f"splits     {_splits(found)}",
+    ]
+    if (each := found.durations) is not None:
+        lines.append(
+            f"seconds    {each.shortest:.1f} to {each.longest:.1f}, median {each.median:.1f}, "
+            f"{each.total:.0f} in all"
+        )
+    width = max(map(len, found.classes), default=0)
+    for name in found.classes[:SHOWN_CLASSES]:
+        counts = found.per_class[name]
+        listed = ", ".join(f"{counts.get(s, 0)} {s}".strip() for s in found.splits)
+        lines.append(f"  {name:{width}}  {listed}")
+    if len(found.classes) > SHOWN_CLASSES:
+        lines.append(f"  and {len(found.classes) - SHOWN_CLASSES} more classes")
+    lines += [f"  {file.path}: {file.status}: {file.message}" for file in found.bad[:SHOWN_CLASSES]]
+    lines += [typer.style("note: ", **strong) + text for text in found.warnings]
+    lines += [typer.style("problem: ", **strong) + text for text in found.problems]
+    return lines if found.problems else [*lines, "No problem was found."]

@@ -1,0 +1,217 @@
+"""Kinetics, Something-Something V2 and Charades: what happens in a clip stands in CSV or JSON."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actionclip.data.layouts.base import (
+    Layout,
+    Options,
+    Place,
+    Reading,
+    VideoFiles,
+    lost,
+    mistake,
+    split_of,
+    videos_of,
+)
+from actionclip.data.layouts.names import match
+from actionclip.data.manifest import Manifest, Row
+from actionclip.data.tables import read_table, read_text
+from actionclip.errors import ActionCLIPError
+from actionclip.model.prompts.label_files import read_file, read_json
+
+KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
+CHARADES_COLUMNS = ("id", "actions")
+
+
+def _tables(place: Place, columns: tuple[str, ...]) -> list[Path]:
+    """The CSV files whose header has these columns."""
+    found = []
+    for file in place.named(r".+\.csv"):
+        header = read_text(file).split("\n", 1)[0].replace('"', "").strip().split(",")
+        if set(columns) <= {cell.strip() for cell in header}:
+            found.append(file)
+    return found
+
+
+def _see_kinetics(place: Place) -> str:
+    files = _tables(place, KINETICS_COLUMNS)
+    return f"{files[0].name} has the columns {', '.join(KINETICS_COLUMNS)}" if files else ""
+
+
+def _read_kinetics(place: Place, options: Options) -> Reading:
+    videos, missing, rows = videos_of(place, options), [], []
+    for file in _tables(place, KINETICS_COLUMNS):
+        for line, cells in read_table(file):
+            row, is_there = _kinetics_row(file, line, cells, videos)
+            missing += [] if is_there else [row.path]
+            rows.append(row)
+    return Reading(
+        Manifest(tuple(rows), options.labels or (), videos.root), lost(missing, videos.root)
+    )
+
+
+def _kinetics_row(
+    file: Path, line: int, cells: dict[str, str], videos: VideoFiles
+) -> tuple[Row, bool]:
+    """A clip, and whether its file is there: cut out, or as the whole video."""
+    try:
+        start, end = float(cells["time_start"]), float(cells["time_end"])
+    except ValueError:
+        raise mistake(
+            file,
+            line,
+            f"the times are {cells['time_start']!r} and {cells['time_end']!r}.",
+            "Seconds were expected.",
+        ) from None
+    label, video = cells.get("label", "").strip(), cells["youtube_id"].strip()
+    split = cells.get("split", "").strip() or split_of(file.name)
+    clip = f"{video}_{int(start):06d}_{int(end):06d}.mp4"
+    folders = [f"{split}/{label}/", f"{split}/", f"{label}/", ""]
+    labels = (label,) if label else ()
+    if path := videos.find(*(f"{folder}{clip}" for folder in folders)):
+        return Row(path, labels, split=split, group=video), True
+    if path := videos.find(*(f"{folder}{video}.mp4" for folder in folders)):
+        return Row(path, labels, start, end, split=split, group=video), True
+    return Row(clip, labels, split=split, group=video), False
+
+
+SSV2_LIST = r".*(train|validation|val|test)\.json"
+
+
+def _see_ssv2(place: Place) -> str:
+    files = place.named(SSV2_LIST)
+    labels = [file for file in place.nearby if re.fullmatch(r".*labels\.json", file.name)]
+    return f"{files[0].name} and {labels[0].name}" if files and labels else ""
+
+
+def _read_ssv2(place: Place, options: Options) -> Reading:
+    labels = next(f for f in place.nearby if re.fullmatch(r".*labels\.json", f.name))
+    classes = tuple(options.labels or read_file(labels))
+    videos, missing, rows = videos_of(place, options), [], []
+    for file in place.named(SSV2_LIST):
+        entries = read_json(read_text(file), file)
+        if not isinstance(entries, list):
+            raise ActionCLIPError(f"{file} is no list.", expected='Expected [{"id": "1", ...}].')
+        for number, entry in enumerate(entries, start=1):
+            path = f"{_text(file, number, entry, 'id')}.webm"
+            found = videos.find(path)
+            missing += [] if found else [path]
+            label = _ssv2_label(file, number, entry, classes) if "template" in entry else None
+            rows.append(
+                Row(
+                    found or path,
+                    () if label is None else (label,),
+                    split=split_of(file.name),
+                    caption=str(entry.get("label", "")),
+                )
+            )
+    return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos.root))
+
+
+def _text(file: Path, number: int, entry: Any, name: str) -> str:
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, str | int):
+        raise ActionCLIPError(
+            f"{file}: entry {number} has no {name}.",
+            expected='Expected {"id": "1", "label": ..., "template": ...}.',
+        )
+    return str(value)
+
+
+def _ssv2_label(file: Path, number: int, entry: Any, classes: tuple[str, ...]) -> str:
+    """The template without its brackets: `Holding [something]` is "Holding something"."""
+    template = _text(file, number, entry, "template")
+    plain = template.replace("[", "").replace("]", "")
+    label = match([plain], classes)[plain]
+    if label is None:
+        raise ActionCLIPError(
+            f"{file}: entry {number} has the template {template!r}, which is no class.",
+            expected="Labels go by name: each template is in labels.json, without brackets.",
+        )
+    return label
+
+
+def _see_charades(place: Place) -> str:
+    files = _tables(place, CHARADES_COLUMNS)
+    return f"{files[0].name} has the columns {', '.join(CHARADES_COLUMNS)}" if files else ""
+
+
+def _read_charades(place: Place, options: Options) -> Reading:
+    names = _charades_classes(place, options)
+    videos, missing, rows = videos_of(place, options), [], []
+    empty = 0
+    for file in _tables(place, CHARADES_COLUMNS):
+        for line, cells in read_table(file):
+            path = f"{cells['id'].strip()}.mp4"
+            found = videos.find(path)
+            missing += [] if found else [path]
+            actions = _charades_actions(file, line, cells["actions"], names)
+            empty += not actions
+            whole = Row(found or path, split=split_of(file.name), caption=cells.get("script", ""))
+            if options.intervals:
+                rows += [replace(whole, labels=(a,), start=s, end=e) for a, s, e in actions]
+            else:
+                rows.append(replace(whole, labels=tuple(dict.fromkeys(a for a, _, _ in actions))))
+    notes = [f"{empty} videos have no action."] if empty else []
+    return Reading(
+        Manifest(tuple(rows), tuple(names.values()), videos.root),
+        [*notes, *lost(missing, videos.root)],
+    )
+
+
+def _charades_classes(place: Place, options: Options) -> dict[str, str]:
+    """The name of each code `c000`, `c001`, ..."""
+    if options.labels is not None:
+        return {f"c{number:03d}": name for number, name in enumerate(options.labels)}
+    files = [f for f in place.nearby if re.fullmatch(r".*classes.*\.txt", f.name, re.IGNORECASE)]
+    if not files:
+        raise ActionCLIPError(
+            f"{place.path} has codes such as c092 and no list of what they stand for.",
+            expected="Charades_v1_classes.txt was expected beside it.",
+            hint="Put it there, or say --labels charades for the official list.",
+        )
+    names: dict[str, str] = {}
+    for number, line in enumerate(read_text(files[0]).splitlines(), start=1):
+        code, _, name = line.strip().partition(" ")
+        if line.strip() and (not re.fullmatch(r"c\d{3}", code) or not name.strip()):
+            raise mistake(files[0], number, f"this line is {line!r}.", "Expected: c000 NAME.")
+        if line.strip():
+            names[code] = name.strip()
+    return names
+
+
+def _charades_actions(
+    file: Path, line: int, cell: str, names: dict[str, str]
+) -> list[tuple[str, float, float]]:
+    """Label, start and end of each action of `c092 11.90 21.20;c147 0.00 12.60`."""
+    actions = []
+    for part in filter(None, (part.strip() for part in cell.split(";"))):
+        words = part.split()
+        try:
+            code, start, end = words[0], float(words[1]), float(words[2])
+        except (IndexError, ValueError):
+            raise mistake(
+                file, line, f"an action is {part!r}.", "Expected: c092 11.90 21.20."
+            ) from None
+        if code not in names:
+            raise mistake(file, line, f"the code {code} is not in the list of classes.")
+        actions.append((names[code], start, end))
+    return actions
+
+
+KINETICS = Layout(
+    "kinetics",
+    "CSV files with the columns label,youtube_id,time_start,time_end,split",
+    _see_kinetics,
+    _read_kinetics,
+)
+SSV2 = Layout("ssv2", "labels.json with train.json and validation.json", _see_ssv2, _read_ssv2)
+CHARADES = Layout(
+    "charades",
+    "CSV files with the columns id and actions, and Charades_v1_classes.txt",
+    _see_charades,
+    _read_charades,
+)

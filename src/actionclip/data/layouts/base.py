@@ -1,0 +1,205 @@
+"""What every layout shares: the files near a path, where the videos lie, what is read from them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from actionclip.data.layouts.names import stem
+from actionclip.data.manifest import Manifest, split_name
+from actionclip.errors import ActionCLIPError
+from actionclip.video.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
+
+LIST_SUFFIXES = (".txt", ".csv", ".json", ".parquet")
+LIST_FOLDER = re.compile(r"anno|label|split|list|meta", re.IGNORECASE)
+"""Folders in which annotations lie; others are not searched for them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user says about a data set beside its path."""
+
+    root: Path | None = None
+    """Where the videos lie; None: in the folder of the data set."""
+    labels: tuple[str, ...] | None = None
+    """The class names in the order of their numbers, for lists that have numbers only."""
+    fold: int = 1
+    """Which of the official train/test splits, where there are several."""
+    intervals: bool = False
+    """A row for each action with its times (Charades), instead of one for each video."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path that a user named, and the lists that lie there."""
+
+    path: Path
+    folder: Path
+    """The path itself, or the folder of the file."""
+    lists: tuple[Path, ...]
+    """The file itself; or the texts and tables in the folder and its annotation folders."""
+
+    def named(self, pattern: str) -> list[Path]:
+        """The lists whose names match a regular expression; capitals do not count."""
+        return [file for file in self.lists if re.fullmatch(pattern, file.name, re.IGNORECASE)]
+
+    @property
+    def nearby(self) -> list[Path]:
+        """All texts and tables from which names of classes may come."""
+        beside = _lists_in(self.folder)
+        above = _lists_in(self.folder.parent, deep=False) if self.path.is_file() else []
+        return list(dict.fromkeys([*beside, *above, *self.lists]))
+
+
+def look(path: Path) -> Place:
+    """Look at a path.
+
+    Raises:
+        ActionCLIPError: when there is nothing.
+    """
+    if path.is_file():
+        return Place(path, path.parent, (path,))
+    if not path.is_dir():
+        raise ActionCLIPError(
+            f"There is no file or folder {str(path)!r}.", hint="Check the spelling of the path."
+        )
+    try:
+        return Place(path, path, tuple(_lists_in(path)))
+    except OSError as error:
+        raise ActionCLIPError(f"Cannot look into {error.filename}: {error.strerror}.") from None
+
+
+def _lists_in(folder: Path, *, deep: bool = True) -> list[Path]:
+    """The texts and tables of a folder, then of its annotation folders, two levels down."""
+    folders = [folder]
+    for top in subfolders(folder) if deep else []:
+        if LIST_FOLDER.search(top.name):
+            folders += [top, *(below for below in subfolders(top))]
+    return [
+        file
+        for each in folders
+        for file in sorted(each.iterdir(), key=lambda path: natural(path.name))
+        if file.suffix.lower() in LIST_SUFFIXES and file.name[0] != "." and file.is_file()
+    ]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The visible folders in a folder, in natural order."""
+    names = [entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."]
+    return [folder / name for name in sorted(names, key=natural)]
+
+
+@dataclass
+class VideoFiles:
+    """The videos and folders of frames below a folder, found by names as lists write them.
+
+    Lists were written for other disks: with other suffixes, other folders above, or absolute paths.
+    What is meant is looked for by its path, then by its path without suffix, then by its name
+    alone, where one file only is called so.
+    """
+
+    root: Path
+
+    @cached_property
+    def _found(self) -> dict[str, list[str]]:
+        """Paths by what they may be called: the path without suffix, and the name without it."""
+        table: dict[str, list[str]] = {}
+        for path in _walk(self.root):
+            bare = str(PurePosixPath(path).with_name(stem(path)))
+            for name in {bare, stem(path)}:
+                table.setdefault(name, []).append(path)
+        return table
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def find(self, *names: str) -> str | None:
+        """The first of these names that is there, as a path relative to the root."""
+        for name in names:
+            if (self.root / name).exists():
+                return name
+        for name in names:
+            bare = str(PurePosixPath(name).with_name(stem(name)))
+            for key in (bare, stem(name)):
+                paths = self._found.get(key, [])
+                if len(paths) > 1:
+                    parent = PurePosixPath(name).parent.name
+                    paths = [path for path in paths if PurePosixPath(path).parent.name == parent]
+                if len(paths) == 1:
+                    return paths[0]
+        return None
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for top, below, files in os.walk(root):
+        inside = Path(top).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        below[:] = sorted((name for name in below if name[0] != "."), key=natural)
+        suffixes = {PurePosixPath(name).suffix.lower() for name in files}
+        if suffixes & IMAGE_SUFFIXES and prefix and not suffixes & VIDEO_SUFFIXES:
+            below.clear()
+            yield inside
+        for name in sorted(files, key=natural):
+            if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and name[0] != ".":
+                yield prefix + name
+
+
+def videos_of(place: Place, options: Options) -> VideoFiles:
+    """Where the videos of a data set are looked for: what the user says, or around its lists."""
+    if options.root is not None:
+        return VideoFiles(options.root)
+    here = VideoFiles(place.folder)
+    above = place.folder.parent
+    return VideoFiles(above) if LIST_FOLDER.search(place.folder.name) and not here else here
+
+
+def split_of(name: str) -> str:
+    """The split that a list's name speaks of, or an empty text.
+
+    >>> split_of("kinetics_val_list.txt"), split_of("train1_few_shot_2.txt"), split_of("all.csv")
+    ('val', 'train', '')
+    """
+    words = re.split(r"[\W_\d]+", name.lower())
+    known = [split_name(word) for word in words if split_name(word) in ("train", "val", "test")]
+    return known[0] if known else ""
+
+
+@dataclass
+class Reading:
+    """What a layout gives: a manifest, and what a careful reader would want to know about it."""
+
+    manifest: Manifest
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way in which data sets lie on disk."""
+
+    name: str
+    looks_for: str
+    """By what it is recognised, for a person."""
+    see: Callable[[Place], str]
+    """What speaks for this layout here, in words; empty: it is another."""
+    read: Callable[[Place, Options], Reading]
+    rank: int = 0
+    """It counts only where no layout of a lower rank is seen: some look like others, and more."""
+
+
+def lost(missing: Sequence[str], root: Path) -> list[str]:
+    """The note about clips of a list whose files are not there."""
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} clips of the list are not below {root}, for example {missing[0]}. "
+        "Name the folder of the videos with --root."
+    ]
+
+
+def mistake(
+    file: Path, line: int, what: str, expected: str = "", hint: str = ""
+) -> ActionCLIPError:
+    """The error for a line of a list."""
+    return ActionCLIPError(f"{file}:{line}: {what}", expected=expected, hint=hint)

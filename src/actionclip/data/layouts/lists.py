@@ -1,0 +1,253 @@
+"""Lists with a path and a number: mmaction2, SlowFast, and the authors' frame lists.
+
+    videos/a.mp4 3              mmaction2 (videos), SlowFast (.csv)
+    frames/a 117 3              mmaction2 (rawframes), the authors
+
+A number is no label. Which class it stands for has to be said by a list of names, or by the folders
+and file names themselves; where both do, they have to agree. That is not pedantry: HMDB51 lists go
+about in which 20 is `kick` and 21 `kick_ball`, and others in which it is the other way round.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from actionclip.data.layouts.base import (
+    Layout,
+    Options,
+    Place,
+    Reading,
+    lost,
+    mistake,
+    split_of,
+    videos_of,
+)
+from actionclip.data.layouts.names import loose, said_by
+from actionclip.data.manifest import Manifest, Row
+from actionclip.data.tables import read_text
+from actionclip.errors import ActionCLIPError
+from actionclip.model.prompts.label_files import read_file
+from actionclip.video.sources import VIDEO_SUFFIXES
+
+_SUFFIX = "|".join(sorted(re.escape(suffix) for suffix in VIDEO_SUFFIXES))
+VIDEO_LINE = re.compile(rf"(?P<path>.+(?:{_SUFFIX}))(?P<numbers>(?:\s+\d+)+)", re.IGNORECASE)
+FRAMES_LINE = re.compile(r"(?P<path>\S+)\s+(?P<frames>\d+)(?P<numbers>(?:\s+\d+)+)")
+SPACED_FRAMES_LINE = re.compile(r"(?P<path>.+)\s+(?P<frames>\d+)(?P<numbers>\s+\d+)")
+NAMES_FILE = r".*(label|class).*\.(txt|csv|json)"
+CHECKED = 20
+"""Lines of a file that are looked at to recognise it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a list."""
+
+    file: Path
+    line: int
+    path: str
+    numbers: tuple[int, ...]
+    """Classes."""
+
+
+def parse(file: Path, line: int, text: str) -> Entry | None:
+    """A line of a list, or None if it is none."""
+    found = VIDEO_LINE.fullmatch(text)
+    found = found or FRAMES_LINE.fullmatch(text) or SPACED_FRAMES_LINE.fullmatch(text)
+    if not found:
+        return None
+    numbers = tuple(int(number) for number in found["numbers"].split())
+    return Entry(file, line, found["path"], numbers)
+
+
+def _kind(file: Path) -> str:
+    """`videos`, `frames`, or nothing: what the first lines of a file list."""
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as text:
+        lines = [line.strip() for line in islice(text, CHECKED) if line.strip()]
+    if not lines or any(parse(file, 0, line) is None for line in lines):
+        return ""
+    return "videos" if all(VIDEO_LINE.fullmatch(line) for line in lines) else "frames"
+
+
+def _lists(place: Place, kind: str, suffix: str) -> list[Path]:
+    files = place.named(r".+\.txt") + place.named(r".+\.csv")
+    return [file for file in files if file.suffix == suffix and _kind(file) == kind]
+
+
+def _names_files(place: Place) -> list[Path]:
+    """Files near the lists that may name the classes."""
+    return [
+        file
+        for file in place.nearby
+        if (re.fullmatch(NAMES_FILE, file.name, re.IGNORECASE) or file.name == "classInd.txt")
+        and not _kind(file)
+    ]
+
+
+def _see(place: Place, kind: str, suffix: str, authors: bool | None = None) -> str:
+    """What speaks for a layout; the authors' label lists are tables with `id,name`."""
+    files = _lists(place, kind, suffix)
+    if not files:
+        return ""
+    tables = [f for f in _names_files(place) if read_text(f).lower().startswith("id,name")]
+    if authors is not None and authors != bool(tables):
+        return ""
+    beside = f", and {tables[0].name} beside it has id,name" if authors else ""
+    form = "PATH NUMBER" if kind == "videos" else "FOLDER FRAMES NUMBER"
+    return f"the lines of {files[0].name} are {form}{beside}"
+
+
+def _read(place: Place, options: Options, kind: str, suffix: str) -> Reading:
+    files = _one_a_split(place, options, _lists(place, kind, suffix))
+    entries = [entry for file in files for entry in _entries(file)]
+    names, note = _names(place, options, entries)
+    videos, missing, rows = videos_of(place, options), [], []
+    for entry in entries:
+        strange = [number for number in entry.numbers if not 0 <= number < len(names)]
+        if strange:
+            raise mistake(
+                entry.file,
+                entry.line,
+                f"the number {strange[0]} stands for no class.",
+                f"There are {len(names)} classes, numbered from 0.",
+            )
+        found = videos.find(entry.path)
+        missing += [] if found else [entry.path]
+        labels = tuple(dict.fromkeys(names[number] for number in entry.numbers))
+        path = found or entry.path
+        rows.append(Row(path, labels, split=split_of(entry.file.name), group=said_by(path).group))
+    return Reading(Manifest(tuple(rows), names, videos.root), [note, *lost(missing, videos.root)])
+
+
+def _entries(file: Path) -> list[Entry]:
+    entries = []
+    for number, text in enumerate(read_text(file).splitlines(), start=1):
+        if text.strip():
+            entry = parse(file, number, text.strip())
+            if entry is None:
+                raise mistake(
+                    file, number, f"this line is {text!r}.", "A path and numbers were expected."
+                )
+            entries.append(entry)
+    return entries
+
+
+def _one_a_split(place: Place, options: Options, files: list[Path]) -> list[Path]:
+    """One list for each split; of several official splits, the one that was chosen."""
+    folds = [file for file in files if re.search(r"split_?\d", file.name)]
+    if folds and len(files) > 1:
+        wanted = re.compile(rf"split_?0?{options.fold}(?!\d)")
+        files = [file for file in files if file not in folds or wanted.search(file.name)]
+    splits = [split_of(file.name) for file in files]
+    if len(set(splits)) < len(files) or not files:
+        raise ActionCLIPError(
+            f"{place.path} holds {len(files)} lists: {', '.join(file.name for file in files)}.",
+            expected="One for each of train, val and test was expected.",
+            hint="Name one of them, or choose the official split with --fold.",
+        )
+    return files
+
+
+def _names(place: Place, options: Options, entries: Sequence[Entry]) -> tuple[tuple[str, ...], str]:
+    """The class of each number, and where it was found."""
+    files = _names_files(place)
+    said = _said_by_paths(entries)
+    if options.labels is not None:
+        names, origin = options.labels, "the list given with --labels"
+    elif len(files) == 1:
+        names, origin = tuple(_read_names(files[0])), str(files[0].name)
+    elif not files and said and sorted(said) == list(range(len(said))):
+        names = tuple(said[number] for number in range(len(said)))
+        return names, "The names of the classes are those of the folders and files in the list."
+    else:
+        listed = ", ".join(file.name for file in files)
+        raise ActionCLIPError(
+            f"{entries[0].file if entries else place.path} gives classes as numbers only, and "
+            + (f"{listed} may all name them." if files else "there is no list of their names."),
+            expected="Labels go by name: lists in circulation disagree in the order (in HMDB51 "
+            "lists, 20 is kick in some and kick_ball in others).",
+            hint="Say which list of names belongs to it: --labels FILE.",
+        )
+    _compare(names, said, origin, entries)
+    return names, f"The names of the classes come from {origin}."
+
+
+def _read_names(file: Path) -> list[str]:
+    """The names of a file; `classInd.txt` has numbers from 1 in front of them."""
+    lines = [line.strip() for line in read_file(file) if line.strip()]
+    numbered = [re.fullmatch(r"(\d+)[\s,]+(\D.*)", line) for line in lines]
+    if lines and all(numbered):
+        pairs = sorted((int(found[1]), found[2]) for found in numbered if found)
+        if [number for number, _ in pairs] in (
+            list(range(len(pairs))),
+            list(range(1, len(pairs) + 1)),
+        ):
+            return [name for _, name in pairs]
+    return lines
+
+
+def _said_by_paths(entries: Sequence[Entry]) -> dict[int, str]:
+    """The class of each number as the file names or the folders have it; empty if they do not."""
+    for name_of in (_class_in_name, _class_folder):
+        said: dict[int, set[str]] = {}
+        for entry in entries:
+            if len(entry.numbers) == 1:
+                said.setdefault(entry.numbers[0], set()).add(name_of(entry.path))
+        single = {number: next(iter(names)) for number, names in said.items() if len(names) == 1}
+        different = len(set(single.values())) == len(said)
+        if len(said) > 1 and len(single) == len(said) and different and all(single.values()):
+            return single
+    return {}
+
+
+def _class_in_name(path: str) -> str:
+    return said_by(path).label
+
+
+def _class_folder(path: str) -> str:
+    return PurePosixPath(path).parent.name
+
+
+def _compare(
+    names: Sequence[str], said: dict[int, str], origin: str, entries: Sequence[Entry]
+) -> None:
+    """Refuse a list of names in another order than the one the numbers were made with."""
+    places = {loose(name): number for number, name in enumerate(names)}
+    for number, name in said.items():
+        meant = places.get(loose(name))
+        if meant is not None and meant != number:
+            entry = next(entry for entry in entries if entry.numbers == (number,))
+            listed = names[number] if number < len(names) else "nothing"
+            raise ActionCLIPError(
+                f"{entry.file}:{entry.line}: {entry.path} has the number {number}, which is "
+                f"{listed} in {origin}, where {names[meant]} is {meant}.",
+                expected="The numbers of a list and the names of its classes must be of one order.",
+                hint="Give the list of names that belongs to it: --labels FILE.",
+            )
+
+
+def _layout(
+    name: str, looks_for: str, kind: str, suffix: str, authors: bool | None = None
+) -> Layout:
+    return Layout(
+        name,
+        looks_for,
+        lambda place: _see(place, kind, suffix, authors),
+        lambda place, options: _read(place, options, kind, suffix),
+        rank=1,
+    )
+
+
+MMACTION2_VIDEOS = _layout("mmaction2", "lists (.txt) of lines PATH NUMBER", "videos", ".txt")
+SLOWFAST = _layout("slowfast", "lists (.csv) of lines PATH NUMBER", "videos", ".csv")
+MMACTION2_FRAMES = _layout(
+    "mmaction2-rawframes", "lists (.txt) of lines FOLDER FRAMES NUMBER", "frames", ".txt", False
+)
+AUTHORS = _layout(
+    "authors",
+    "lists (.txt) of lines FOLDER FRAMES NUMBER, and a table id,name beside them",
+    "frames",
+    ".txt",
+    True,
+)

@@ -1,0 +1,161 @@
+"""UCF101 and HMDB51: lists of file names that belong to three official splits."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from actionclip.data.layouts.base import (
+    Layout,
+    Options,
+    Place,
+    Reading,
+    look,
+    lost,
+    mistake,
+    videos_of,
+)
+from actionclip.data.layouts.names import loose, match, said_by
+from actionclip.data.manifest import Manifest, Row
+from actionclip.data.tables import read_text
+from actionclip.errors import ActionCLIPError
+
+UCF_LIST = r"(train|test)list0?(\d+)\.txt"
+HMDB_LIST = r"(.+)_test_split(\d+)\.txt"
+HMDB_SPLITS = {"0": "unused", "1": "train", "2": "test"}
+
+
+def lines_of(file: Path) -> list[tuple[int, str]]:
+    """The lines of a list that are not empty, with their numbers."""
+    lines = enumerate(read_text(file).splitlines(), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def _whole(place: Place) -> Place:
+    """All of the data set, where a user names one of its lists."""
+    return look(place.folder) if place.path.is_file() else place
+
+
+def _see_ucf(place: Place) -> str:
+    mine = place.named(UCF_LIST) or place.named(r"classInd\.txt")
+    if not mine:
+        return ""
+    whole = _whole(place)
+    lists, index = whole.named(UCF_LIST), whole.named(r"classInd\.txt")
+    return f"{lists[0].name} and {index[0].name}" if lists and index else ""
+
+
+def _read_ucf(place: Place, options: Options) -> Reading:
+    place = _whole(place)
+    index = place.named(r"classInd\.txt")[0]
+    numbers = _ucf_classes(index)
+    files = {
+        (found[1], int(found[2])): file
+        for file in place.named(UCF_LIST)
+        if (found := re.fullmatch(UCF_LIST, file.name, re.IGNORECASE))
+    }
+    videos, missing, rows = videos_of(place, options), [], []
+    for split in ("train", "test"):
+        if (file := files.get((split, options.fold))) is None:
+            raise _no_fold(place, options, sorted({fold for _, fold in files}))
+        for number, line in lines_of(file):
+            found = re.fullmatch(r"(.+?)(?:\s+(\d+))?", line)
+            path, given = (found[1], found[2] or "") if found else (line, "")
+            label = _ucf_label(file, number, path, given, numbers)
+            found = videos.find(path)
+            missing += [] if found else [path]
+            rows.append(Row(found or path, (label,), split=split, group=said_by(path).group))
+    classes = tuple(sorted(numbers, key=lambda name: numbers[name]))
+    return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos.root))
+
+
+def _ucf_classes(index: Path) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    for number, line in lines_of(index):
+        place, _, name = line.partition(" ")
+        if not place.isdigit() or not name.strip():
+            raise mistake(index, number, f"this line is {line!r}.", "Expected: 1 ApplyEyeMakeup.")
+        numbers[name.strip()] = int(place)
+    return numbers
+
+
+def _ucf_label(file: Path, line: int, path: str, given: str, numbers: dict[str, int]) -> str:
+    """The class that a path names; the number behind it has to say the same."""
+    name = path.split("/")[-2] if "/" in path else said_by(path).label
+    label = match([name], numbers)[name]
+    if label is None:
+        raise mistake(
+            file, line, f"the class of {path} is not in classInd.txt.", "Labels go by name."
+        )
+    if given and given != str(numbers[label]):
+        raise mistake(
+            file,
+            line,
+            f"{path} has the number {given}.",
+            f"classInd.txt gives {label} the number {numbers[label]}.",
+            "The list and classInd.txt belong to different copies.",
+        )
+    return label
+
+
+def _see_hmdb(place: Place) -> str:
+    if not place.named(HMDB_LIST):
+        return ""
+    files = _whole(place).named(HMDB_LIST)
+    folds = {re.fullmatch(HMDB_LIST, f.name)[2] for f in files}  # pyright: ignore[reportOptionalSubscript]
+    return f"{len(files)} lists like {files[0].name} ({len(folds)} official splits)"
+
+
+def _read_hmdb(place: Place, options: Options) -> Reading:
+    place = _whole(place)
+    files, folds = {}, set()
+    for file in place.named(HMDB_LIST):
+        found = re.fullmatch(HMDB_LIST, file.name, re.IGNORECASE)
+        assert found
+        folds.add(int(found[2]))
+        if int(found[2]) == options.fold:
+            files[found[1]] = file
+    if not files:
+        raise _no_fold(place, options, sorted(folds))
+    videos, missing, rows = videos_of(place, options), [], []
+    names = _spelt(list(files), options)
+    for name, file in files.items():
+        for number, line in lines_of(file):
+            clip, _, kind = line.rpartition(" ")
+            if kind not in HMDB_SPLITS or not clip.strip():
+                raise mistake(
+                    file, number, f"this line is {line!r}.", "Expected: NAME.avi and 0, 1 or 2."
+                )
+            path = f"{name}/{clip.strip()}"
+            found = videos.find(path)
+            missing += [] if found else [path]
+            group = said_by(path).group
+            rows.append(Row(found or path, (names[name],), split=HMDB_SPLITS[kind], group=group))
+    classes = options.labels or tuple(sorted(names.values()))
+    counts = Counter(row.split for row in rows)
+    notes = [f"{counts['unused']} clips are in neither part of split {options.fold}."]
+    return Reading(
+        Manifest(tuple(rows), classes, videos.root),
+        [*(notes if counts["unused"] else []), *lost(missing, videos.root)],
+    )
+
+
+def _spelt(names: list[str], options: Options) -> dict[str, str]:
+    """Names of lists as the user spells the classes."""
+    if options.labels is None:
+        return {name: name for name in names}
+    known = {loose(label): label for label in options.labels}
+    return {name: known.get(loose(name), name) for name in names}
+
+
+def _no_fold(place: Place, options: Options, folds: list[int]) -> ActionCLIPError:
+    return ActionCLIPError(
+        f"{place.path} has no lists for split {options.fold}.",
+        expected=f"There are lists for {', '.join(map(str, folds))}.",
+        hint="Choose one of them with --fold.",
+    )
+
+
+UCF101 = Layout(
+    "ucf101", "classInd.txt with trainlist01.txt and testlist01.txt", _see_ucf, _read_ucf
+)
+HMDB51 = Layout("hmdb51", "lists called CLASS_test_split1.txt", _see_hmdb, _read_hmdb)

@@ -1,0 +1,134 @@
+"""Layouts without a foreign annotation format: manifests, and a folder for each class."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from actionclip.data.layouts.base import Layout, Options, Place, Reading, split_of, subfolders
+from actionclip.data.layouts.names import said_by
+from actionclip.data.manifest import SPLIT_NAMES, Manifest, Row, read_manifest, split_name
+from actionclip.data.tables import parquet_columns, read_text
+from actionclip.errors import ActionCLIPError
+from actionclip.video.sources import Source, find_videos
+
+
+def _manifests(place: Place) -> list[Path]:
+    return [file for file in place.lists if "path" in _header(file)]
+
+
+def _header(file: Path) -> list[str]:
+    """The columns of a table; none if it is no table."""
+    if file.suffix.lower() == ".parquet":
+        return parquet_columns(file)
+    if file.suffix.lower() != ".csv":
+        return []
+    first = read_text(file).split("\n", 1)[0]
+    return [cell.strip().strip('"') for cell in first.split(",")]
+
+
+def _see_manifest(place: Place) -> str:
+    files = _manifests(place)
+    return f"{files[0].name} is a table with a column path" if files else ""
+
+
+def _read_manifest(place: Place, options: Options) -> Reading:
+    """One manifest; or several, if each is the list of another split."""
+    files = _manifests(place)
+    splits = [split_of(file.name) for file in files]
+    if len(files) > 1 and (not all(splits) or len(set(splits)) < len(splits)):
+        raise ActionCLIPError(
+            f"{place.path} holds {len(files)} manifests: {', '.join(f.name for f in files)}.",
+            expected="One was expected, or one for each of train, val and test.",
+            hint="Name one of them.",
+        )
+    read = [read_manifest(file, root=options.root) for file in files]
+    if len(files) == 1:
+        manifest = read[0]
+    else:
+        rows = [
+            replace(row, path=str(part.path_of(row)), split=row.split or split)
+            for part, split in zip(read, splits, strict=True)
+            for row in part.rows
+        ]
+        classes = dict.fromkeys(name for part in read for name in part.classes)
+        manifest = Manifest(tuple(rows), tuple(sorted(classes)), place.folder)
+    if options.labels is not None:
+        manifest = replace(manifest, classes=options.labels)
+    return Reading(replace(manifest, rows=tuple(_grouped(row) for row in manifest.rows)))
+
+
+def _grouped(row: Row) -> Row:
+    """The row with the recording that its file's name tells of, where it names none itself."""
+    return row if row.group else replace(row, group=said_by(row.path).group)
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder named like a class, and the videos in it."""
+
+    split: str
+    name: str
+    videos: list[Source]
+
+
+def _videos(folder: Path, *, recursive: bool = True) -> list[Source]:
+    try:
+        return find_videos([folder], recursive=recursive)
+    except ActionCLIPError:
+        return []
+
+
+def _class_folders(place: Place) -> list[ClassFolder]:
+    if place.path.is_file():
+        return []
+    below = subfolders(place.folder)
+    splits = [folder for folder in below if folder.name.lower() in SPLIT_NAMES]
+    others = [ClassFolder("", f.name, _videos(f)) for f in below if f not in splits]
+    if splits and not any(folder.videos for folder in others):
+        return [
+            ClassFolder(split_name(top.name), folder.name, _videos(folder))
+            for top in splits
+            for folder in subfolders(top)
+        ]
+    return [ClassFolder("", folder.name, _videos(folder)) for folder in below]
+
+
+def _see_folders(place: Place) -> str:
+    folders = [folder for folder in _class_folders(place) if folder.videos]
+    classes = {folder.name for folder in folders}
+    if len(classes) < 2:
+        return ""
+    splits = list(dict.fromkeys(folder.split for folder in folders if folder.split))
+    inside = f" in {', '.join(splits)}" if splits else ""
+    return f"{len(classes)} folders with videos{inside}, one for each class"
+
+
+def _read_folders(place: Place, options: Options) -> Reading:
+    rows, notes, classes = [], [], set()
+    for folder in _class_folders(place):
+        if folder.videos:
+            classes.add(folder.name)
+        else:
+            notes.append(f"The folder {folder.name} has no video.")
+        for source in folder.videos:
+            path = Path(source.name).relative_to(place.folder).as_posix()
+            group = said_by(path).group
+            rows.append(Row(path, (folder.name,), split=folder.split, group=group))
+    if outside := [v for v in _videos(place.folder, recursive=False) if v.kind == "file"]:
+        notes.append(f"{len(outside)} videos lie in no class folder and are left out.")
+    names = options.labels or tuple(sorted(classes))
+    return Reading(Manifest(tuple(rows), names, place.folder), notes)
+
+
+MANIFEST = Layout(
+    "manifest",
+    "a table (.csv, .parquet) with a column path",
+    _see_manifest,
+    _read_manifest,
+)
+FOLDERS = Layout(
+    "folders",
+    "two or more folders with videos, one for each class; or train/, val/, test/ with such folders",
+    _see_folders,
+    _read_folders,
+    rank=2,
+)
