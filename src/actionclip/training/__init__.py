@@ -1,0 +1,60 @@
+"""A model learns from videos: the loss, the optimiser and its schedule, and a run that resumes.
+
+The names below are the public ones; they are imported when first used, because importing torch
+takes seconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actionclip.training.loss import contrastive_loss, info_nce
+    from actionclip.training.optimiser import OptimConfig, build_optimizer
+    from actionclip.training.plan import Plan, make_plan
+    from actionclip.training.run.batches import ClipSource, Example
+    from actionclip.training.run.loop import TrainResult, train
+    from actionclip.training.run.signals import Stopped
+    from actionclip.training.schedule import ScheduleConfig
+    from actionclip.training.settings import TrainConfig
+
+_HOMES = {
+    "ClipSource": "actionclip.training.run.batches",
+    "Example": "actionclip.training.run.batches",
+    "OptimConfig": "actionclip.training.optimiser",
+    "Plan": "actionclip.training.plan",
+    "ScheduleConfig": "actionclip.training.schedule",
+    "Stopped": "actionclip.training.run.signals",
+    "TrainConfig": "actionclip.training.settings",
+    "TrainResult": "actionclip.training.run.loop",
+    "build_optimizer": "actionclip.training.optimiser",
+    "contrastive_loss": "actionclip.training.loss",
+    "info_nce": "actionclip.training.loss",
+    "make_plan": "actionclip.training.plan",
+    "train": "actionclip.training.run.loop",
+}
+
+__all__ = [
+    "ClipSource",
+    "Example",
+    "OptimConfig",
+    "Plan",
+    "ScheduleConfig",
+    "Stopped",
+    "TrainConfig",
+    "TrainResult",
+    "build_optimizer",
+    "contrastive_loss",
+    "info_nce",
+    "make_plan",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'actionclip.training' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

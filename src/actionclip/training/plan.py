@@ -1,0 +1,161 @@
+"""What a training will do and cost, said before it begins."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.optimiser import build_optimizer, parameter_groups
+from actionclip.training.run.batches import order
+from actionclip.training.run.step import encode
+from actionclip.training.settings import TrainConfig
+from actionclip.training.trained import checkpointed, choose_trained
+
+_MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}
+_TRIED = 4
+"""Videos that are encoded to measure what a step costs."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one video costs in a step, measured on this machine."""
+
+    seconds: float
+    activation_bytes: int
+    """What is kept for the backward pass."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """See `make_plan`."""
+
+    clips: int
+    left_out: int
+    """Videos of each epoch's shuffle that fill no batch; others in each epoch."""
+    batch_size: int
+    epochs: int
+    steps: int
+    parameters: int
+    trained: dict[str, int]
+    """Trained parameters of the groups text, visual and prompt."""
+    state_bytes: int
+    """Weights, gradients, what the optimiser remembers and averages, in each process."""
+    memory_bytes: int | None
+    """The same and the activations of one part of a batch; None without a measurement."""
+    seconds: float | None
+    """Of all steps, without waiting for videos; None without a measurement."""
+
+    def lines(self) -> list[str]:
+        """The plan for a person."""
+        trained = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in self.trained.items())
+        per_epoch = self.steps // self.epochs
+        lines = [
+            f"videos      {self.clips:,} in batches of {self.batch_size}"
+            + (f" ({self.left_out} sit out each epoch)" if self.left_out else ""),
+            f"steps       {self.steps:,} = {self.epochs} epochs x {per_epoch:,}",
+            f"parameters  {self.parameters / 1e6:.2f} M, trained: {trained}",
+        ]
+        if self.memory_bytes is not None and self.seconds is not None:
+            lines.append(f"memory      about {self.memory_bytes / 2**30:.2f} GiB in each process")
+            lines.append(f"time        about {_duration(self.seconds)}, if videos come fast enough")
+        else:
+            lines.append(f"memory      {self.state_bytes / 2**30:.2f} GiB, and the activations")
+        return lines
+
+
+def make_plan(
+    config: TrainConfig, model: ActionCLIP, clips: int, *, processes: int = 1, measure: bool = False
+) -> Plan:
+    """What `train` would do with these settings.
+
+    Args:
+        config: the settings.
+        model: what would be trained. Its weights are not changed.
+        clips: how many videos there are.
+        processes: how many share each batch.
+        measure: encode a few random videos to estimate time and memory.
+
+    Raises:
+        ActionCLIPError: for settings that do not fit the model or the number of videos.
+    """
+    choose_trained(model, config)
+    build_optimizer(model, config.optim)
+    per_epoch = len(order(clips, config.batch_size, config.seed, 0))
+    steps = per_epoch * config.schedule.epochs
+    trained = {
+        name: sum(parameter.numel() for parameter in members.values())
+        for name, members in parameter_groups(model).items()
+    }
+    weights = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+    copies = 1 + _MOMENTS[config.optim.optimiser] + (config.ema is not None)
+    state = weights + 4 * copies * sum(trained.values())
+    memory = seconds = None
+    if measure:
+        share = config.batch_size // processes
+        cost = measure_cost(config, model)
+        memory = state + cost.activation_bytes * max(1, share // config.accumulate)
+        twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
+        seconds = cost.seconds * share * steps * twice
+    return Plan(
+        clips=clips,
+        left_out=clips - per_epoch * config.batch_size,
+        batch_size=config.batch_size,
+        epochs=config.schedule.epochs,
+        steps=steps,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trained=trained,
+        state_bytes=state,
+        memory_bytes=memory,
+        seconds=seconds,
+    )
+
+
+def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
+    """Forward and backward of a few random videos; the model's weights are not changed."""
+    size, frames = model.backbone.image_size, model.config.sampling.frames
+    videos = torch.rand(_TRIED, frames, 3, size, size)
+    tokens = model.tokenize(["a video of a person who does something"] * _TRIED)
+    was_training = model.training
+    model.eval()  # so that batch norms do not learn from noise
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    seconds = 0.0
+
+    with checkpointed(model, config.activation_checkpointing):
+        for _ in range(2):  # the first one warms up
+            kept.clear()
+            began = time.perf_counter()
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+                video, text = encode(model, videos, tokens, config.precision)
+                loss = (video * text).sum()
+            loss.backward()
+            loss.item()  # waits for a GPU
+            seconds = time.perf_counter() - began
+            model.zero_grad(set_to_none=True)
+    model.train(was_training)
+    return Cost(seconds / _TRIED, sum(kept.values()) // _TRIED)
+
+
+def _duration(seconds: float) -> str:
+    """A time for a person.
+
+    >>> [_duration(s) for s in (30, 600, 7200, 400_000)]
+    ['30 s', '10 min', '2.0 h', '4.6 days']
+    """
+    for limit, unit, name, digits in (
+        (120, 1, "s", 0),
+        (7200, 60, "min", 0),
+        (172800, 3600, "h", 1),
+    ):
+        if seconds < limit:
+            return f"{seconds / unit:.{digits}f} {name}"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,120 @@
+"""Several processes that train one model: who we are, and what the others have.
+
+Each process encodes its share of a batch. Embeddings are gathered so that every video meets every
+text of the whole batch, and the gradient is the one that a single process with the whole batch
+would have had. W processes, B rows in each.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Shaped
+from torch import Tensor, nn
+
+BUCKET = 64 * 2**20
+"""Bytes of gradients that travel together."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes files and reports."""
+        return self.rank == 0
+
+
+def current_ranks() -> Ranks:
+    """Who we are in the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        return Ranks(dist.get_rank(), dist.get_world_size())
+    return Ranks()
+
+
+def join(device: torch.device) -> bool:
+    """Join the processes that `torchrun` started, if it did; whether there is a group to leave.
+
+    A group that the caller already made is used as it is.
+    """
+    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
+        return False
+    if device.type == "cuda":
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
+    return True
+
+
+class _Gather(torch.autograd.Function):
+    """All ranks' rows, in the order of the ranks; backward sums what each rank's loss says."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        """Collect."""
+        ctx.rows = len(rows)
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Our rows of the sum over the ranks."""
+        [gradient] = gradients
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total.narrow(0, dist.get_rank() * ctx.rows, ctx.rows)
+
+
+def gather(rows: Shaped[Tensor, "b ..."]) -> Shaped[Tensor, "n ..."]:
+    """The rows of all ranks, with gradients; every rank must have the same number of rows.
+
+    When each rank takes the loss of all rows and gradients are then averaged over the ranks
+    (`average_gradients`), the result is the gradient of a single process with all rows.
+    """
+    if current_ranks().world == 1:
+        return rows
+    gathered = _Gather.apply(rows)
+    assert isinstance(gathered, Tensor)
+    return gathered
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the ranks."""
+    world = current_ranks().world
+    if world == 1:
+        return
+    bucket: list[Tensor] = []
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    for place, gradient in enumerate(gradients):
+        bucket.append(gradient)
+        full = sum(g.nbytes for g in bucket) >= BUCKET
+        if full or place == len(gradients) - 1 or gradients[place + 1].dtype != gradient.dtype:
+            flat = torch.cat([g.flatten() for g in bucket])
+            dist.all_reduce(flat)
+            flat /= world
+            for old, new in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+                old.copy_(new.view_as(old))
+            bucket = []
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether a flag is set in any of the processes."""
+    if current_ranks().world == 1:
+        return flag
+    value = torch.tensor(int(flag), device=device)
+    dist.all_reduce(value, dist.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def wait_for_all() -> None:
+    """Return when every process got here."""
+    if current_ranks().world > 1:
+        dist.barrier()

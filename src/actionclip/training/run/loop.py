@@ -1,0 +1,333 @@
+"""The loop: start and resume are the same path.
+
+A run looks for a state in its folder, goes back to it or writes the first one, and then does the
+steps that are left. Killed at any moment and started again with the same command, it ends with the
+same weights to the bit (on a CPU, with the same number of threads and processes).
+"""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.weights.folder import save
+from actionclip.training.optimiser import build_optimizer, set_rates
+from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_all
+from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
+from actionclip.training.run.folder import BEST, LAST, RunFolder
+from actionclip.training.run.signals import Stopped, StopRequests
+from actionclip.training.run.state import Learner, Progress, load_state, save_state
+from actionclip.training.run.step import Abandoned, Average, apply_gradients, find_gradients
+from actionclip.training.schedule import factor_at_step
+from actionclip.training.settings import TrainConfig
+from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
+
+MOST_BAD_IN_A_ROW = 3
+MOST_ROLLBACKS = 5
+
+Evaluate = Callable[[ActionCLIP], Mapping[str, float]]
+"""Scores of a model by name. The first one decides which model is the best; more is better."""
+Report = Callable[[Mapping[str, Any]], object]
+"""Called with what happened in each step, for a progress bar."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run has done."""
+
+    folder: Path
+    steps: int
+    skipped: int
+    """Steps that changed nothing because a number was not finite."""
+    rollbacks: int
+    best: float | None
+    best_step: int | None
+    seconds: float
+    """Over all starts of the run."""
+
+
+def train(
+    config: TrainConfig,
+    model: ActionCLIP,
+    source: ClipSource,
+    folder: str | Path,
+    *,
+    evaluate: Evaluate | None = None,
+    report: Report | None = None,
+) -> TrainResult:
+    """Train a model, or go on with the training that was begun in a folder.
+
+    Under `torchrun` each process calls this with the same arguments; the first one writes. SIGTERM
+    and Ctrl-C let the step end, save, and raise `Stopped`, which ends the process with the code
+    143 or 130.
+
+    Args:
+        config: the settings.
+        model: is changed in place, and left in evaluation mode with the weights that were saved.
+            Build it the same way each time; where its numbers come from does not matter when the
+            folder already holds a state.
+        source: the videos. It must be a pure function of index and epoch.
+        folder: where the run is kept; see `actionclip.training.run.folder`.
+        evaluate: called at the end of epochs; see `Evaluate`. Without it there is no best/.
+        report: called in the first process after each step.
+
+    Raises:
+        ActionCLIPError: for settings that do not fit the model or the data, a folder that holds
+            another run, or a training that goes on diverging.
+        StorageError: when the disk is full; the state before is untouched.
+        Stopped: see above.
+    """
+    joined = join(model.device)
+    try:
+        with (
+            torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []),
+            checkpointed(model, config.activation_checkpointing),
+            Trainer(config, model, source, Path(folder), evaluate, report) as trainer,
+        ):
+            return trainer.run()
+    finally:
+        model.eval()
+        model.zero_grad(set_to_none=True)
+        if joined:
+            dist.destroy_process_group()
+
+
+class Trainer:
+    """One start of a run; see `train`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: ActionCLIP,
+        source: ClipSource,
+        folder: Path,
+        evaluate: Evaluate | None,
+        report: Report | None,
+    ) -> None:
+        self.config, self.model, self.source, self.path = config, model, source, folder
+        self.evaluate, self.report = evaluate, report
+        self.ranks = current_ranks()
+        choose_trained(model, config)
+        texts = Texts(model, source.labels, config)
+        self.batches = Batches(source, texts, model.config.preprocess, config, self.ranks)
+        self.steps_per_epoch = self.batches.steps_per_epoch
+        self.steps = self.steps_per_epoch * config.schedule.epochs
+        self.learner = Learner(
+            model,
+            build_optimizer(model, config.optim),
+            Average(model, config.ema) if config.ema is not None else None,
+            Progress(clips=len(source)),
+        )
+        self.files: RunFolder | None = None
+        self.stop = StopRequests()
+        self.has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
+        self._saved = self._begun = time.monotonic()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self.learner.progress
+
+    def __enter__(self) -> "Trainer":
+        if self.ranks.is_first:
+            self.files = RunFolder(self.path, self.config)
+        wait_for_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.files is not None:
+            self.files.close()
+
+    def run(self) -> TrainResult:
+        """Do the steps that are left."""
+        found = load_state(self.learner, self.path)
+        if found and self.progress.clips != len(self.source):
+            raise ActionCLIPError(
+                f"The run in {self.path} was begun with {self.progress.clips} videos, and now "
+                f"there are {len(self.source)}.",
+                expected="A run goes on with the data it was started with.",
+                hint="Train in another folder.",
+            )
+        if self.files is not None:
+            self.files.open_metrics(self.progress.metrics_bytes)
+        if not found:
+            self.save()  # what a rollback in the first epoch goes back to
+        elif self.ranks.is_first:
+            with self.averaged():
+                self.write_model(LAST, "")  # the last process may have ended before it could
+        wait_for_all()
+        with self.stop:
+            while self.progress.step < self.steps:
+                self.epoch()
+        if self.learner.average is not None:
+            self.learner.average.give(self.model)
+        return TrainResult(
+            folder=self.path,
+            steps=self.progress.step,
+            skipped=self.progress.skipped,
+            rollbacks=self.progress.rollbacks,
+            best=self.progress.best,
+            best_step=self.progress.best_step,
+            seconds=self.progress.seconds,
+        )
+
+    def epoch(self) -> None:
+        """The rest of the epoch that the run is in."""
+        epoch, start = divmod(self.progress.step, self.steps_per_epoch)
+        set_training_mode(self.model)
+        waiting = time.monotonic()
+        with contextlib.closing(self.batches.epoch(epoch, start)) as batches:
+            for batch in batches:
+                done = self.step(batch, time.monotonic() - waiting)
+                asked = not done or any_rank(bool(self.stop.number), self.model.device)
+                if done and self.progress.step % self.steps_per_epoch == 0:
+                    self.end_epoch(epoch + 1)
+                elif asked or self.is_time_to_save():
+                    self.save()
+                if asked and self.progress.step < self.steps:
+                    raise Stopped(self.stop.number or signal.SIGTERM, self.progress.step)
+                waiting = time.monotonic()
+
+    def step(self, batch: Batch, waited: float) -> bool:
+        """One step: new weights, or none when a number is not finite.
+
+        False when the run was asked to stop in the middle of it and nothing was changed.
+        """
+        progress, began = self.progress, time.monotonic()
+        schedule = self.config.schedule
+        rate = factor_at_step(schedule, progress.step, self.steps_per_epoch)
+        set_rates(self.learner.optimizer, rate * progress.rate_scale)
+        try:
+            loss = find_gradients(self.model, batch, self.config, progress.step, self.may_leave)
+        except Abandoned:
+            return False
+        norm = apply_gradients(self.model, self.learner.optimizer, self.config, loss)
+        if norm is not None and self.learner.average is not None:
+            self.learner.average.update(self.model)
+        progress.step += 1
+        progress.bad_in_a_row = 0 if norm is not None else progress.bad_in_a_row + 1
+        progress.skipped += norm is None
+        self.tell(loss.item(), norm, time.monotonic() - began, waited)
+        if progress.bad_in_a_row >= MOST_BAD_IN_A_ROW:
+            self.roll_back()
+        return True
+
+    def may_leave(self) -> bool:
+        """Whether a step that is not finished should be given up: it would take too long.
+
+        Batch norms have then already learnt from it, so with them every step is finished.
+        """
+        return not self.has_batch_norm and any_rank(bool(self.stop.number), self.model.device)
+
+    def tell(self, loss: float, norm: float | None, took: float, waited: float) -> None:
+        """What a step did: to metrics.jsonl and to the caller."""
+        line = {
+            "step": self.progress.step,
+            "epoch": round(self.progress.step / self.steps_per_epoch, 4),
+            "loss": _finite(loss),
+            "gradient": norm,
+            "lr": self.learner.optimizer.param_groups[0]["lr"],
+            "scale": _finite(self.model.logit_scale.exp().item()),
+            "clips_per_second": round(self.config.batch_size / max(took + waited, 1e-9), 3),
+            "waited": round(waited / max(took + waited, 1e-9), 4),
+        }
+        if norm is None:
+            line["skipped"] = True
+        if norm is None or self.progress.step % self.config.log_every == 0:
+            self.log(line)
+        if self.report is not None and self.ranks.is_first:
+            self.report(line)
+
+    def roll_back(self) -> None:
+        """Take the last saved weights again and go on, past the bad batches, at half the rate."""
+        before = self.progress
+        if before.rollbacks >= MOST_ROLLBACKS:
+            raise ActionCLIPError(
+                f"Training diverged again at step {before.step}, after {before.rollbacks} "
+                "rollbacks that each halved the learning rate.",
+                expected="A loss and gradients that are finite.",
+                hint="Lower optim.lr, set clip_norm = 1.0, or look at the data around this step.",
+            )
+        wait_for_all()
+        load_state(self.learner, self.path)
+        saved = self.progress
+        self.learner.progress = Progress(
+            **{
+                **vars(before),
+                "rate_scale": before.rate_scale / 2,
+                "rollbacks": before.rollbacks + 1,
+                "bad_in_a_row": 0,
+            }
+        )
+        self.log({"step": before.step, "rolled_back_to": saved.step})
+        wait_for_all()
+        self.save()
+
+    def end_epoch(self, epoch: int) -> None:
+        """Evaluate, keep the best, save."""
+        last = self.progress.step >= self.steps
+        if self.evaluate is not None and (last or epoch % self.config.eval_every == 0):
+            self.model.eval()
+            with self.averaged(), torch.no_grad():
+                scores = dict(self.evaluate(self.model))
+                said = {name: _finite(float(value)) for name, value in scores.items()}
+                self.log({"step": self.progress.step, "epoch": epoch, "scores": said})
+                first = next(iter(scores.values()))
+                better = self.progress.best is None or first > self.progress.best
+                if math.isfinite(first) and better and self.learner.is_finite():
+                    self.progress.best, self.progress.best_step = first, self.progress.step
+                    if self.ranks.is_first:
+                        self.write_model(BEST, f"Its score in training: {first:.4f}.")
+        self.save()
+        wait_for_all()
+
+    def is_time_to_save(self) -> bool:
+        """Whether a save between the ends of epochs is due."""
+        every, minutes = self.config.save_every, self.config.save_minutes
+        due = every is not None and self.progress.step % every == 0
+        return due or (minutes is not None and time.monotonic() - self._saved > 60 * minutes)
+
+    def save(self) -> None:
+        """The state first, then the model folder made of it. Only the first process writes."""
+        if not self.ranks.is_first:
+            return
+        if not self.learner.is_finite():
+            return  # the weights of the last save are good; the next bad steps lead back to them
+        now = time.monotonic()
+        self.progress.seconds += now - self._begun
+        self._begun = self._saved = now
+        save_state(self.learner, self.path)
+        with self.averaged():
+            self.write_model(LAST, "")
+
+    def write_model(self, name: str, about: str) -> None:
+        """A model folder of the weights as they are."""
+        trained = f"Trained for {self.progress.step:,} of {self.steps:,} steps of "
+        trained += f"{self.config.batch_size} videos."
+        labels = self.source.labels if self.config.loss == "kl" else None
+        save(self.model, self.path / name, labels=labels, about=f"{trained} {about}")
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the model has its averaged weights, if there are any."""
+        average = self.learner.average
+        return contextlib.nullcontext() if average is None else average.in_place_of(self.model)
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """A line of metrics.jsonl."""
+        if self.files is not None:
+            self.progress.metrics_bytes = self.files.log(line)
+
+
+def _finite(value: float) -> float | None:
+    """The number, or None: JSON has no NaN."""
+    return value if math.isfinite(value) else None

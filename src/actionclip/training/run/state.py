@@ -1,0 +1,145 @@
+"""The state of a run: everything that a process needs to go on as if it had never stopped.
+
+One safetensors file, so that one replacement of a file is the moment at which a save happens:
+
+    model.NAME               weights and buffers
+    optimizer.NAME.KEY       what the optimiser remembers of a parameter (`exp_avg`, `step`, ...)
+    average.NAME             averaged weights, if there are any
+    progress                 counters, as the bytes of a JSON object
+
+The learning rate, the order of the videos, the templates and the draws of dropout are functions of
+the step and the seed: there is nothing of them to save.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.weights.files import (
+    check_against,
+    read_header,
+    read_tensors,
+    tensor_content,
+    write_together,
+)
+from actionclip.training.run.step import Average
+
+STATE = "training.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    """Steps done; skipped ones count."""
+    clips: int = 0
+    """Videos in the source, to notice when it is another one."""
+    rate_scale: float = 1.0
+    """Halved by each rollback."""
+    bad_in_a_row: int = 0
+    skipped: int = 0
+    rollbacks: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    metrics_bytes: int = 0
+    """Length of metrics.jsonl at the time of the save."""
+    seconds: float = 0.0
+
+
+@dataclass
+class Learner:
+    """What changes while training."""
+
+    model: ActionCLIP
+    optimizer: torch.optim.Optimizer
+    average: Average | None
+    progress: Progress
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, by name."""
+        packed = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for group in self.optimizer.param_groups:
+            for name, parameter in zip(group["names"], group["params"], strict=True):
+                for key, value in self.optimizer.state.get(parameter, {}).items():
+                    if isinstance(value, Tensor):
+                        packed[f"optimizer.{name}.{key}"] = value
+        if self.average is not None:
+            packed |= {f"average.{name}": value for name, value in self.average.values.items()}
+        data = json.dumps(dataclasses.asdict(self.progress)).encode()
+        packed["progress"] = torch.tensor(list(data), dtype=torch.uint8)
+        return packed
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a saved state."""
+        self.model.load_state_dict(_below("model.", tensors))
+        remembered = _below("optimizer.", tensors)
+        self.optimizer.state.clear()
+        for group in self.optimizer.param_groups:
+            for name, parameter in zip(group["names"], group["params"], strict=True):
+                own = _below(f"{name}.", remembered)
+                if own:
+                    self.optimizer.state[parameter] = {
+                        # torch keeps the count of steps on the CPU
+                        key: value.clone() if key == "step" else value.to(parameter.device)
+                        for key, value in own.items()
+                    }
+        if self.average is not None:
+            self.average.load(_below("average.", tensors))
+        self.progress = read_progress(tensors)
+
+    def is_finite(self) -> bool:
+        """Whether all of it can be saved: a state with NaN in it is not a good one."""
+        return all(bool(torch.isfinite(value).all()) for value in self.tensors().values())
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def read_progress(tensors: Mapping[str, Tensor]) -> Progress:
+    """The counters of a saved state."""
+    return Progress(**json.loads(bytes(tensors["progress"].tolist())))
+
+
+def save_state(learner: Learner, folder: Path) -> None:
+    """Put the state in the place of the one before, whole or not at all.
+
+    Raises:
+        StorageError: when it cannot be written; the state before is untouched.
+    """
+    write_together(folder, {STATE: tensor_content(learner.tensors())})
+
+
+def load_state(learner: Learner, folder: Path) -> bool:
+    """Go back to the state in a folder; False if there is none.
+
+    Raises:
+        ActionCLIPError: when it is broken, or of another model or other settings.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return False
+    header = read_header(path)
+    weights = {n.removeprefix("model."): e for n, e in header.items() if n.startswith("model.")}
+    check_against(weights, learner.model.state_dict(), path)
+    try:
+        learner.restore(read_tensors(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ActionCLIPError(
+            f"{path} is not the state of such a training: {type(error).__name__}: {error}.",
+            expected="A state that the same settings wrote.",
+            hint="Train in another folder.",
+        ) from None
+    return True

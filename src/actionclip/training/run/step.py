@@ -1,0 +1,210 @@
+"""One step: from a batch to new weights, or to none when a number is not finite."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.loss import contrastive_loss, info_nce
+from actionclip.training.ranks import average_gradients, current_ranks, gather
+from actionclip.training.run.batches import Batch
+from actionclip.training.settings import TrainConfig
+
+
+def sow(seed: int, step: int, rank: int, part: int = 0) -> None:
+    """Start torch's generators anew for a part of a step.
+
+    What dropout draws then depends on nothing that happened before, so a run that resumes has no
+    state of a generator to restore, and a part that is encoded twice gets the same draws.
+    """
+    number = np.random.SeedSequence([seed, step, rank, part]).generate_state(1, np.uint64)[0]
+    torch.manual_seed(int(number))
+
+
+def encode(
+    model: ActionCLIP,
+    frames: Float[Tensor, "B T 3 R R"],
+    tokens: Int[Tensor, "B L"],
+    precision: Literal["fp32", "bf16"],
+) -> tuple[Tensor, Tensor]:
+    """Embeddings of the videos and of the sentences, of unit length and in float32."""
+    device = model.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        video = model.encode_video(frames.to(device, non_blocking=True))
+        text = model.encode_text(tokens.to(device, non_blocking=True))
+    return video, text
+
+
+def batch_loss(
+    model: ActionCLIP,
+    video: Float[Tensor, "B D"],
+    text: Float[Tensor, "B D"],
+    batch: Batch,
+    settings: TrainConfig,
+) -> Float[Tensor, ""]:
+    """The loss of the whole batch, the other ranks' share included."""
+    scale = model.logit_scale.float().exp()
+    video, text = gather(video), gather(text)
+    if settings.loss == "info_nce":
+        return info_nce(video, text, scale)
+    labels = gather(batch.labels.to(video.device))
+    named = gather(batch.text_labels.to(video.device))
+    captions = bool((named < 0).any())
+    return contrastive_loss(
+        video,
+        text,
+        labels,
+        scale,
+        text_labels=None if captions else named,
+        sharpness=settings.sharpness,
+    )
+
+
+class Abandoned(Exception):
+    """A step was given up before it changed a weight."""
+
+
+def find_gradients(
+    model: ActionCLIP,
+    batch: Batch,
+    settings: TrainConfig,
+    step: int,
+    may_leave: Callable[[], bool] = lambda: False,
+) -> Float[Tensor, ""]:
+    """Forward and backward; gradients are those of the whole batch on every rank.
+
+    Args:
+        model: its gradients must be empty.
+        batch: our share of the batch.
+        settings: loss, precision, parts.
+        step: for the draws of dropout.
+        may_leave: asked before each part of a batch in parts.
+
+    Returns:
+        The loss.
+
+    Raises:
+        Abandoned: when `may_leave` said so; there are no gradients then.
+    """
+    if settings.accumulate == 1:
+        sow(settings.seed, step, current_ranks().rank)
+        video, text = encode(model, batch.frames, batch.tokens, settings.precision)
+        loss = batch_loss(model, video, text, batch, settings)
+        loss.backward()
+    else:
+        loss = _in_parts(model, batch, settings, step, may_leave)
+    average_gradients(model.parameters())
+    return loss.detach()
+
+
+def _in_parts(
+    model: ActionCLIP,
+    batch: Batch,
+    settings: TrainConfig,
+    step: int,
+    may_leave: Callable[[], bool],
+) -> Float[Tensor, ""]:
+    """Every part is first encoded without gradients; the loss of all embeddings says how each
+    should change; then each part is encoded again and passes that on to the weights (Gao et al.
+    2021, "Scaling deep contrastive learning batch size"). The result is the gradient of the
+    undivided batch, which adding up the parts' own losses is not: fewer texts would be compared.
+    Towers with batch norms normalise each part for itself.
+    """
+    size = len(batch.frames) // settings.accumulate
+    parts = [batch.rows(i, i + size) for i in range(0, len(batch.frames), size)]
+
+    def encode_part(place: int) -> tuple[Tensor, Tensor]:
+        if may_leave():
+            model.zero_grad(set_to_none=True)
+            raise Abandoned
+        sow(settings.seed, step, current_ranks().rank, place)
+        part = parts[place]
+        return encode(model, part.frames, part.tokens, settings.precision)
+
+    with torch.no_grad():
+        pairs = [encode_part(place) for place in range(len(parts))]
+    video, text = (torch.cat(rows).requires_grad_() for rows in zip(*pairs, strict=True))
+    loss = batch_loss(model, video, text, batch, settings)
+    loss.backward()
+    for place in range(len(parts)):
+        rows = slice(place * size, (place + 1) * size)
+        passed = [
+            (new, old.grad[rows])
+            for new, old in zip(encode_part(place), (video, text), strict=True)
+            if new.requires_grad and old.grad is not None
+        ]
+        torch.autograd.backward([new for new, _ in passed], [grad for _, grad in passed])
+    return loss
+
+
+def apply_gradients(
+    model: ActionCLIP,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainConfig,
+    loss: Float[Tensor, ""],
+) -> float | None:
+    """Change the weights; returns the length of the gradient.
+
+    None, and no weight is changed, when the loss or a gradient is NaN or infinite.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = get_total_norm(gradients)
+    finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
+    if finite:
+        if settings.clip_norm is not None:
+            clip_grads_with_norm_(parameters, settings.clip_norm, norm)
+        optimizer.step()
+        if settings.largest_scale is not None:
+            with torch.no_grad():
+                model.logit_scale.clamp_(max=torch.tensor(settings.largest_scale).log().item())
+    optimizer.zero_grad(set_to_none=True)
+    return norm.item() if finite else None
+
+
+class Average:
+    """Weights averaged over time (EMA): each step moves them a little towards the newest."""
+
+    def __init__(self, model: ActionCLIP, momentum: float) -> None:
+        self.momentum = momentum
+        self.values = {
+            name: parameter.detach().clone()
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    @torch.no_grad()
+    def update(self, model: ActionCLIP) -> None:
+        """Take in the newest weights."""
+        newest = dict(model.named_parameters())
+        for name, value in self.values.items():
+            value.lerp_(newest[name].detach(), 1 - self.momentum)
+
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """Take over averages that were saved."""
+        for name, value in self.values.items():
+            value.copy_(values[name])
+
+    def give(self, model: nn.Module) -> None:
+        """Make the averages the model's weights."""
+        for name, parameter in model.named_parameters():
+            if name in self.values:
+                parameter.data = self.values[name]
+
+    @contextlib.contextmanager
+    def in_place_of(self, model: nn.Module) -> Iterator[None]:
+        """Within it the model has the averages for weights."""
+        newest = {name: p.data for name, p in model.named_parameters() if name in self.values}
+        try:
+            self.give(model)
+            yield
+        finally:
+            for name, parameter in model.named_parameters():
+                if name in newest:
+                    parameter.data = newest[name]

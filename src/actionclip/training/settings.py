@@ -1,0 +1,75 @@
+"""All settings of a training run: the content of a recipe's [training] and of config.toml."""
+
+from typing import Literal
+
+from actionclip.config import config
+from actionclip.errors import ActionCLIPError
+from actionclip.training.optimiser import OptimConfig
+from actionclip.training.schedule import ScheduleConfig
+
+
+@config
+class TrainConfig:
+    """How a model is trained. The defaults are the authors' for Kinetics-400, in fp32."""
+
+    optim: OptimConfig = OptimConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    batch_size: int = 128
+    """Videos in a step, all processes together. What is left over at the end of an epoch waits for
+    the next epoch's shuffle."""
+    seed: int = 1024
+    loss: Literal["kl", "info_nce"] = "kl"
+    """`kl`: the authors', for labels. `info_nce`: CLIP's, for pre-training with captions."""
+    sharpness: float = 10.0
+    """Of the target of `kl`; see `actionclip.training.loss.targets`."""
+    templates: tuple[str, ...] = ()
+    """One is drawn for each video in each epoch; empty: the model's own."""
+    train: Literal["everything", "prompts"] = "everything"
+    """`prompts`: the visual prompts learn, both towers and `logit_scale` stay as they are."""
+    fix_text: bool = False
+    """The text tower stays as it is; `logit_scale` still learns."""
+    largest_scale: float | None = None
+    """exp(logit_scale) is kept at or below this; CLIP's own training: 100. None: as the authors."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16`: forward and backward in bfloat16 where that is safe (autocast); weights in fp32."""
+    accumulate: int = 1
+    """Parts in which a batch goes through the towers; the loss still sees all of it. More parts
+    need less memory, and each video is encoded twice."""
+    activation_checkpointing: bool = False
+    """Compute the towers' inner values again for the backward pass instead of keeping them."""
+    clip_norm: float | None = None
+    """Longest gradient; a longer one is shortened to this."""
+    ema: float | None = None
+    """Also average the weights over time with this momentum, e.g. 0.999; the averages are what is
+    evaluated and saved as the model."""
+    save_every: int | None = None
+    """Steps between saves, besides those at the end of each epoch."""
+    save_minutes: float | None = 5.0
+    """Minutes between saves, besides those at the end of each epoch. A rollback goes to the newest
+    save, so set this to None where even a run with rollbacks must be the same each time."""
+    eval_every: int = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    workers: int = 0
+    """Processes that prepare batches; 0: a thread of this process does it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        counts = ("batch_size", "accumulate", "eval_every", "log_every", "save_every")
+        for name in counts:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ActionCLIPError(f"{name} is {value}.", expected="It must be 1 or more.")
+        for name in ("clip_norm", "largest_scale", "save_minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ActionCLIPError(f"{name} is {value}.", expected="It must be above 0.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ActionCLIPError(f"ema is {self.ema}.", expected="A number between 0 and 1.")
+
+
+MAY_CHANGE = frozenset(
+    {"save_every", "save_minutes", "eval_every", "log_every", "workers", "activation_checkpointing"}
+)
+"""Settings that may differ when a run is resumed: the weights do not depend on them."""

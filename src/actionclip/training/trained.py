@@ -1,0 +1,65 @@
+"""What is trained: everything, or some of it while the rest stays as it is."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.optimiser import parameter_groups
+from actionclip.training.settings import TrainConfig
+
+
+def choose_trained(model: ActionCLIP, settings: TrainConfig) -> None:
+    """Set `requires_grad` of every parameter as the settings say.
+
+    Raises:
+        ActionCLIPError: when nothing is left to train.
+    """
+    model.requires_grad_(True)
+    if settings.fix_text:
+        kept = {id(model.logit_scale), id(model.logit_bias)}
+        for parameter in parameter_groups(model)["text"].values():
+            parameter.requires_grad_(id(parameter) in kept)
+    if settings.train == "prompts":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not name.startswith("backbone."))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ActionCLIPError(
+            "There is nothing to train: the visual prompt of this model has no parameters.",
+            expected="With train = 'prompts' the towers stay as they are.",
+            hint="Choose a visual prompt with parameters ('transf'), or train = 'everything'.",
+        )
+
+
+def set_training_mode(model: ActionCLIP) -> None:
+    """Training mode, but for parts that stay as they are: their dropout and norms rest."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+@contextlib.contextmanager
+def checkpointed(model: ActionCLIP, wanted: bool) -> Iterator[None]:
+    """Within it the towers keep only the inputs of their blocks for the backward pass.
+
+    Raises:
+        ActionCLIPError: when the towers cannot do that.
+    """
+    if not wanted:
+        yield
+        return
+    clip: Any = getattr(model.backbone, "clip", None)
+    try:
+        clip.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError, ValueError, TypeError):
+        raise ActionCLIPError(
+            "These towers have no activation checkpointing.",
+            hint="Set activation_checkpointing = false, and accumulate to use less memory.",
+        ) from None
+    try:
+        yield
+    finally:
+        clip.set_grad_checkpointing(False)
