@@ -5,10 +5,12 @@ are medians over rounds. So whatever else the machine does hits all alike. The f
 away.
 """
 
+import contextlib
 import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -62,6 +64,67 @@ def take_turns(
                 times.wall[name].append(seconds)
                 times.busy[name].append(work)
     return times
+
+
+class Program:
+    """A process of its own that does its work each time it is called.
+
+    It says a line when it is ready, and one for each line it is sent; every line is JSON.
+    """
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+
+    def said(self) -> Any:
+        """Wait for its next line."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
+        return json.loads(line)
+
+    def __call__(self, request: Any) -> Any:
+        """Have it work once; its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self.said()
+
+    def busy(self) -> float:
+        """Processor seconds so far, with those of its children (Linux)."""
+        return _processor_of(self._process.pid)
+
+    def close(self) -> None:
+        """Let it end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve(work: Callable[[Any], Any]) -> None:
+    """The other side of `Program`: answer requests until there are no more."""
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(work(json.loads(line))), flush=True)
+
+
+def _processor_of(process: int) -> float:
+    """Processor seconds of a process and of all that descend from it and still run (Linux)."""
+    table = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text().rsplit(")", 1)[1].split()
+            table[int(status.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+    family = {process}
+    while more := {child for child, (parent, _) in table.items() if parent in family} - family:
+        family |= more
+    return sum(table[one][1] for one in family if one in table) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> float:

@@ -27,7 +27,7 @@ from common import Film, number_of, rendered, report, say, take_turns
 from numpy.typing import NDArray
 
 from actionclip.video.decode import DecodePool
-from actionclip.video.decode.reader import read_video
+from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.sampling import segment_centres
 from actionclip.video.settings import Limits, ReadRequest, Resize, Sampling
 from actionclip.video.sources import Source, find_videos

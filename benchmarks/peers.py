@@ -87,29 +87,23 @@ class Straightforward:
 class XClip:
     """X-CLIP of Hugging Face transformers, with random weights: as its documentation uses it."""
 
-    def __init__(self, model: Any, config: ModelConfig, labels: Sequence[str]) -> None:
-        self.model, self.config, self.labels = model, config, list(labels)
-        self.preprocess = preprocessing(config)
-        template = config.templates[0]
-        tokens = open_clip.SimpleTokenizer()([template.format(label) for label in labels])
-        length = int((tokens != 0).sum(dim=1).max())  # its processor pads to the longest
-        self.tokens, self.mask = tokens[:, :length], (tokens[:, :length] != 0).long()
+    def __init__(self, config: ModelConfig, labels: Sequence[str]) -> None:
+        """Of the same size as the model of `config`."""
+        from transformers import XCLIPConfig, XCLIPModel, XCLIPVisionConfig
 
-    @classmethod
-    def build(cls, config: ModelConfig, labels: Sequence[str]) -> "XClip | None":
-        """The model of the same size as ours; None where transformers is not installed."""
-        try:
-            from transformers import XCLIPConfig, XCLIPModel, XCLIPVisionConfig
-        except ImportError:
-            return None
+        self.config, self.labels = config, list(labels)
+        self.preprocess = preprocessing(config)
         vision = config.backbone.architecture["vision_cfg"]
         settings = XCLIPVisionConfig(
             patch_size=vision["patch_size"],
             image_size=vision["image_size"],
             num_frames=config.sampling.frames,
         )
-        settings = XCLIPConfig(vision_config=settings.to_dict())
-        return cls(XCLIPModel(settings).eval(), config, labels)
+        self.model = XCLIPModel(XCLIPConfig(vision_config=settings.to_dict())).eval()
+        template = config.templates[0]
+        tokens = open_clip.SimpleTokenizer()([template.format(label) for label in labels])
+        length = int((tokens != 0).sum(dim=1).max())  # its processor pads to the longest
+        self.tokens, self.mask = tokens[:, :length], (tokens[:, :length] != 0).long()
 
     @torch.no_grad()
     def __call__(self, path: Path) -> str:
