@@ -1,0 +1,157 @@
+"""Puts what the benchmarks found into the README, between the marks, and nothing by hand.
+
+    python benchmarks/classify.py | tee line.json     (and so on for each benchmark)
+    python benchmarks/table.py line.json ...
+
+The last line of each file replaces what `results.jsonl` holds of that benchmark; without files the
+table is only written again.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+HERE = Path(__file__).parent
+RESULTS, README = HERE / "results.jsonl", HERE.parent / "README.md"
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+
+Result: TypeAlias = Mapping[str, Any]
+
+
+def classify(result: Result) -> list[str]:
+    """Videos a second, end to end."""
+    ways = ["ours", "straightforward", "straightforward, labels cached", "X-CLIP", "only decoding"]
+    heads = ["ours", "straightforward", "…its labels cached", "X-CLIP", "only decoding"]
+    rows, answers = [], []
+    for name, row in result["rows"].items():
+        if "videos/s" in row:
+            rates = row["videos/s"]
+            products = rates[f"only matrix products, {row['precision']}"]
+            cells = [_rate(rates.get(way)) for way in ways] + [_rate(products)]
+            gain = f"**{row['ours is faster']['straightforward']:.1f}x**"
+            work = row["processor seconds a video"]
+            less = f"{work['straightforward'] / max(work['ours'], 1e-3):.1f}x"
+            rows.append([f"{name} ({row['precision']})", *cells, gain, less])
+        elif "same first label" in row:
+            tower, same = name.split(",")[0], row["same first label"]
+            answers.append(
+                f"{tower}: the straightforward program's first label on {same['ours']:.0%} of "
+                f"{row['clips']} clips ({same['ours, fp32']:.0%} in fp32)."
+            )
+    memory = ", ".join(f"{key} {value}" for key, value in result["rows"]["memory"].items())
+    return [
+        f"**Videos a second** (10 s of H.264, {result['frames']} frames, {result['labels']} labels,"
+        " CPU, random weights; [what is compared](benchmarks/classify.py)):",
+        "",
+        *_table(["", *heads, "only matrix products", "gain", "in processor time"], rows),
+        "",
+        f"{' '.join(answers)} Memory of the process: {memory}.",
+    ]
+
+
+def decode(result: Result) -> list[str]:
+    """Milliseconds for the frames of one file, each way on one core."""
+    ways = ["ours", "pyav read-through", "opencv read-through", "pyav seek", "opencv seek"]
+    ways += ["torchcodec", "ffmpeg"]
+    ways = [way for way in ways if way not in result["absent"]]
+    rows = [
+        [
+            name,
+            *(_milliseconds(row["one core"][way]) for way in ways),
+            f"{row['one core']['best exact / ours']:.2f}x",
+        ]
+        for name, row in result["rows"].items()
+    ]
+    return [
+        "**Milliseconds to get frames out of a video**, one core, full size; in brackets how many "
+        "are not the frames asked for ([what is compared](benchmarks/decode.py)):",
+        "",
+        *_table(["", *ways, "gain over the best exact one"], rows),
+    ]
+
+
+def text(result: Result) -> list[str]:
+    """One sentence."""
+    return [
+        f"**{result['labels']} labels x {result['templates']} templates** ({result['model']}): "
+        f"{result['seconds']:.0f} s in place of {result['seconds_77_tokens']:.0f} s "
+        f"({result['times_faster']:.1f}x, largest difference "
+        f"{result['largest_difference']:.0e}), {result['times_faster_bf16']:.1f}x in bf16; "
+        f"the second time {result['ms_from_memory']:.0f} ms, "
+        f"from disk {result['ms_from_disk']:.0f} ms ([how](benchmarks/text.py))."
+    ]
+
+
+def startup(result: Result) -> list[str]:
+    """One sentence."""
+    rows = result["rows"]
+    worker = rows["a decoding worker"]
+    return [
+        f"**Starting**: the slowest `--help` takes {result['worst']:.2f} s, a decoding worker "
+        f"{worker:.2f} s ([how](benchmarks/startup.py))."
+    ]
+
+
+SECTIONS = {"classify": classify, "decode": decode, "text": text, "startup": startup}
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _milliseconds(cell: Mapping[str, Any]) -> str:
+    return f"{cell['ms']:.0f}" + (f" ({cell['wrong']})" if cell["wrong"] else "")
+
+
+def _table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
+    line = "|".join(["---", *["---:"] * (len(heads) - 1)])
+    return [f"| {' | '.join(row)} |" for row in [heads]] + [
+        f"|{line}|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+
+
+def render(results: Mapping[str, Result]) -> str:
+    """What stands between the marks."""
+    parts = []
+    for name, section in SECTIONS.items():
+        if name in results:
+            machine = results[name]["machine"]
+            load = machine["load"][0]
+            where = f"{machine['cpu']}, {machine['cores']} cores, load {load:g}"
+            versions = ", ".join(f"{key} {machine[key]}" for key in ("torch", "av"))
+            footer = f"<sub>`{results[name]['command']}` on {where}; {versions}.</sub>"
+            parts += [*section(results[name]), "", footer, ""]
+    return "\n".join(parts).strip()
+
+
+def read_results(path: Path) -> dict[str, Result]:
+    """The newest line of each benchmark."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {result["benchmark"]: result for result in map(json.loads, lines)}
+
+
+def replaced(document: str, table: str) -> str:
+    """The document with the table between its marks."""
+    before, rest = document.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def main() -> None:
+    """Take new results, write the table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="what benchmarks printed on stdout")
+    args = parser.parse_args()
+    results = read_results(RESULTS)
+    for path in args.files:
+        result = json.loads(path.read_text().splitlines()[-1])
+        results[result["benchmark"]] = result
+    RESULTS.write_text("".join(json.dumps(result) + "\n" for result in results.values()))
+    README.write_text(replaced(README.read_text(), render(results)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The benchmarks run, and end in the line of JSON they promise; what they measure is theirs."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+QUICK = {
+    "classify": ["--quick"],
+    "decode": ["--quick"],
+    "startup": ["--quick"],
+    "text": ["--model=ViT-S-32-alt", "--labels=4", "--templates=2", "--rounds=1", "--sample=1"],
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="module")
+def line_of(clips):
+    """Runs a benchmark quickly, once; the last line of its stdout."""
+    lines = {}
+
+    def run(name):
+        if name not in lines:
+            where = [] if name == "text" else [f"--clips={clips}"]
+            done = subprocess.run(
+                [sys.executable, BENCHMARKS / f"{name}.py", *QUICK[name], *where],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr
+            lines[name] = json.loads(done.stdout.splitlines()[-1])
+        return lines[name]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def table():
+    spec = importlib.util.spec_from_file_location("table", BENCHMARKS / "table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_benchmark_says_what_ran_where(line_of, name):
+    line = line_of(name)
+
+    assert line["benchmark"] == name
+    assert line["command"].startswith(f"python benchmarks/{name}.py")
+    assert {"cpu", "cores", "load", "torch", "av"} <= line["machine"].keys()
+
+
+def test_classify_compares_with_the_straightforward_program(line_of):
+    rows = line_of("classify")["rows"]
+
+    rates = rows["tiny, tiny"]["videos/s"]
+    assert {"ours", "straightforward", "only decoding"} <= rates.keys()
+    assert min(rates.values()) > 0
+    gain = rows["tiny, tiny"]["ours is faster"]["straightforward"]
+    assert gain == line_of("classify")["worst"]
+    assert rows["tiny, answers"]["same first label"] == {"ours": 1.0, "ours, fp32": 1.0}
+    assert "growth MiB" in rows["memory"]
+
+
+def test_decode_counts_wrong_frames_of_every_way(line_of):
+    row = line_of("decode")["rows"]["tiny, 4 frames"]
+
+    for way in ("ours", "pyav read-through"):
+        assert row["one core"][way]["wrong"] == 0
+        assert row["one core"][way]["ms"] > 0
+    assert row["all cores"]["workers"]["wrong"] == 0
+
+
+def test_startup_times_the_help(line_of):
+    rows = line_of("startup")["rows"]
+
+    assert rows["python"] < rows["actionclip --help"]
+    assert "a decoding worker" in rows
+
+
+def test_the_table_holds_every_benchmark(line_of, table):
+    text = table.render({name: line_of(name) for name in QUICK})
+
+    for name in QUICK:
+        assert f"benchmarks/{name}.py" in text
+    assert "| tiny, tiny (fp32) |" in text
+
+
+def test_the_table_replaces_only_what_stands_between_the_marks(table):
+    document = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
+
+    assert table.replaced(document, "new") == f"before\n{table.BEGIN}\nnew\n{table.END}\nafter\n"
+
+
+def test_the_readme_shows_the_recorded_numbers(table):
+    results = table.read_results(table.RESULTS)
+    readme = table.README.read_text()
+
+    assert results, "no numbers are recorded"
+    assert table.replaced(readme, table.render(results)) == readme
