@@ -1,6 +1,8 @@
 """Trains the small model on rendered people for a few steps; run it again and it goes on.
 
     python examples/train_on_people.py run
+
+The folder `run` then holds the model, the state to go on from, and a line for every tenth step.
 """
 
 import sys
