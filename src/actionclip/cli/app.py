@@ -71,4 +71,6 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or os.environ.get("ACTIONCLIP_DEBUG"):
             raise
         show_error(StorageError("The results could not be written: the disk is full."))
+        # What could not be written is still in the buffer; writing it at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(STORAGE)
