@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from actionclip.inference import precision
-from actionclip.inference.precision import choose_precision, least_parameters
+from actionclip.inference.precision import choose_precision, least_parameters, set_precision
+from actionclip.model.zoo.pretrained import build
 
 
 @pytest.fixture
@@ -46,3 +47,18 @@ def test_what_is_asked_for_is_taken_whatever_the_hardware(cpu_with):
 
     assert choose_precision("bf16", model_of(10)) == "bf16"
     assert choose_precision("fp32", model_of(10)) == "fp32"
+
+
+def test_bf16_is_for_pictures_and_words_stay_exact():
+    with pytest.warns(UserWarning, match="random weights"):
+        model = build("tiny")
+    texts = model.encode_text(["running", "waving"])
+    frames = torch.rand(2, 8, 3, 112, 112)
+    exact = model.encode_video(frames)
+
+    half = set_precision(model, "bf16")
+
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.encode_text(["running", "waving"]), texts)
+    assert torch.cosine_similarity(half.encode_video(frames), exact).min() > 0.999
+    assert half.logit_scale.dtype == torch.float32

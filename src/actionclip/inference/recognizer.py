@@ -16,7 +16,7 @@ from torch import Tensor
 from actionclip.errors import unknown
 from actionclip.inference.embeddings import EmbeddedVideo
 from actionclip.inference.encoder import Decoder, Video, VideoEncoder, Views
-from actionclip.inference.precision import choose_precision
+from actionclip.inference.precision import choose_precision, set_precision
 from actionclip.inference.questions import Question, ask
 from actionclip.inference.results import VideoResult
 from actionclip.model.actionclip import ActionCLIP
@@ -47,8 +47,7 @@ class Recognizer:
         decoder: Decoder = "pyav",
     ) -> None:
         self.precision = choose_precision(precision, model)
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        self.model = model.cast(dtype).eval()
+        self.model = set_precision(model, self.precision).eval()
         self.encoder = VideoEncoder(self.model, workers=workers, limits=limits, decoder=decoder)
 
     @property
