@@ -280,3 +280,17 @@ def test_random_frames_follow_the_seed(tmp_path):
     assert one.frame_numbers.tolist() == same.frame_numbers.tolist()
     assert one.frame_numbers.tolist() != other.frame_numbers.tolist()
     assert one.index.shape == (3, 8)
+
+
+def test_a_stretch_of_a_video_is_read_by_its_own_times(tmp_path):
+    path = render(tmp_path / "a.mp4", 100)  # 25 frames a second
+    request = ReadRequest(sampling=Sampling(frames=5), start=1.0, end=2.0)
+
+    with path.open("rb") as file:
+        reading = read_video(file.fileno(), request, Limits())
+        late = read_video(file.fileno(), ReadRequest(start=4.5), Limits())
+
+    assert numbers_seen(reading) == [27, 32, 37, 42, 47]
+    assert reading.seconds == 4.0
+    assert late.status == "empty"
+    assert "beyond its end" in late.message

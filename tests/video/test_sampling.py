@@ -4,15 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionclip.errors import ActionCLIPError
+from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.sampling import (
     Timeline,
     choose,
+    choose_for,
     segment_centres,
     segment_random,
     sliding_windows,
     spaced,
+    stretch,
 )
-from actionclip.video.settings import Sampling
+from actionclip.video.settings import ReadRequest, Sampling
 
 SEGMENTS = [1, 4, 8, 16, 32]
 
@@ -211,3 +214,48 @@ def test_a_video_without_frames_is_refused():
     for rule in (segment_centres, lambda *a: segment_random(*a, np.random.default_rng(0))):
         with pytest.raises(ActionCLIPError, match="a video of 0 frames"):
             rule(0, 4)
+
+
+@given(
+    timeline=timelines(),
+    begin=st.floats(0, 0.99),
+    length=st.floats(0.01, 1),
+    rule=st.sampled_from(["centres", "random", "spaced"]),
+    seed=st.none() | st.integers(0, 9),
+)
+def test_a_stretch_of_a_video_gives_frames_on_screen_within_it(timeline, begin, length, rule, seed):
+    start = begin * timeline.seconds
+    end = start + length * timeline.seconds
+    sampling = Sampling(rule=rule, frames=4, windows=2, spacing=0.1 if rule == "spaced" else None)
+
+    numbers = choose_for(ReadRequest(sampling=sampling, start=start, end=end, seed=seed), timeline)
+
+    shown = timeline.times - timeline.times[0]
+    until = np.append(shown[1:], np.inf)
+    assert numbers.shape == (2, 4)
+    assert (until[numbers] >= start - 1e-5).all()
+    assert ((shown[numbers] < end) | (numbers == stretch(timeline, start)[0])).all()
+
+
+def test_a_stretch_without_ends_is_the_video():
+    timeline = even(50)
+
+    assert stretch(timeline) == (0, timeline)
+
+
+def test_a_stretch_beyond_the_end_is_an_empty_video():
+    with pytest.raises(VideoError, match="from 2 s on is beyond its end: it has 2 s") as error:
+        choose_for(ReadRequest(start=2.0), even(50))
+    assert error.value.code is Outcome.EMPTY
+
+
+def test_spaced_windows_begin_anywhere_when_chance_is_asked_for():
+    sampling = Sampling(rule="spaced", frames=4, spacing=0.2)
+    draws = {seed: choose(sampling, even(250), seed=seed).tolist() for seed in range(20)}
+
+    assert choose(sampling, even(250), seed=3).tolist() == draws[3]
+    firsts = [frames[0][0] for frames in draws.values()]
+    assert len(set(firsts)) > 15
+    assert 0 <= min(firsts) < 60
+    assert 160 < max(firsts) <= 235
+    assert all(np.diff(frames[0]).tolist() == [5, 5, 5] for frames in draws.values())

@@ -20,7 +20,7 @@ from actionclip.model.config import ModelConfig
 from actionclip.video.decode import Clip, DecodePool
 from actionclip.video.outcomes import Outcome
 from actionclip.video.resize import resize
-from actionclip.video.sampling import Timeline, choose
+from actionclip.video.sampling import Timeline, choose_for
 from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling
 from actionclip.video.sources import Source, find_videos
 from actionclip.video.transforms import to_input
@@ -186,7 +186,7 @@ def clip_of_array(frames: np.ndarray | Tensor, request: ReadRequest) -> Clip:
         )
     seconds = len(array) / ARRAY_RATE
     timeline = Timeline(times=np.arange(len(array)) / ARRAY_RATE, duration=seconds)
-    numbers = choose(request.sampling, timeline, seed=request.seed)
+    numbers = choose_for(request, timeline)
     distinct, index = np.unique(numbers, return_inverse=True)
     chosen = array[distinct]
     return Clip(

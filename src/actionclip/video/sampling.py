@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionclip.errors import ActionCLIPError
-from actionclip.video.settings import Sampling
+from actionclip.video.outcomes import Outcome, VideoError
+from actionclip.video.settings import ReadRequest, Sampling
 
 Frames = NDArray[np.int64]
 Random = np.random.Generator | np.random.RandomState
@@ -59,17 +60,58 @@ class Timeline:
         return shown.clip(0, len(self) - 1).astype(np.int64)
 
 
+def choose_for(request: ReadRequest, timeline: Timeline) -> Frames:
+    """The frames that a request is about, [windows, frames], counted in the whole video.
+
+    Raises:
+        VideoError: `empty`, when the video ends before the stretch that is asked for begins.
+    """
+    first, part = stretch(timeline, request.start, request.end)
+    return first + choose(request.sampling, part, seed=request.seed)
+
+
+def stretch(
+    timeline: Timeline, start: float | None = None, end: float | None = None
+) -> tuple[int, Timeline]:
+    """The frames on screen between two times: the number of the first, and when each is shown.
+
+        >>> first, part = stretch(Timeline(np.arange(100) / 25, 4.0), 1.0, 2.0)
+        >>> first, len(part), part.seconds
+        (25, 25, 1.0)
+
+    Raises:
+        VideoError: `empty`, when the video ends before the stretch begins.
+    """
+    if start is None and end is None:
+        return 0, timeline
+    begin, stop = start or 0.0, timeline.seconds if end is None else min(end, timeline.seconds)
+    if begin >= timeline.seconds and begin > 0:
+        raise VideoError(
+            f"The stretch from {begin:g} s on is beyond its end: it has {timeline.seconds:g} s.",
+            Outcome.EMPTY,
+            hint="Correct the start of the clip in the list.",
+        )
+    first, last = timeline.at(np.array([begin, max(stop - 2 * _TICK, begin)]))
+    return int(first), Timeline(timeline.times[first : last + 1], max(stop - begin, 0.0))
+
+
 def choose(sampling: Sampling, timeline: Timeline, *, seed: int | None = None) -> Frames:
     """The frames a model looks at, [windows, frames], each row ascending.
 
     Args:
         sampling: the rule and its numbers.
         timeline: when the frames of the video are shown.
-        seed: for the rule `random`: the same seed draws the same frames; None draws new ones.
+        seed: see `ReadRequest`.
     """
     if sampling.rule == "spaced":
         assert sampling.spacing is not None  # Sampling sees to it
-        return spaced(timeline, sampling.frames, sampling.spacing, windows=sampling.windows)
+        return spaced(
+            timeline,
+            sampling.frames,
+            sampling.spacing,
+            windows=sampling.windows,
+            rng=None if seed is None else np.random.default_rng(seed),
+        )
     if sampling.rule == "random":
         rng = np.random.default_rng(seed)
         rows = [
@@ -131,18 +173,27 @@ def segment_random(length: int, segments: int, rng: Random) -> Frames:
     return starts[:-1] + _integers(rng, np.diff(starts))
 
 
-def spaced(timeline: Timeline, frames: int, spacing: float, *, windows: int = 1) -> Frames:
+def spaced(
+    timeline: Timeline,
+    frames: int,
+    spacing: float,
+    *,
+    windows: int = 1,
+    rng: np.random.Generator | None = None,
+) -> Frames:
     """Frames `spacing` seconds apart, [windows, frames].
 
-    The windows are spread evenly, one window stands in the middle. Where a video is shorter than
-    a window, the window begins with the video and the last frame is repeated.
+    The windows are spread evenly, one window stands in the middle; with `rng` they begin anywhere.
+    Where a video is shorter than a window, the window begins with the video and the last frame is
+    repeated.
 
         >>> timeline = Timeline(np.arange(100) / 25, 4.0)
         >>> spaced(timeline, 4, 0.2, windows=2).tolist()
         [[21, 26, 31, 36], [63, 68, 73, 78]]
     """
     room = max(timeline.seconds - (frames - 1) * spacing, 0.0)
-    starts = room * (np.arange(windows) + 0.5) / windows
+    places = (np.arange(windows) + 0.5) / windows if rng is None else np.sort(rng.random(windows))
+    starts = room * places
     return timeline.at(starts[:, None] + spacing * np.arange(frames))
 
 

@@ -99,7 +99,12 @@ class ReadRequest:
     sampling: Sampling = Sampling()
     resize: Resize | None = None
     """None: frames keep the video's size."""
+    start: float | None = None
+    """Seconds after the first frame; None: from the beginning."""
+    end: float | None = None
+    """Seconds after the first frame; None: to the end."""
     seed: int | None = None
-    """For the rule `random`: the same seed draws the same frames."""
+    """Draws frames by chance, the same seed the same ones: for the rule `random`, and where the
+    windows of `spaced` begin. None: `random` draws new ones, `spaced` stands as it says."""
     nearest_keyframes: bool = False
     """Take the keyframe nearest to each wanted frame: much faster, and not the wanted frame."""

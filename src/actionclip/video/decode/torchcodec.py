@@ -26,7 +26,7 @@ from actionclip.video.decode.pyav.plan import nearest_entries
 from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.decode.reading import Reading
 from actionclip.video.outcomes import Outcome, VideoError
-from actionclip.video.sampling import Timeline, choose
+from actionclip.video.sampling import Timeline, choose_for
 from actionclip.video.settings import Limits, ReadRequest
 
 
@@ -100,7 +100,7 @@ def _read(
     if index is None or index.kind is not Times.EXACT or index.damage:
         raise VideoError("its times or its data are not intact", Outcome.UNREADABLE)
 
-    numbers = choose(sampling, Timeline(index.times, index.seconds), seed=request.seed)
+    numbers = choose_for(request, Timeline(index.times, index.seconds))
     if request.nearest_keyframes:
         numbers = nearest_entries(numbers, index.packets, index.keys)
     unique = np.unique(numbers)

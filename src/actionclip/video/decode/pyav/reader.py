@@ -29,7 +29,7 @@ from actionclip.video.decode.pyav.pixels import Pictures
 from actionclip.video.decode.pyav.plan import Stretch, nearest_entries, plan
 from actionclip.video.decode.reading import Reading
 from actionclip.video.outcomes import Outcome, VideoError
-from actionclip.video.sampling import Timeline, choose
+from actionclip.video.sampling import Timeline, choose_for
 from actionclip.video.settings import Limits, ReadRequest
 
 Numbers = NDArray[np.int64]
@@ -107,7 +107,7 @@ class _Reader:
 
     def _choose(self, index: Index) -> Numbers:
         timeline = Timeline(index.times, index.seconds)
-        numbers = choose(self.request.sampling, timeline, seed=self.request.seed)
+        numbers = choose_for(self.request, timeline)
         if self.request.nearest_keyframes and len(index.packets):
             numbers = nearest_entries(numbers, index.packets, index.keys)
         return numbers

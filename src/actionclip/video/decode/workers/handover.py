@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from actionclip.video.decode.clip import Clip
 from actionclip.video.outcomes import Outcome, VideoError
-from actionclip.video.sampling import Timeline, choose
+from actionclip.video.sampling import Timeline, choose_for
 from actionclip.video.settings import ReadRequest
 from actionclip.video.sources import Source, frame_files
 
@@ -128,7 +128,7 @@ def _images(source: Source, request: ReadRequest) -> Handover:
         raise VideoError("There are no images in this folder.", Outcome.NO_VIDEO)
     times = np.arange(len(paths)) / FRAMES_PER_SECOND
     timeline = Timeline(times, len(paths) / FRAMES_PER_SECOND)
-    chosen = choose(request.sampling, timeline, seed=request.seed)
+    chosen = choose_for(request, timeline)
     images: list[bytes] = []
     left = IMAGE_BYTES
     for number in np.unique(chosen):
