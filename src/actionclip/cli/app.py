@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from actionclip.cli import classify, convert, data, demo, doctor, embed, labels, models
+from actionclip.cli import (
+    classify,
+    convert,
+    data,
+    demo,
+    doctor,
+    embed,
+    interpolate,
+    labels,
+    models,
+)
 from actionclip.cli.console import show_error
 from actionclip.errors import ActionCLIPError, StorageError
 
@@ -25,6 +35,7 @@ app.command()(embed.embed)
 app.command()(models.models)
 app.command()(labels.labels)
 app.command()(convert.convert)
+app.command()(interpolate.interpolate)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(data.app, name="data")

@@ -8,6 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actionclip.training.adapt.interpolation import interpolate, interpolate_folders
+    from actionclip.training.adapt.lora import LoraConfig
+    from actionclip.training.adapt.teacher import DistillConfig
     from actionclip.training.loss import contrastive_loss, info_nce
     from actionclip.training.optimiser import OptimConfig, build_optimizer
     from actionclip.training.plan import Plan, make_plan
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ClipSource": "actionclip.training.run.batches",
+    "DistillConfig": "actionclip.training.adapt.teacher",
     "Example": "actionclip.training.run.batches",
+    "LoraConfig": "actionclip.training.adapt.lora",
     "OptimConfig": "actionclip.training.optimiser",
     "Plan": "actionclip.training.plan",
     "ScheduleConfig": "actionclip.training.schedule",
@@ -29,13 +34,17 @@ _HOMES = {
     "build_optimizer": "actionclip.training.optimiser",
     "contrastive_loss": "actionclip.training.loss",
     "info_nce": "actionclip.training.loss",
+    "interpolate": "actionclip.training.adapt.interpolation",
+    "interpolate_folders": "actionclip.training.adapt.interpolation",
     "make_plan": "actionclip.training.plan",
     "train": "actionclip.training.run.loop",
 }
 
 __all__ = [
     "ClipSource",
+    "DistillConfig",
     "Example",
+    "LoraConfig",
     "OptimConfig",
     "Plan",
     "ScheduleConfig",
@@ -45,6 +54,8 @@ __all__ = [
     "build_optimizer",
     "contrastive_loss",
     "info_nce",
+    "interpolate",
+    "interpolate_folders",
     "make_plan",
     "train",
 ]

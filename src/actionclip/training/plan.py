@@ -80,7 +80,17 @@ def make_plan(
     Raises:
         ActionCLIPError: for settings that do not fit the model or the number of videos.
     """
-    choose_trained(model, config)
+    adapted = choose_trained(model, config)
+    try:
+        return _plan(config, model, clips, processes, measure)
+    finally:
+        if adapted is not None:
+            adapted.remove()
+
+
+def _plan(
+    config: TrainConfig, model: ActionCLIP, clips: int, processes: int, measure: bool
+) -> Plan:
     build_optimizer(model, config.optim)
     per_epoch = len(order(clips, config.batch_size, config.seed, 0))
     steps = per_epoch * config.schedule.epochs

@@ -4,6 +4,8 @@ from typing import Literal
 
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
+from actionclip.training.adapt.lora import LoraConfig
+from actionclip.training.adapt.teacher import DistillConfig
 from actionclip.training.optimiser import OptimConfig
 from actionclip.training.schedule import ScheduleConfig
 
@@ -28,6 +30,12 @@ class TrainConfig:
     """`prompts`: the visual prompts learn, both towers and `logit_scale` stay as they are."""
     fix_text: bool = False
     """The text tower stays as it is; `logit_scale` still learns."""
+    lora: LoraConfig | None = None
+    """The towers learn through low-rank adapters, which become part of them at the end."""
+    distill: DistillConfig = DistillConfig()
+    """How much embeddings must stay near those of the start of the run."""
+    interpolate: float | None = None
+    """At the end also write `interpolated/`, this far from the start to the end (WiSE-FT)."""
     largest_scale: float | None = None
     """exp(logit_scale) is kept at or below this; CLIP's own training: 100. None: as the authors."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -67,6 +75,22 @@ class TrainConfig:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be above 0.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ActionCLIPError(f"ema is {self.ema}.", expected="A number between 0 and 1.")
+        if self.lora is not None and (self.train == "prompts" or self.fix_text):
+            raise ActionCLIPError(
+                f"lora is set, with train = {self.train!r} and fix_text = {self.fix_text}.",
+                expected="With adapters the towers stay as they are, and prompts learn.",
+                hint="Leave train and fix_text out; lora.towers says which towers have adapters.",
+            )
+        if self.interpolate is not None and not 0 <= self.interpolate <= 1:
+            raise ActionCLIPError(
+                f"interpolate is {self.interpolate}.",
+                expected="A number from 0 (the start) to 1 (the end).",
+            )
+
+    @property
+    def keeps_start(self) -> bool:
+        """Whether the weights that a run begins with are needed later."""
+        return self.distill.is_on or self.lora is not None or self.interpolate is not None
 
 
 MAY_CHANGE = frozenset(

@@ -1,4 +1,4 @@
-"""What is trained: everything, or some of it while the rest stays as it is."""
+"""What is trained: everything, or some of it while the rest stays as it is, or adapters on it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,16 +6,22 @@ from typing import Any
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.adapt.lora import Adapted, add_adapters
 from actionclip.training.optimiser import parameter_groups
 from actionclip.training.settings import TrainConfig
 
 
-def choose_trained(model: ActionCLIP, settings: TrainConfig) -> None:
+def choose_trained(model: ActionCLIP, settings: TrainConfig) -> Adapted | None:
     """Set `requires_grad` of every parameter as the settings say.
+
+    Returns:
+        The adapters that were put on the model, if the settings ask for them.
 
     Raises:
         ActionCLIPError: when nothing is left to train.
     """
+    if settings.lora is not None:
+        return add_adapters(model, settings.lora, seed=settings.seed)
     model.requires_grad_(True)
     if settings.fix_text:
         kept = {id(model.logit_scale), id(model.logit_bias)}
@@ -30,6 +36,7 @@ def choose_trained(model: ActionCLIP, settings: TrainConfig) -> None:
             expected="With train = 'prompts' the towers stay as they are.",
             hint="Choose a visual prompt with parameters ('transf'), or train = 'everything'.",
         )
+    return None
 
 
 def set_training_mode(model: ActionCLIP) -> None:

@@ -55,7 +55,12 @@ _CANNOT_BUILD = (RuntimeError, TypeError, ValueError, OverflowError, MemoryError
 
 
 def save(
-    model: ActionCLIP, folder: str | Path, *, labels: Iterable[str] | None = None, about: str = ""
+    model: ActionCLIP,
+    folder: str | Path,
+    *,
+    labels: Iterable[str] | None = None,
+    about: str = "",
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a model folder; what was there before stays whole until the new one is complete.
 
@@ -64,6 +69,7 @@ def save(
         folder: where to; made when it is not there.
         labels: the labels it was trained on; None keeps those of its configuration.
         about: a paragraph for the card: what it was trained on, how well it does.
+        tensors: the weights, named as in the model's state dict; None: the model's own.
 
     Returns:
         The folder.
@@ -79,7 +85,8 @@ def save(
     if files:
         backbone = dataclasses.replace(config.backbone, tokenizer=TOKENIZER)
         config = dataclasses.replace(config, backbone=backbone)
-    return write_folder(folder, config, model.state_dict(), about=about, more=files)
+    weights = model.state_dict() if tensors is None else tensors
+    return write_folder(folder, config, weights, about=about, more=files)
 
 
 def write_folder(

@@ -6,6 +6,8 @@ metrics.jsonl           a line for every so many steps and for every evaluation
 training.safetensors    the state from which the run goes on
 last/                   a model folder: the newest weights
 best/                   a model folder: the best evaluation so far
+start/                  a model folder: the weights it began with, where they are needed later
+interpolated/           a model folder: between the start and the end, if that is wanted
 """
 
 import fcntl
@@ -30,7 +32,7 @@ from actionclip.model.weights.files import sweep, text_content, write_together
 from actionclip.training.settings import MAY_CHANGE, TrainConfig
 
 CONFIG, ENVIRONMENT, METRICS, LOCK = "config.toml", "environment.json", "metrics.jsonl", ".lock"
-LAST, BEST = "last", "best"
+LAST, BEST, START, BETWEEN = "last", "best", "start", "interpolated"
 
 
 class RunFolder:
@@ -56,7 +58,7 @@ class RunFolder:
             raise _cannot_write(path, error) from None
         try:
             _take(self._lock, path)
-            for place in (path, path / LAST, path / BEST):
+            for place in (path, *(path / name for name in (LAST, BEST, START, BETWEEN))):
                 sweep(place)  # what a killed process left half written
             _check_same(path / CONFIG, settings)
             files = {

@@ -9,7 +9,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save
+from actionclip.training.adapt.start import between, find_teacher, load_start
+from actionclip.training.adapt.teacher import Teacher
 from actionclip.training.optimiser import build_optimizer, set_rates
 from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_all
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
-from actionclip.training.run.folder import BEST, LAST, RunFolder
+from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, RunFolder
 from actionclip.training.run.signals import Stopped, StopRequests
 from actionclip.training.run.state import Learner, Progress, load_state, save_state
 from actionclip.training.run.step import Abandoned, Average, apply_gradients, find_gradients
@@ -117,7 +119,7 @@ class Trainer:
         self.config, self.model, self.source, self.path = config, model, source, folder
         self.evaluate, self.report = evaluate, report
         self.ranks = current_ranks()
-        choose_trained(model, config)
+        adapted = choose_trained(model, config)
         texts = Texts(model, source.labels, config)
         self.batches = Batches(source, texts, model.config.preprocess, config, self.ranks)
         self.steps_per_epoch = self.batches.steps_per_epoch
@@ -127,7 +129,9 @@ class Trainer:
             build_optimizer(model, config.optim),
             Average(model, config.ema) if config.ema is not None else None,
             Progress(clips=len(source)),
+            adapted,
         )
+        self.teacher: Teacher | None = None
         self.files: RunFolder | None = None
         self.stop = StopRequests()
         self.has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
@@ -145,6 +149,8 @@ class Trainer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.learner.adapted is not None:  # an error or a stop: leave an ordinary model
+            self.learner.adapted.remove()
         if self.files is not None:
             self.files.close()
 
@@ -160,6 +166,7 @@ class Trainer:
             )
         if self.files is not None:
             self.files.open_metrics(self.progress.metrics_bytes)
+        self.find_start(found)
         if not found:
             self.save()  # what a rollback in the first epoch goes back to
         elif self.ranks.is_first:
@@ -169,8 +176,7 @@ class Trainer:
         with self.stop:
             while self.progress.step < self.steps:
                 self.epoch()
-        if self.learner.average is not None:
-            self.learner.average.give(self.model)
+        self.finish()
         return TrainResult(
             folder=self.path,
             steps=self.progress.step,
@@ -180,6 +186,28 @@ class Trainer:
             best_step=self.progress.best_step,
             seconds=self.progress.seconds,
         )
+
+    def find_start(self, found: bool) -> None:
+        """Write the weights that the run begins with, or go back to them, if they are needed."""
+        if not self.config.keeps_start:
+            return
+        if not found and self.ranks.is_first:
+            self.write_model(START, "Written before the first step.")
+        wait_for_all()
+        if found and self.learner.adapted is not None:
+            self.learner.adapted.load_towers(load_start(self.path).state_dict())
+        self.teacher = find_teacher(self.config, self.path, self.model.device)
+
+    def finish(self) -> None:
+        """Make the caller's model an ordinary one with the weights that were saved."""
+        if self.learner.average is not None:
+            self.learner.average.give(self.model)
+        if self.learner.adapted is not None:
+            self.learner.adapted.remove()
+            self.learner.adapted = None
+        if self.ranks.is_first and (mixed := between(self.config, self.path, self.model)):
+            model, about = mixed
+            save(model, self.path / BETWEEN, labels=self.labels, about=about)
 
     def epoch(self) -> None:
         """The rest of the epoch that the run is in."""
@@ -208,7 +236,9 @@ class Trainer:
         rate = factor_at_step(schedule, progress.step, self.steps_per_epoch)
         set_rates(self.learner.optimizer, rate * progress.rate_scale)
         try:
-            loss = find_gradients(self.model, batch, self.config, progress.step, self.may_leave)
+            loss = find_gradients(
+                self.model, batch, self.config, progress.step, self.may_leave, self.teacher
+            )
         except Abandoned:
             return False
         norm = apply_gradients(self.model, self.learner.optimizer, self.config, loss)
@@ -314,8 +344,14 @@ class Trainer:
         """A model folder of the weights as they are."""
         trained = f"Trained for {self.progress.step:,} of {self.steps:,} steps of "
         trained += f"{self.config.batch_size} videos."
-        labels = self.source.labels if self.config.loss == "kl" else None
-        save(self.model, self.path / name, labels=labels, about=f"{trained} {about}")
+        weights = self.learner.plain()
+        place = self.path / name
+        save(self.model, place, labels=self.labels, about=f"{trained} {about}", tensors=weights)
+
+    @property
+    def labels(self) -> Sequence[str] | None:
+        """What labels.txt of the model folders holds; None: what it did before."""
+        return self.source.labels if self.config.loss == "kl" else None
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Within it the model has its averaged weights, if there are any."""

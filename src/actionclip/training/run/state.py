@@ -2,7 +2,7 @@
 
 One safetensors file, so that one replacement of a file is the moment at which a save happens:
 
-    model.NAME               weights and buffers
+    model.NAME               weights and buffers; with adapters only what changes
     optimizer.NAME.KEY       what the optimiser remembers of a parameter (`exp_avg`, `step`, ...)
     average.NAME             averaged weights, if there are any
     progress                 counters, as the bytes of a JSON object
@@ -29,6 +29,7 @@ from actionclip.model.weights.files import (
     tensor_content,
     write_together,
 )
+from actionclip.training.adapt.lora import Adapted
 from actionclip.training.run.step import Average
 
 STATE = "training.safetensors"
@@ -62,10 +63,20 @@ class Learner:
     optimizer: torch.optim.Optimizer
     average: Average | None
     progress: Progress
+    adapted: Adapted | None = None
+    """The model's adapters, if it has any."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """What has to be saved of the model."""
+        return self.model.state_dict() if self.adapted is None else self.adapted.state()
+
+    def plain(self) -> dict[str, Tensor]:
+        """The weights of the ordinary model that computes the same, by its names."""
+        return self.model.state_dict() if self.adapted is None else self.adapted.merged()
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by name."""
-        packed = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        packed = {f"model.{name}": value for name, value in self.weights().items()}
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 for key, value in self.optimizer.state.get(parameter, {}).items():
@@ -79,7 +90,7 @@ class Learner:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a saved state."""
-        self.model.load_state_dict(_below("model.", tensors))
+        self.model.load_state_dict(_below("model.", tensors), strict=self.adapted is None)
         remembered = _below("optimizer.", tensors)
         self.optimizer.state.clear()
         for group in self.optimizer.param_groups:
@@ -133,7 +144,7 @@ def load_state(learner: Learner, folder: Path) -> bool:
         return False
     header = read_header(path)
     weights = {n.removeprefix("model."): e for n, e in header.items() if n.startswith("model.")}
-    check_against(weights, learner.model.state_dict(), path)
+    check_against(weights, learner.weights(), path)
     try:
         learner.restore(read_tensors(path))
     except (KeyError, TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.adapt.teacher import Teacher, distillation
 from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
 from actionclip.training.settings import TrainConfig
+
+Taught: TypeAlias = tuple[Tensor | None, Tensor | None]
+"""A teacher's embeddings of videos and sentences, where they count."""
 
 
 def sow(seed: int, step: int, rank: int, part: int = 0) -> None:
@@ -47,10 +51,34 @@ def batch_loss(
     text: Float[Tensor, "B D"],
     batch: Batch,
     settings: TrainConfig,
+    taught: Taught = (None, None),
 ) -> Float[Tensor, ""]:
-    """The loss of the whole batch, the other ranks' share included."""
-    scale = model.logit_scale.float().exp()
+    """The loss of the whole batch, the other ranks' share included.
+
+    Args:
+        model: for its scale.
+        video: our share's embeddings.
+        text: the same of their sentences.
+        batch: our share.
+        settings: which loss.
+        taught: what the teacher makes of our share.
+    """
     video, text = gather(video), gather(text)
+    loss = _contrast(model, video, text, batch, settings)
+    if settings.distill.is_on:
+        of_video, of_text = (None if rows is None else gather(rows) for rows in taught)
+        loss = loss + distillation(settings.distill, video, text, (of_video, of_text))
+    return loss
+
+
+def _contrast(
+    model: ActionCLIP,
+    video: Float[Tensor, "B D"],
+    text: Float[Tensor, "B D"],
+    batch: Batch,
+    settings: TrainConfig,
+) -> Float[Tensor, ""]:
+    scale = model.logit_scale.float().exp()
     if settings.loss == "info_nce":
         return info_nce(video, text, scale)
     labels = gather(batch.labels.to(video.device))
@@ -76,6 +104,7 @@ def find_gradients(
     settings: TrainConfig,
     step: int,
     may_leave: Callable[[], bool] = lambda: False,
+    teacher: Teacher | None = None,
 ) -> Float[Tensor, ""]:
     """Forward and backward; gradients are those of the whole batch on every rank.
 
@@ -85,6 +114,7 @@ def find_gradients(
         settings: loss, precision, parts.
         step: for the draws of dropout.
         may_leave: asked before each part of a batch in parts.
+        teacher: for the settings that ask for one.
 
     Returns:
         The loss.
@@ -95,12 +125,18 @@ def find_gradients(
     if settings.accumulate == 1:
         sow(settings.seed, step, current_ranks().rank)
         video, text = encode(model, batch.frames, batch.tokens, settings.precision)
-        loss = batch_loss(model, video, text, batch, settings)
+        loss = batch_loss(model, video, text, batch, settings, _teach(teacher, batch, settings))
         loss.backward()
     else:
-        loss = _in_parts(model, batch, settings, step, may_leave)
+        loss = _in_parts(model, batch, settings, step, may_leave, teacher)
     average_gradients(model.parameters())
     return loss.detach()
+
+
+def _teach(teacher: Teacher | None, batch: Batch, settings: TrainConfig) -> Taught:
+    if teacher is None:
+        return None, None
+    return teacher.embed(batch.frames, batch.tokens, settings.precision)
 
 
 def _in_parts(
@@ -109,6 +145,7 @@ def _in_parts(
     settings: TrainConfig,
     step: int,
     may_leave: Callable[[], bool],
+    teacher: Teacher | None,
 ) -> Float[Tensor, ""]:
     """Every part is first encoded without gradients; the loss of all embeddings says how each
     should change; then each part is encoded again and passes that on to the weights (Gao et al.
@@ -130,7 +167,12 @@ def _in_parts(
     with torch.no_grad():
         pairs = [encode_part(place) for place in range(len(parts))]
     video, text = (torch.cat(rows).requires_grad_() for rows in zip(*pairs, strict=True))
-    loss = batch_loss(model, video, text, batch, settings)
+    lessons = [_teach(teacher, part, settings) for part in parts]
+    of_video, of_text = (
+        None if rows[0] is None else torch.cat([row for row in rows if row is not None])
+        for rows in zip(*lessons, strict=True)
+    )
+    loss = batch_loss(model, video, text, batch, settings, (of_video, of_text))
     loss.backward()
     for place in range(len(parts)):
         rows = slice(place * size, (place + 1) * size)

@@ -1,0 +1,219 @@
+"""Low-rank adapters on the towers."""
+
+import builtins
+from dataclasses import replace
+
+import pytest
+import torch
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.weights.files import read_header
+from actionclip.model.weights.folder import load_folder
+from actionclip.training import OptimConfig
+from actionclip.training.adapt.lora import LoraConfig, add_adapters, merged
+from actionclip.training.adapt.teacher import DistillConfig
+from actionclip.training.plan import make_plan
+from actionclip.training.run.state import STATE
+from training_runs import SETTINGS, dropping_model, fingerprint, metrics, run, small_model
+
+BOTH = LoraConfig(rank=2, modules=("attention", "mlp"))
+ADAPTED = replace(SETTINGS, lora=BOTH, optim=OptimConfig(lr=1e-2, weight_decay=0.0))
+IMAGE, TEXT = "backbone.clip.visual.transformer.", "backbone.clip.transformer."
+
+
+@pytest.mark.parametrize("towers", [("image",), ("text",), ("image", "text")])
+@pytest.mark.parametrize("modules", [("attention",), ("mlp",), ("attention", "mlp")])
+def test_the_modules_asked_for_are_adapted_and_nothing_else(towers, modules):
+    model = small_model(post="transf")
+
+    adapted = add_adapters(model, LoraConfig(towers=towers, modules=modules))
+
+    layers = {"attention": ["attn"], "mlp": ["mlp.c_fc", "mlp.c_proj"]}
+    places = {"image": IMAGE, "text": TEXT}
+    expected = {
+        f"{places[tower]}resblocks.0.{layer}"
+        for tower in towers
+        for kind in modules
+        for layer in layers[kind]
+    }
+    assert set(adapted.names) == expected
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    towers_trained = {name for name in trained if not name.startswith("post.")}
+    assert towers_trained < trained
+    assert all("lora_" in name for name in towers_trained)
+
+
+def drift(adapted, frames, tokens, steps=5):
+    """Train adapters to make some difference."""
+    model = adapted.model
+    learner = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.03)
+    for _ in range(steps):
+        learner.zero_grad()
+        loss = (model.encode_video(frames) @ model.encode_text(tokens).T).sum()
+        loss.backward()
+        learner.step()
+
+
+@pytest.mark.parametrize("prompts", [{"post": "transf"}, {"inner": "shift"}, {"pre": "joint"}])
+def test_adapters_start_as_nothing_learn_and_are_merged(prompts):
+    model = small_model(**prompts)
+    frames, tokens = torch.rand(3, 2, 3, 16, 16), model.tokenize(["a dog", "a cat that sits"])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        start = model.encode_video(frames), model.encode_text(tokens)
+
+    adapted = add_adapters(model, BOTH)
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_video(frames), start[0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(model.encode_text(tokens), start[1], rtol=0, atol=1e-6)
+    drift(adapted, frames, tokens)
+    towers = {name: v for name, v in model.state_dict().items() if "base_layer" in name}
+    with torch.no_grad():
+        learned = model.encode_video(frames), model.encode_text(tokens)
+    for name, value in towers.items():  # to the bit: nothing is added to it and taken away again
+        if "lora_" not in name:
+            assert torch.equal(value, before[name.replace(".base_layer", "")]), name
+    adapted.remove()
+
+    assert model.state_dict().keys() == before.keys()
+    assert (learned[0] - start[0]).abs().max() > 0.01
+    assert (learned[1] - start[1]).abs().max() > 0.01
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_video(frames), learned[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(model.encode_text(tokens), learned[1], rtol=0, atol=1e-5)
+    for part in ("attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight"):
+        for tower in (IMAGE, TEXT):
+            name = f"{tower}resblocks.0.{part}"
+            change = model.state_dict()[name] - before[name]
+            assert 0 < torch.linalg.matrix_rank(change, rtol=1e-4) <= 2, name
+
+
+def test_towers_with_separate_layers_are_adapted_too():
+    """timm's attention is made of ordinary layers."""
+    from torch import nn
+
+    clip = nn.Module()
+    clip.visual = nn.Module()
+    clip.visual.attn = nn.ModuleDict({"qkv": nn.Linear(4, 12), "proj": nn.Linear(4, 4)})
+    clip.visual.mlp = nn.ModuleDict({"fc1": nn.Linear(4, 8)})
+    clip.visual.head = nn.Linear(4, 4)
+    model = small_model()
+    model.backbone.clip = clip
+
+    adapted = add_adapters(model, BOTH)
+
+    assert [name.removeprefix("backbone.clip.visual.") for name in adapted.names] == [
+        "attn.qkv",
+        "attn.proj",
+        "mlp.fc1",
+    ]
+    assert merged(model).keys() == {
+        *(
+            f"backbone.clip.visual.attn.{x}.{y}"
+            for x in ("qkv", "proj")
+            for y in ("weight", "bias")
+        ),
+        *(f"backbone.clip.visual.{x}.{y}" for x in ("mlp.fc1", "head") for y in ("weight", "bias")),
+    }
+
+
+def test_the_same_seed_draws_the_same_adapters_and_leaves_other_draws_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+
+    states = [add_adapters(small_model(), BOTH, seed=seed).state() for seed in (1, 1, 2)]
+
+    assert torch.equal(torch.rand(2), expected)
+    name = next(name for name in states[0] if "lora_A" in name)
+    assert torch.equal(states[0][name], states[1][name])
+    assert not torch.equal(states[0][name], states[2][name])
+
+
+def test_a_run_with_adapters_goes_on_to_the_same_bits(tmp_path):
+    def crash(line):
+        if line["step"] == 8:
+            raise KeyboardInterrupt
+
+    settings = replace(ADAPTED, ema=0.5, distill=DistillConfig(text=0.1), interpolate=0.5)
+    whole, _ = run(tmp_path / "whole", settings)
+    broken = dropping_model()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", settings, model=broken, report=crash)
+    assert broken.state_dict().keys() == dropping_model().state_dict().keys()
+    other = dropping_model(5)  # other towers: those of the start are taken
+    weights, _ = run(tmp_path / "broken", settings, model=other)
+
+    assert weights == whole
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "whole")
+    for name in ("last", "start", "interpolated"):
+        here, there = (load_folder(tmp_path / run / name) for run in ("broken", "whole"))
+        assert fingerprint(here) == fingerprint(there)
+    assert fingerprint(load_folder(tmp_path / "whole" / "last")) == whole
+
+
+def test_only_adapters_and_prompts_are_in_the_state(tmp_path):
+    settings = replace(ADAPTED, lora=LoraConfig(rank=1))
+    start = small_model(post="conv1d")
+
+    run(tmp_path, settings, model=small_model(post="conv1d"))
+
+    names = [n.removeprefix("model.") for n in read_header(tmp_path / STATE) if "model." in n]
+    assert all("lora_" in n or n.startswith("post.") or n.endswith("mask") for n in names)
+    whole = (tmp_path / "last" / "model.safetensors").stat().st_size
+    assert (tmp_path / STATE).stat().st_size < 0.1 * whole
+    end = load_folder(tmp_path / "last").state_dict()
+    changed = {n for n, value in start.state_dict().items() if not torch.equal(value, end[n])}
+    assert {name.rsplit(".", 1)[0] for name in changed} == {
+        f"{tower}resblocks.0.attn{part}" for tower in (IMAGE, TEXT) for part in ("", ".out_proj")
+    } | {"post.shift"}
+
+
+def test_what_is_best_is_an_ordinary_model(tmp_path):
+    run(tmp_path, ADAPTED, model=small_model(), evaluate=lambda model: {"score": 1.0})
+
+    assert load_folder(tmp_path / "best").state_dict().keys() == small_model().state_dict().keys()
+
+
+def test_a_plan_counts_adapters_and_leaves_the_model_as_it_was():
+    model = small_model(post="conv1d")
+    before = fingerprint(model)
+
+    plan = make_plan(replace(SETTINGS, lora=LoraConfig(rank=1)), model, 22)
+
+    assert plan.trained == {"text": (8 + 24) + (8 + 8), "visual": (16 + 48) + 32, "prompt": 48}
+    assert fingerprint(model) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LoraConfig(rank=0), "lora has rank 0"),
+        (lambda: LoraConfig(towers=()), r"towers \[\]"),
+        (lambda: replace(SETTINGS, lora=BOTH, fix_text=True), "fix_text = True"),
+        (lambda: replace(SETTINGS, lora=BOTH, train="prompts"), "lora is set, with train"),
+    ],
+)
+def test_settings_that_could_only_be_a_mistake_are_refused(make, message):
+    with pytest.raises(ActionCLIPError, match=message):
+        make()
+
+
+def test_towers_without_such_modules_are_refused():
+    model = small_model()
+    model.backbone.clip.visual = torch.nn.Conv2d(1, 1, 1)
+    with pytest.raises(ActionCLIPError, match="no attention to adapt in the image tower"):
+        add_adapters(model, LoraConfig(towers=("image",)))
+
+
+def test_a_missing_peft_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name.startswith("peft"):
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ActionCLIPError, match=r"pip install 'actionclip\[train\]'"):
+        add_adapters(small_model(), BOTH)
