@@ -201,7 +201,10 @@ def _busy(one: Any) -> float:
 
 
 def agreement(folder: Path, film: Film, count: int) -> dict[str, Any]:
-    """On how many clips the first label is that of the straightforward program."""
+    """On how many clips the first label is that of the straightforward program.
+
+    The lead is how far, in fp32, the first label's score is above the second's.
+    """
     paths = rendered(film, count, ARGS.clips)
     with (
         actionclip.load(folder, precision="auto") as ours,
@@ -209,9 +212,10 @@ def agreement(folder: Path, film: Film, count: int) -> dict[str, Any]:
     ):
         program = Straightforward(exact.model.backbone.clip, exact.config, LABELS, cached=True)
         theirs = [program(path) for path in paths]
+        scores = [result.scores for result in exact.results(paths, LABELS)]
         answers = {
             "ours": [r.scores[0].label for r in ours.results(paths, LABELS)],
-            "ours, fp32": [r.scores[0].label for r in exact.results(paths, LABELS)],
+            "ours, fp32": [best.label for best, *_ in scores],
         }
         some = paths[:20]
         cosines = torch.cosine_similarity(ours.embed_video(some), exact.embed_video(some))
@@ -219,9 +223,13 @@ def agreement(folder: Path, film: Film, count: int) -> dict[str, Any]:
         name: round(sum(a == b for a, b in zip(found, theirs, strict=True)) / count, 4)
         for name, found in answers.items()
     }
+    leads = [best.score - second.score for best, second, *_ in scores]
+    pairs = zip(leads, answers["ours"], theirs, strict=True)
     return {
         "clips": count,
         "same first label": same,
+        "median lead": round(statistics.median(leads), 4),
+        "lead where it differs": sorted(round(lead, 5) for lead, a, b in pairs if a != b),
         "different first labels": len(set(theirs)),
         "smallest cosine to fp32": round(float(cosines.min()), 5),
     }
@@ -269,7 +277,7 @@ def main() -> None:
                     one.close()
             results[f"{name}, answers"] = agreement(folder, short, clips)
             say(f"  {results[f'{name}, answers']}")
-        results["memory"] = memory(folder, short, few, many)
+        results["memory"] = memory(Path(place) / models[0], short, few, many)
         say(f"  {results['memory']}")
     faster = [r["ours is faster"]["straightforward"] for r in results.values() if "precision" in r]
     report(

@@ -38,7 +38,7 @@ def classify(result: Result) -> list[str]:
             tower, same = name.split(",")[0], row["same first label"]
             answers.append(
                 f"{tower}: the straightforward program's first label on {same['ours']:.0%} of "
-                f"{row['clips']} clips ({same['ours, fp32']:.0%} in fp32)."
+                f"{row['clips']} clips ({same['ours, fp32']:.0%} in fp32){_close_calls(row)}."
             )
     memory = ", ".join(f"{key} {value}" for key, value in result["rows"]["memory"].items())
     return [
@@ -95,6 +95,14 @@ def startup(result: Result) -> list[str]:
 
 
 SECTIONS = {"classify": classify, "decode": decode, "text": text, "startup": startup}
+
+
+def _close_calls(row: Mapping[str, Any]) -> str:
+    """By how little the first label leads on the clips where another one was found."""
+    if not row.get("lead where it differs"):
+        return ""
+    lead, usual = max(row["lead where it differs"]), row["median lead"]
+    return f"; the first label leads by {lead:.2%} at most where it differs, {usual:.2%} as a rule"
 
 
 def _rate(value: float | None) -> str:

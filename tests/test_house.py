@@ -157,6 +157,12 @@ def test_help_lists_every_verb(helps):
     assert [verb for verb in VERBS if verb.split()[0] not in helps["texts"][""]] == []
 
 
+def test_the_package_runs_where_its_script_is_not_on_the_path():
+    command = [sys.executable, "-m", "actionclip", "--version"]
+
+    assert subprocess.check_output(command, text=True) == f"actionclip {actionclip.__version__}\n"
+
+
 def test_the_public_names_are_there():
     for name in actionclip.__all__:
         assert getattr(actionclip, name) is not None

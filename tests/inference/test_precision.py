@@ -1,10 +1,24 @@
+import copy
+import pickle
+import re
+
 import pytest
 import torch
 from torch import nn
 
+from actionclip import Recognizer
 from actionclip.inference import precision
-from actionclip.inference.precision import choose_precision, least_parameters, set_precision
+from actionclip.inference.precision import (
+    choose_precision,
+    least_parameters,
+    precision_of,
+    set_precision,
+)
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.backbone import OpenClipBackbone
+from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
 from actionclip.model.zoo.pretrained import build
+from architectures import ARCHITECTURES
 
 
 @pytest.fixture
@@ -49,16 +63,98 @@ def test_what_is_asked_for_is_taken_whatever_the_hardware(cpu_with):
     assert choose_precision("fp32", model_of(10)) == "fp32"
 
 
-def test_bf16_is_for_pictures_and_words_stay_exact():
+@pytest.fixture
+def tiny():
     with pytest.warns(UserWarning, match="random weights"):
-        model = build("tiny")
-    texts = model.encode_text(["running", "waving"])
+        return build("tiny")
+
+
+@torch.no_grad()
+def encoded(model, frames):
+    return model.encode_video(frames)
+
+
+def tower_of(kind):
+    torch.manual_seed(0)
+    backbone = OpenClipBackbone.from_architecture(ARCHITECTURES[kind])
+    named = BackboneConfig(name=kind, architecture=ARCHITECTURES[kind])
+    model = ActionCLIP(backbone, ModelConfig(backbone=named, prompts=PromptConfig(post="transf")))
+    return model.eval(), torch.randn(1, 2, 3, backbone.image_size, backbone.image_size)
+
+
+def test_bf16_is_for_pictures_and_words_stay_exact(tiny):
+    texts = tiny.encode_text(["running", "waving"])
     frames = torch.rand(2, 8, 3, 112, 112)
-    exact = model.encode_video(frames)
+    exact = encoded(tiny, frames)
 
-    half = set_precision(model, "bf16")
+    half = set_precision(tiny, "bf16")
 
-    assert half.dtype == torch.bfloat16
-    torch.testing.assert_close(half.encode_text(["running", "waving"]), texts)
-    assert torch.cosine_similarity(half.encode_video(frames), exact).min() > 0.999
+    torch.testing.assert_close(half.encode_text(["running", "waving"]), texts, rtol=0, atol=0)
+    assert torch.cosine_similarity(encoded(half, frames), exact).min() > 0.9999
     assert half.logit_scale.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_every_tower_computes_in_bf16_and_stays_close(kind):
+    model, frames = tower_of(kind)
+    exact = encoded(model, frames)
+
+    half = encoded(set_precision(model, "bf16"), frames)
+
+    assert precision_of(model) == "bf16"
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, exact)
+    assert torch.cosine_similarity(half, exact).min() > 0.999
+
+
+@pytest.mark.parametrize("kind", ["vit", "pe", "siglip", "coca"])
+def test_only_matrices_of_the_blocks_are_lowered_where_there_are_blocks(kind):
+    model, _ = tower_of(kind)
+
+    set_precision(model, "bf16")
+
+    low = {name for name, p in model.named_parameters() if p.dtype == torch.bfloat16}
+    assert low == {
+        name
+        for name, _ in model.named_parameters()
+        if re.search(r"visual.*blocks\.\d+\.(attn|mlp)", name)
+    }
+    assert low
+
+
+def test_the_sum_of_the_blocks_in_float32_halves_the_error_at_least():
+    model, frames = tower_of("vit")
+    exact = encoded(model, frames)
+    whole = copy.deepcopy(model).cast(torch.bfloat16)
+
+    lost = (encoded(whole, frames) - exact).norm()
+    kept = (encoded(set_precision(model, "bf16"), frames) - exact).norm()
+
+    assert kept < lost / 2
+
+
+def test_a_precision_can_be_changed_copied_and_asked_for_again(tiny):
+    frames = torch.rand(1, 4, 3, 112, 112)
+    set_precision(tiny, "bf16")
+    first = encoded(tiny, frames)
+
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(tiny)))
+    again = set_precision(set_precision(copied, "fp32"), "bf16")
+
+    torch.testing.assert_close(encoded(again, frames), first, rtol=0, atol=0)
+    assert precision_of(set_precision(again, "fp32")) == "fp32"
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+
+
+def test_a_model_cast_as_a_whole_says_that_it_is_bf16(tiny):
+    """Also after the hooks of `set_precision` are in it; words are then in bf16 as well."""
+    recognizer = Recognizer(tiny, precision="bf16")
+    exact = recognizer.embed_text("a person runs")
+
+    tiny.cast(torch.bfloat16)
+
+    assert recognizer.precision == "bf16"
+    assert encoded(tiny, torch.rand(1, 4, 3, 112, 112)).shape == (1, tiny.backbone.embed_dim)
+    words = recognizer.embed_text("a person runs")
+    assert not torch.equal(words, exact)
+    assert torch.cosine_similarity(words, exact) > 0.999

@@ -2,12 +2,13 @@
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
-from actionclip.errors import unknown
+from actionclip.errors import ActionCLIPError, unknown
+from actionclip.model.prompts.inner import blocks_of
 
 if TYPE_CHECKING:
     from actionclip.model.actionclip import ActionCLIP
@@ -58,17 +59,77 @@ def has_bf16(device: str) -> bool:
 
 
 def set_precision(model: "ActionCLIP", precision: Literal["fp32", "bf16"]) -> "ActionCLIP":
-    """Let the image tower and the visual prompts compute in a precision; change them in place.
+    """Let the image tower compute in a precision; change it in place.
 
-    The text tower stays as it is. It runs once for a set of labels, and its error would shift the
-    scores of every video: with random towers of ViT-B/16 and 20 labels, bf16 frames kept the first
-    label of 98 % of clips with texts in fp32, and of 88 % with texts in bf16.
+    bf16 is for the matrix products in the tower's blocks, where the time goes: attention and MLP.
+    The sum they are added to, the norms, the first and the last projection and the visual prompts
+    stay float32, which costs no time and leaves a third of the error. A tower without such blocks,
+    of convolutions, computes in bf16 throughout.
+
+    The text tower stays as it is: it runs once for a set of labels, and its error would shift the
+    scores of every video. `model.cast(torch.bfloat16)` lowers everything.
     """
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    for part in (model.backbone.visual, model.pre, model.inner, model.post):
-        if part is not None:
-            part.to(dtype)
+    visual = model.backbone.visual
+    if precision == "fp32":
+        for part in (visual, model.pre, model.inner, model.post):
+            if part is not None:
+                part.float()
+        return model
+    branches = _branches(visual)
+    for branch in branches:
+        branch.to(torch.bfloat16)
+        _Lowered().attach(branch)
+    if not branches:
+        visual.to(torch.bfloat16)
     return model
+
+
+def precision_of(model: "ActionCLIP") -> Literal["fp32", "bf16"]:
+    """What the image tower multiplies in, as it is now."""
+    types = {parameter.dtype for parameter in model.backbone.visual.parameters()}
+    return "bf16" if torch.bfloat16 in types else "fp32"
+
+
+def _branches(visual: nn.Module) -> list[nn.Module]:
+    """What the blocks of a transformer add to their input; none for other towers."""
+    try:
+        blocks, _ = blocks_of(visual)
+    except ActionCLIPError:
+        return []
+    parts = [part for block in blocks for part in block.named_children()]
+    return [part for name, part in parts if name in ("attn", "mlp")]
+
+
+class _Lowered:
+    """Lets a branch of a block compute in the type of its weights, whatever surrounds it.
+
+    Its hooks are bound methods, which pickle and deep-copy together with the branch.
+    """
+
+    def __init__(self) -> None:
+        self._outside = torch.float32
+
+    def attach(self, branch: nn.Module) -> None:
+        """Hook into it."""
+        branch.register_forward_pre_hook(self._before)
+        branch.register_forward_hook(self._after)
+
+    def _before(self, branch: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Lower the input. Query, key and value stay one tensor, for which torch is faster."""
+        self._outside = args[0].dtype
+        inside = next(branch.parameters()).dtype
+        lowered = {id(x): x.to(inside) for x in args if _is_number(x)}
+        return tuple(lowered.get(id(x), x) for x in args)
+
+    def _after(self, branch: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """Raise the output; an attention's is a tuple, with its weights behind it, or None."""
+        if isinstance(output, tuple):
+            return (output[0].to(self._outside), *output[1:])
+        return output.to(self._outside)
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, torch.Tensor) and x.is_floating_point()
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 from actionclip.errors import unknown
 from actionclip.inference.embeddings import EmbeddedVideo
 from actionclip.inference.encoder import Decoder, Video, VideoEncoder, Views
-from actionclip.inference.precision import choose_precision, set_precision
+from actionclip.inference.precision import choose_precision, precision_of, set_precision
 from actionclip.inference.questions import Question, ask
 from actionclip.inference.results import VideoResult
 from actionclip.model.actionclip import ActionCLIP
@@ -46,14 +46,18 @@ class Recognizer:
         limits: Limits | None = None,
         decoder: Decoder = "pyav",
     ) -> None:
-        self.precision = choose_precision(precision, model)
-        self.model = set_precision(model, self.precision).eval()
+        self.model = set_precision(model, choose_precision(precision, model)).eval()
         self.encoder = VideoEncoder(self.model, workers=workers, limits=limits, decoder=decoder)
 
     @property
     def config(self) -> ModelConfig:
         """What decides the scores: the model folder's settings."""
         return self.model.config
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """What the image tower multiplies in; the results say the same."""
+        return precision_of(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -165,9 +169,10 @@ class Recognizer:
         batch_size: int | None,
         keep_clips: bool,
     ) -> Iterator[VideoResult]:
+        precision = self.precision
         for clip, embedding in self.encoder.encode(videos, views, batch_size=batch_size):
             scores = [] if embedding is None else question.scores(embedding, top_k=top_k)
-            yield VideoResult.of(clip, scores, self.precision, keep=keep_clips)
+            yield VideoResult.of(clip, scores, precision, keep=keep_clips)
 
     def embeddings(
         self,
@@ -184,8 +189,9 @@ class Recognizer:
         A bad video is a result without a vector, not an error. Arguments as for `results`.
         """
         views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
+        precision = self.precision
         for clip, views_embedding in self.encoder.encode(videos, views, batch_size=batch_size):
-            result = VideoResult.of(clip, [], self.precision, keep=True)
+            result = VideoResult.of(clip, [], precision, keep=True)
             mean = None if views_embedding is None else views_embedding.mean(dim=0)
             yield EmbeddedVideo(
                 result, None if mean is None else torch.nn.functional.normalize(mean, dim=0)

@@ -83,7 +83,7 @@ class ActionCLIP(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the image tower computes in."""
+        """The type of what goes into the image tower."""
         return self.backbone.dtype
 
     def cast(self, dtype: torch.dtype) -> "ActionCLIP":

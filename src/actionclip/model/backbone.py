@@ -68,7 +68,7 @@ class Backbone(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the image tower computes in."""
+        """The type of what goes into the image tower."""
         ...
 
     def attach(self, prompt: TowerPrompt) -> None:
@@ -222,7 +222,7 @@ class OpenClipBackbone(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the image tower computes in: the type of its first convolution."""
+        """The type of what goes into the image tower: that of its first convolution."""
         return next(p for p in self.clip.visual.parameters() if p.ndim == 4).dtype
 
     def attach(self, prompt: TowerPrompt) -> None:
