@@ -1,4 +1,4 @@
-"""`python -m actionclip`: the command, where its script is not on the path."""
+"""`python -m actionclip`, and so `torchrun -m actionclip train RECIPE.toml`."""
 
 from actionclip.cli import main
 

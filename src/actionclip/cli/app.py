@@ -17,6 +17,7 @@ from actionclip.cli import (
     interpolate,
     labels,
     models,
+    train,
 )
 from actionclip.cli.console import show_error
 from actionclip.errors import ActionCLIPError, StorageError
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(classify.classify)
 app.command()(embed.embed)
 app.command()(models.models)
+app.command()(train.train)
 app.command()(labels.labels)
 app.command()(convert.convert)
 app.command()(interpolate.interpolate)

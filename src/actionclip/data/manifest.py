@@ -33,7 +33,7 @@ from actionclip.data.tables import (
     write_parquet,
 )
 from actionclip.errors import ActionCLIPError
-from actionclip.video.sources import Source
+from actionclip.video.sources import IMAGE_SUFFIXES, Source
 
 COLUMNS = ("path", "labels", "start", "end", "split", "group", "caption")
 KINDS = {name: "text" for name in COLUMNS} | {"labels": "texts", "start": "number", "end": "number"}
@@ -157,9 +157,12 @@ class Manifest:
         return Path(os.path.abspath(self.root / row.path))  # noqa: PTH100  Path keeps `..`
 
     def source(self, row: Row) -> Source:
-        """A row's video, to be given to a `DecodePool`. A folder is a video's frames."""
+        """A row's video, to be given to a `DecodePool`. A folder is a video's frames, an image a
+        video of one frame.
+        """
         path = Path(os.path.realpath(self.root / row.path))
-        return Source(str(self.root / row.path), path, "frames" if path.is_dir() else "file")
+        is_frames = path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
+        return Source(str(self.root / row.path), path, "frames" if is_frames else "file")
 
 
 def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:

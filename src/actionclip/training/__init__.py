@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from actionclip.training.loss import contrastive_loss, info_nce
     from actionclip.training.optimiser import OptimConfig, build_optimizer
     from actionclip.training.plan import Plan, make_plan
+    from actionclip.training.recipes.reading import read_recipe
+    from actionclip.training.recipes.running import Run
+    from actionclip.training.recipes.settings import Recipe
     from actionclip.training.run.batches import ClipSource, Example
     from actionclip.training.run.loop import TrainResult, train
     from actionclip.training.run.signals import Stopped
@@ -27,6 +30,8 @@ _HOMES = {
     "LoraConfig": "actionclip.training.adapt.lora",
     "OptimConfig": "actionclip.training.optimiser",
     "Plan": "actionclip.training.plan",
+    "Recipe": "actionclip.training.recipes.settings",
+    "Run": "actionclip.training.recipes.running",
     "ScheduleConfig": "actionclip.training.schedule",
     "Stopped": "actionclip.training.run.signals",
     "TrainConfig": "actionclip.training.settings",
@@ -37,6 +42,7 @@ _HOMES = {
     "interpolate": "actionclip.training.adapt.interpolation",
     "interpolate_folders": "actionclip.training.adapt.interpolation",
     "make_plan": "actionclip.training.plan",
+    "read_recipe": "actionclip.training.recipes.reading",
     "train": "actionclip.training.run.loop",
 }
 
@@ -47,6 +53,8 @@ __all__ = [
     "LoraConfig",
     "OptimConfig",
     "Plan",
+    "Recipe",
+    "Run",
     "ScheduleConfig",
     "Stopped",
     "TrainConfig",
@@ -57,6 +65,7 @@ __all__ = [
     "interpolate",
     "interpolate_folders",
     "make_plan",
+    "read_recipe",
     "train",
 ]
 

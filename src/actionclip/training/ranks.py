@@ -39,6 +39,13 @@ def current_ranks() -> Ranks:
     return Ranks()
 
 
+def launched() -> Ranks:
+    """Who we are among the processes that `torchrun` started, before they have met."""
+    if dist.is_available() and dist.is_initialized():
+        return current_ranks()
+    return Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+
 def join(device: torch.device) -> bool:
     """Join the processes that `torchrun` started, if it did; whether there is a group to leave.
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -42,6 +42,9 @@ class Source:
     path: Path
     """Absolute, symbolic links resolved. It need not exist: a missing file becomes a result too."""
     kind: Literal["file", "frames"] = "file"
+    """`frames`: a folder of images, or one image: a video of one frame."""
+    data: bytes | None = field(default=None, repr=False)
+    """The file's content, where it lies in no file of its own."""
 
     def explain_missing(self) -> str:
         """Why there is no such file, in a sentence that suggests what was meant."""

@@ -29,6 +29,9 @@ from actionclip.video.transforms import normalise
 AHEAD = 2
 """Batches that are prepared while the model computes."""
 
+LEAVE = 5.0
+"""Seconds that the end of an epoch, or of the run, waits for a batch that is being read."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -232,4 +235,4 @@ def _in_thread(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
             yield item
     finally:
         left.set()
-        thread.join()
+        thread.join(LEAVE)  # a daemon: what it still reads does not keep anybody waiting

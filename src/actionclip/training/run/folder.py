@@ -1,6 +1,6 @@
 """The folder of a run, for people and for the run itself.
 
-config.toml             all settings
+config.toml             all settings; of a recipe, the whole recipe
 environment.json        versions, hardware, and the command
 metrics.jsonl           a line for every so many steps and for every evaluation
 training.safetensors    the state from which the run goes on
@@ -19,6 +19,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,13 +27,24 @@ from typing import Any, BinaryIO
 import torch
 
 from actionclip import __version__
-from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.model.weights.files import sweep, text_content, write_together
-from actionclip.training.settings import MAY_CHANGE, TrainConfig
+from actionclip.training.settings import MAY_CHANGE
 
 CONFIG, ENVIRONMENT, METRICS, LOCK = "config.toml", "environment.json", "metrics.jsonl", ".lock"
 LAST, BEST, START, BETWEEN = "last", "best", "start", "interpolated"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run writes down about itself."""
+
+    settings: Mapping[str, Any]
+    """The content of config.toml."""
+    may_change: frozenset[str] = MAY_CHANGE
+    """Settings (or tables of them) that may differ when the run is resumed."""
+    about: str = ""
+    """What it is trained on and how, for the cards of its models: whole sentences."""
 
 
 class RunFolder:
@@ -40,7 +52,7 @@ class RunFolder:
 
     Args:
         path: the folder; made when it is not there.
-        settings: of the run.
+        record: what is written down.
 
     Raises:
         ActionCLIPError: when another process is training there, or when a run with other settings
@@ -48,7 +60,7 @@ class RunFolder:
         StorageError: when it cannot be written.
     """
 
-    def __init__(self, path: Path, settings: TrainConfig) -> None:
+    def __init__(self, path: Path, record: Record) -> None:
         self.path = path
         self._metrics: BinaryIO | None = None
         try:
@@ -60,9 +72,9 @@ class RunFolder:
             _take(self._lock, path)
             for place in (path, *(path / name for name in (LAST, BEST, START, BETWEEN))):
                 sweep(place)  # what a killed process left half written
-            _check_same(path / CONFIG, settings)
+            _check_same(path / CONFIG, record)
             files = {
-                CONFIG: text_content(write_toml(to_dict(settings))),
+                CONFIG: text_content(write_toml(record.settings)),
                 ENVIRONMENT: text_content(json.dumps(environment(), indent=2) + "\n"),
             }
             write_together(path, files)
@@ -120,7 +132,7 @@ def _take(lock: Any, path: Path) -> None:
     lock.flush()
 
 
-def _check_same(path: Path, settings: TrainConfig) -> None:
+def _check_same(path: Path, record: Record) -> None:
     """Refuse to go on with a run that was started with other settings."""
     if not path.is_file():
         return
@@ -131,11 +143,11 @@ def _check_same(path: Path, settings: TrainConfig) -> None:
             f"{path} cannot be read: {error}.",
             hint="It belongs to a run: restore it, or train in another folder.",
         ) from None
-    now = _flat(tomllib.loads(write_toml(to_dict(settings))))
+    now = _flat(tomllib.loads(write_toml(record.settings)))
     changed = [
         f"{key} was {before.get(key, 'not set')!r} and is {now.get(key, 'not set')!r}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key not in MAY_CHANGE
+        if before.get(key) != now.get(key) and not _is_in(key, record.may_change)
     ]
     if changed:
         raise ActionCLIPError(
@@ -143,6 +155,11 @@ def _check_same(path: Path, settings: TrainConfig) -> None:
             expected="A run goes on with the settings it was started with.",
             hint="Train in another folder, or remove this one to start anew.",
         )
+
+
+def _is_in(key: str, names: frozenset[str]) -> bool:
+    """Whether a setting is one of these, or in one of these tables."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

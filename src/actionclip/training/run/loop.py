@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save
@@ -26,7 +27,7 @@ from actionclip.training.adapt.teacher import Teacher
 from actionclip.training.optimiser import build_optimizer, set_rates
 from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_all
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
-from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, RunFolder
+from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
 from actionclip.training.run.signals import Stopped, StopRequests
 from actionclip.training.run.state import Learner, Progress, load_state, save_state
 from actionclip.training.run.step import Abandoned, Average, apply_gradients, find_gradients
@@ -66,6 +67,7 @@ def train(
     *,
     evaluate: Evaluate | None = None,
     report: Report | None = None,
+    record: Record | None = None,
 ) -> TrainResult:
     """Train a model, or go on with the training that was begun in a folder.
 
@@ -82,6 +84,7 @@ def train(
         folder: where the run is kept; see `actionclip.training.run.folder`.
         evaluate: called at the end of epochs; see `Evaluate`. Without it there is no best/.
         report: called in the first process after each step.
+        record: what the folder says about the run; None: `config` alone.
 
     Raises:
         ActionCLIPError: for settings that do not fit the model or the data, a folder that holds
@@ -94,7 +97,7 @@ def train(
         with (
             torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []),
             checkpointed(model, config.activation_checkpointing),
-            Trainer(config, model, source, Path(folder), evaluate, report) as trainer,
+            Trainer(config, model, source, Path(folder), evaluate, report, record) as trainer,
         ):
             return trainer.run()
     finally:
@@ -115,7 +118,9 @@ class Trainer:
         folder: Path,
         evaluate: Evaluate | None,
         report: Report | None,
+        record: Record | None = None,
     ) -> None:
+        self.record = record or Record(to_dict(config))
         self.config, self.model, self.source, self.path = config, model, source, folder
         self.evaluate, self.report = evaluate, report
         self.ranks = current_ranks()
@@ -144,7 +149,7 @@ class Trainer:
 
     def __enter__(self) -> "Trainer":
         if self.ranks.is_first:
-            self.files = RunFolder(self.path, self.config)
+            self.files = RunFolder(self.path, self.record)
         wait_for_all()
         return self
 
@@ -345,8 +350,8 @@ class Trainer:
         trained = f"Trained for {self.progress.step:,} of {self.steps:,} steps of "
         trained += f"{self.config.batch_size} videos."
         weights = self.learner.plain()
-        place = self.path / name
-        save(self.model, place, labels=self.labels, about=f"{trained} {about}", tensors=weights)
+        about = " ".join(part for part in (self.record.about, trained, about) if part)
+        save(self.model, self.path / name, labels=self.labels, about=about, tensors=weights)
 
     @property
     def labels(self) -> Sequence[str] | None:

@@ -8,6 +8,7 @@ for an address (`concat:a|b`, `http://...`) is looked for among the files like a
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -67,7 +68,10 @@ def opened(source: Source, request: ReadRequest) -> Iterator[Handover]:
     if source.kind == "frames":
         yield _images(source, request)
         return
-    file = open_regular(source.path, missing=source.explain_missing)
+    if source.data is not None:
+        file = _in_memory(source.data)
+    else:
+        file = open_regular(source.path, missing=source.explain_missing)
     try:
         yield Handover(file)
     finally:
@@ -121,9 +125,25 @@ def _reason(error: OSError | ValueError, missing: Callable[[], str] | None) -> s
     return f"It cannot be opened: {error.strerror}."
 
 
+def _in_memory(data: bytes) -> int:
+    """A descriptor of a file with this content and without a name."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("actionclip")
+    else:
+        with tempfile.TemporaryFile() as unnamed:
+            file = os.dup(unnamed.fileno())
+    with open(file, "wb", closefd=False) as stream:
+        stream.write(data)
+    return file
+
+
 def _images(source: Source, request: ReadRequest) -> Handover:
     """The images of a folder that the request is about."""
-    paths = frame_files(Path(os.path.realpath(source.path)))
+    if source.data is not None:
+        chosen = np.zeros((request.sampling.windows, request.sampling.frames), np.int64)
+        return Handover(images=(source.data,), chosen=chosen, count=1)
+    real = Path(os.path.realpath(source.path))
+    paths = [real] if real.is_file() else frame_files(real)
     if not paths:
         raise VideoError("There are no images in this folder.", Outcome.NO_VIDEO)
     times = np.arange(len(paths)) / FRAMES_PER_SECOND

@@ -1,0 +1,1 @@
+"""Recipes: one TOML file is one reproducible run, from the data to the model folder."""

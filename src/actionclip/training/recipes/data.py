@@ -1,0 +1,133 @@
+"""The data of a recipe: found, cut down to what is trained on, and made into a source."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actionclip.data import label_sets
+from actionclip.data.layouts.base import Options
+from actionclip.data.layouts.recognise import read_data
+from actionclip.data.manifest import Manifest
+from actionclip.data.splits import Drawn, base_to_novel, few_shot, fingerprint
+from actionclip.errors import ActionCLIPError
+from actionclip.model.config import ModelConfig
+from actionclip.model.prompts.label_files import read_labels
+from actionclip.training.recipes.settings import DataSettings
+from actionclip.training.run.batches import ClipSource
+from actionclip.training.sources.clips import Clips
+from actionclip.training.sources.failures import Failures
+from actionclip.training.sources.manifests import ManifestEntries
+from actionclip.training.sources.shards import ShardEntries
+
+
+@dataclass
+class TrainingData:
+    """What a recipe trains on."""
+
+    source: ClipSource
+    failures: Failures
+    about: str
+    """In a sentence, for a card."""
+    fingerprint: str
+    notes: Sequence[str] = ()
+    """What a careful reader would want to know."""
+    drawn: Drawn | None = field(default=None, repr=False)
+    """The part of the data that was drawn, to be written down."""
+
+    def close(self) -> None:
+        """End what decodes."""
+        if isinstance(self.source, Clips):
+            self.source.close()
+
+
+def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> TrainingData:
+    """The source of a recipe's examples.
+
+    Args:
+        settings: `[data]`.
+        config: of the model: frames and size.
+        seed: `training.seed`.
+
+    Raises:
+        ActionCLIPError: when there is no such data, it has nothing to train on, or it is not what
+            `settings.fingerprint` says.
+    """
+    notes: Sequence[str] = ()
+    drawn: Drawn | None = None
+    if settings.shards:
+        entries = ShardEntries(settings.shards)
+        mark = _fingerprint_of(entries)
+        about = f"{len(entries):,} pairs of {len(entries.paths)} shards"
+    else:
+        manifest, drawn, notes = read_rows(settings)
+        entries = ManifestEntries(manifest, captions=settings.captions)
+        mark = fingerprint(manifest)
+        what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
+        about = f"{len(entries):,} clips with {what} of {settings.path}"
+    if entries.left_out:
+        notes = [*notes, f"{entries.left_out} clips without anything to say are left out."]
+    _check_fingerprint(settings, mark)
+    failures = Failures(entries.files, settings.most_failures)
+    source = Clips(
+        entries,
+        config,
+        settings.augment,
+        seed=seed,
+        random_frames=settings.random_frames,
+        failures=failures,
+        decoders=settings.decoders,
+    )
+    return TrainingData(source, failures, about, mark, notes, drawn)
+
+
+def read_rows(settings: DataSettings) -> tuple[Manifest, Drawn | None, Sequence[str]]:
+    """The rows to train on, the draw they came out of, and notes."""
+
+    def built_in(name: str) -> list[str] | None:
+        return label_sets.load(name) if name in label_sets.names() else None
+
+    labels = settings.labels
+    data = read_data(
+        Path(settings.path).expanduser(),
+        layout=settings.layout or None,
+        options=Options(
+            root=Path(settings.root).expanduser() if settings.root else None,
+            labels=tuple(read_labels(labels, known=built_in)) if labels else None,
+            fold=settings.fold,
+            intervals=settings.intervals,
+        ),
+    )
+    manifest, drawn = data.manifest, None
+    if settings.draw.protocol == "few-shot":
+        drawn = few_shot(manifest, shots=[settings.draw.shots], seed=settings.draw.seed)
+    elif settings.draw.protocol == "base-to-novel":
+        drawn = base_to_novel(manifest, shots=settings.draw.shots, seed=settings.draw.seed)
+    if drawn is not None:
+        manifest = next(iter(drawn.manifests.values()))
+    splits = manifest.splits
+    if splits != [""]:
+        manifest = manifest.only(settings.split)
+    if not manifest.rows:
+        raise ActionCLIPError(
+            f"{settings.path} has no clip in the split {settings.split!r}.",
+            expected=f"It has the splits {', '.join(splits)}.",
+            hint="Set data.split.",
+        )
+    return manifest, drawn, data.notes
+
+
+def _fingerprint_of(shards: ShardEntries) -> str:
+    digest = hashlib.sha256()
+    for _, pair in shards.pairs:
+        digest.update(f"{pair.key}{pair.suffix} {pair.pixels[1]} {pair.words[1]}\n".encode())
+    return digest.hexdigest()
+
+
+def _check_fingerprint(settings: DataSettings, mark: str) -> None:
+    if settings.fingerprint and settings.fingerprint != mark:
+        raise ActionCLIPError(
+            f"The clips of {settings.path or settings.shards} have the fingerprint {mark}.",
+            expected=f"The recipe was made for {settings.fingerprint} (data.fingerprint).",
+            hint="Other clips, labels or splits? Take the setting away to train on these.",
+        )

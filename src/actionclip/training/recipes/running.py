@@ -1,0 +1,99 @@
+"""From a recipe to a model folder: prepare, say what will happen, train, look back."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actionclip.config import to_dict
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.plan import Plan, make_plan
+from actionclip.training.ranks import launched
+from actionclip.training.recipes.data import TrainingData, open_data
+from actionclip.training.recipes.models import build_model
+from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
+from actionclip.training.recipes.watching import Watch
+from actionclip.training.run.folder import Record
+from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
+
+SPLITS = "splits"
+
+
+@dataclass
+class Run:
+    """A recipe with its model and its data, ready to go. Also a context manager."""
+
+    recipe: Recipe
+    model: ActionCLIP
+    data: TrainingData
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, device: str | torch.device | None = None) -> "Run":
+        """Build the model and open the data.
+
+        Args:
+            recipe: what to do.
+            device: where to train; None: the CPU.
+
+        Raises:
+            ActionCLIPError: for a model or data that are not to be had.
+        """
+        model = build_model(recipe.model)
+        data = open_data(recipe.data, model.config, recipe.training.seed)
+        return cls(recipe, model if device is None else model.to(device), data)
+
+    def plan(self, *, measure: bool = True) -> Plan:
+        """What training will do and cost; see `make_plan`."""
+        clips = len(self.data.source)
+        ranks = launched()
+        return make_plan(
+            self.recipe.training, self.model, clips, processes=ranks.world, measure=measure
+        )
+
+    @property
+    def record(self) -> Record:
+        """What the run folder says about the run."""
+        data = dataclasses.replace(self.recipe.data, fingerprint=self.data.fingerprint)
+        settings: Mapping[str, Any] = to_dict(dataclasses.replace(self.recipe, data=data))
+        about = f"{self.recipe.about.strip()} Trained on {self.data.about}.".strip()
+        return Record(settings, RUN_MAY_CHANGE, about)
+
+    def train(
+        self,
+        folder: str | Path,
+        *,
+        evaluate: Evaluate | None = None,
+        report: Report | None = None,
+    ) -> TrainResult:
+        """Train, or go on with what was begun in a folder; see `actionclip.training.train`.
+
+        Besides what `train` writes, the folder gets `failures.csv` (files that could not be read),
+        `splits/` (what was drawn), `events/` (TensorBoard) and `curves.png`.
+        """
+        folder, ranks = Path(folder), launched()
+        self.data.failures.keep_in(folder, ranks.rank)
+        if self.data.drawn is not None and ranks.is_first:
+            self.data.drawn.write(folder / SPLITS)
+        with Watch(folder, self.recipe.training, active=ranks.is_first) as watch:
+            return train(
+                self.recipe.training,
+                self.model,
+                self.data.source,
+                folder,
+                evaluate=None if evaluate is None else watch.evaluating(evaluate),
+                report=watch.reporting(report),
+                record=self.record,
+            )
+
+    def close(self) -> None:
+        """End the decoding processes."""
+        self.data.close()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

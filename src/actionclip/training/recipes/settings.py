@@ -1,0 +1,152 @@
+"""What a recipe may say. Each class is a table of the file; `[training]` is `TrainConfig`."""
+
+from typing import Any, Literal
+
+from actionclip.config import config
+from actionclip.errors import ActionCLIPError, unknown
+from actionclip.model.config import PromptConfig
+from actionclip.training.settings import MAY_CHANGE, TrainConfig
+from actionclip.video.augment import Augment
+from actionclip.video.settings import Preprocess, Sampling
+
+
+@config
+class ModelSettings:
+    """`[model]`: what is trained. Settings that are not given are the model's own."""
+
+    name: str = ""
+    """Where training starts: a name that `actionclip.load` takes, or a model folder."""
+    architecture: str | dict[str, Any] | None = None
+    """Start from random weights instead: one of open_clip's configurations, by its name or as a
+    table. `name` is then only what the towers are called."""
+    prompts: dict[str, Any] | None = None
+    """`pre`, `inner`, `post`, `heads`, `norm_eps`, `positions`. New prompts around old towers start
+    untrained."""
+    sampling: dict[str, Any] | None = None
+    """`frames`, `rule`, `spacing`, `windows`: of the model that comes out. Training draws frames by
+    chance, see `data.random_frames`."""
+    preprocess: dict[str, Any] | None = None
+    """`resize`, `crops`, `mean`, `std`: of the model that comes out."""
+    templates: tuple[str, ...] | str = ()
+    """Sentences with `{}`, or the name of a set (`authors16`)."""
+    ensemble: Literal["scores", "embeddings"] | None = None
+    scale: float | None = None
+    """What multiplies the cosine in a test; the authors: 100."""
+    clean_labels: bool | None = None
+    """Whether `ApplyEyeMakeup` and `brush_hair` become words first."""
+    seed: int = 0
+    """Of random weights and untrained prompts."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        if not self.name and self.architecture is None:
+            raise ActionCLIPError(
+                "[model] says neither name nor architecture.",
+                expected="A model to start from, or an architecture for random weights.",
+                hint="For example: name = 'ViT-B-16/openai'.",
+            )
+        tables = (("prompts", PromptConfig), ("sampling", Sampling), ("preprocess", Preprocess))
+        for table, kind in tables:
+            known = list(kind.__dataclass_fields__)
+            for key in getattr(self, table) or ():
+                if key not in known:
+                    raise unknown(f"setting of model.{table}", key, known)
+
+
+@config
+class Draw:
+    """`[data.draw]`: a part of the data, drawn as `actionclip data split` draws it."""
+
+    protocol: Literal["all", "few-shot", "base-to-novel"] = "all"
+    """`few-shot`: some clips of each class. `base-to-novel`: some clips of each base class."""
+    shots: int = 16
+    """Training clips of each class."""
+    seed: int = 0
+
+
+@config
+class DataSettings:
+    """`[data]`: what it is trained on. One of `path` and `shards`."""
+
+    path: str = ""
+    """A folder, a manifest or a list, in a layout that `actionclip data inspect` knows."""
+    layout: str = ""
+    """Empty: the one that is recognised."""
+    root: str = ""
+    """The folder of the videos, where it is another."""
+    labels: str = ""
+    """Names of the classes in the order of their numbers, for lists that have numbers only: a file
+    or a built-in set."""
+    fold: int = 1
+    """Which official split of UCF101 or HMDB51."""
+    intervals: bool = False
+    """Charades: a clip for each action, with its times, instead of one for each video."""
+    split: str = "train"
+    """Which rows; a data set without splits is taken whole."""
+    draw: Draw = Draw()
+    captions: bool = False
+    """Train with the manifest's captions instead of its labels; wants training.loss =
+    'info_nce'."""
+    shards: str = ""
+    """WebDataset shards of pairs instead: 'pairs-{000..099}.tar', or 'pairs-*.tar'."""
+    random_frames: bool = True
+    """A random frame of each part, the authors' way for Kinetics; false: the middle ones, as they
+    do for UCF101 and HMDB51. With the rule `spaced`: a random start."""
+    augment: Augment = Augment()
+    decoders: int | None = None
+    """Processes that decode; not given: one a processor, at most eight."""
+    most_failures: float = 0.02
+    """Share of the files that may be unreadable. They are replaced; with more, the run fails."""
+    fingerprint: str = ""
+    """What the clips must be (SHA-256, as in splits.json). A run writes its own down, so that it
+    is not resumed with other data."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        given = [name for name in ("path", "shards") if getattr(self, name)]
+        if len(given) != 1:
+            raise ActionCLIPError(
+                f"[data] says {' and '.join(given) or 'neither path nor shards'}.",
+                expected="One of path and shards.",
+                hint="An empty text takes a value of the base recipe away: shards = ''.",
+            )
+        if not 0 <= self.most_failures < 1:
+            raise ActionCLIPError(
+                f"data.most_failures is {self.most_failures}.", expected="A share below 1."
+            )
+
+
+@config
+class Recipe:
+    """One reproducible run."""
+
+    model: ModelSettings
+    data: DataSettings
+    training: TrainConfig = TrainConfig()
+    about: str = ""
+    """What it is, in a sentence for the card."""
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not go together."""
+        says_sentences = self.data.captions or bool(self.data.shards)
+        if says_sentences != (self.training.loss == "info_nce"):
+            raise ActionCLIPError(
+                f"training.loss is {self.training.loss!r} and the data has "
+                f"{'sentences' if says_sentences else 'labels'}.",
+                expected="'info_nce' for pairs with sentences, another loss for labels.",
+            )
+        if self.training.workers:
+            raise ActionCLIPError(
+                f"training.workers is {self.training.workers}.",
+                expected="Files are decoded in processes of their own.",
+                hint="Set data.decoders instead.",
+            )
+
+
+RUN_MAY_CHANGE = frozenset(
+    {
+        *(f"training.{name}" for name in MAY_CHANGE),
+        *("data.path", "data.root", "data.decoders", "data.most_failures", "about"),
+    }
+)
+"""What may differ when a run is resumed: the data may have moved, its fingerprint stays."""

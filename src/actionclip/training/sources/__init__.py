@@ -1,0 +1,1 @@
+"""Where examples come from: videos of a manifest, pairs in shards, rendered people."""

@@ -1,0 +1,247 @@
+"""Recipes: what a file says, what another one under it says, and what is refused."""
+
+import json
+import tomllib
+from dataclasses import replace
+
+import pytest
+import torch
+from recipes_for_tests import ARCHITECTURE, TWO_LAYERS, render_people, small_recipe, write_recipe
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.weights.folder import load_folder, save
+from actionclip.training.recipes.models import build_model
+from actionclip.training.recipes.reading import read_recipe
+from actionclip.training.recipes.running import Run
+from actionclip.training.recipes.settings import DataSettings, ModelSettings
+from training_runs import fingerprint, metrics, small_model
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A folder of twelve rendered clips."""
+    return render_people(tmp_path_factory.mktemp("people"), 12).parent
+
+
+def test_a_recipe_is_read_and_changed(tmp_path):
+    path = small_recipe(tmp_path / "a.toml", "clips")
+
+    recipe = read_recipe(
+        path,
+        ["training.optim.lr=5e-4", "model.templates=authors16", "data.path = other", "about=x y"],
+    )
+
+    assert recipe.training.optim.lr == 5e-4
+    assert recipe.model.templates == "authors16"
+    assert recipe.data.path == "other"
+    assert recipe.about == "x y"
+    assert recipe.training.schedule.epochs == 3
+
+
+def test_a_recipe_may_be_built_on_another(tmp_path):
+    small_recipe(tmp_path / "base.toml", "clips", about="The base.")
+    middle = {"training": {"seed": 7, "schedule": {"epochs": 9}}}
+    write_recipe(tmp_path / "middle.toml", base="base.toml", **middle)
+    write_recipe(tmp_path / "top.toml", base="middle.toml", training={"seed": 8})
+
+    recipe = read_recipe(tmp_path / "top.toml")
+
+    assert (recipe.training.seed, recipe.training.schedule.epochs) == (8, 9)
+    assert recipe.training.schedule.warmup_epochs == 1
+    assert recipe.about == "The base."
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("training.optim.lrr=1", "training.optim.lrr: Unexpected keyword argument"),
+        ("training.batch_size='many'", "training.batch_size: Input should be a valid integer"),
+        ("modle.name=tiny", "modle: Unexpected keyword argument"),
+        ("model.prompts.pots=transf", "No setting of model.prompts is called 'pots'"),
+        ("training.batch_size=0", "batch_size is 0"),
+        ("data.shards=a.tar", "[data] says path and shards"),
+        ("data.path=", "[data] says neither path nor shards"),
+        ("data.captions=true", "training.loss is 'kl' and the data has sentences"),
+        ("training.workers=2", "Set data.decoders instead"),
+        ("data.most_failures=1.5", "A share below 1"),
+        ("data.augment.magnitude=99", "of magnitude 99"),
+        ("training.optim.lr.x=1", "and lr is no table"),
+        ("nonsense", "table.key=value"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_the_file(tmp_path, change, said):
+    path = small_recipe(tmp_path / "a.toml", "clips", training={"optim": {"lr": 1.0}})
+
+    with pytest.raises(ActionCLIPError) as error:
+        read_recipe(path, [change])
+
+    assert said in str(error.value)
+    if "--set is" not in said and "." in change and "lr.x" not in change:
+        assert str(path) in str(error.value)
+
+
+def test_files_that_are_no_recipes_are_refused(tmp_path):
+    (tmp_path / "broken.toml").write_text("a = [")
+    write_recipe(tmp_path / "one.toml", base="two.toml")
+    write_recipe(tmp_path / "two.toml", base="one.toml")
+    write_recipe(tmp_path / "three.toml", base=3)
+
+    for name, said in (
+        ("none.toml", "cannot be read"),
+        ("broken.toml", "is not TOML"),
+        ("one.toml", "built on itself"),
+        ("three.toml", "base is 3"),
+    ):
+        with pytest.raises(ActionCLIPError, match=said):
+            read_recipe(tmp_path / name)
+
+
+def test_random_towers_come_from_the_seed_alone():
+    settings = ModelSettings(architecture=ARCHITECTURE, prompts={"post": "transf"})
+    torch.manual_seed(5)
+
+    first = build_model(settings)
+    second = build_model(settings)
+
+    assert fingerprint(first) == fingerprint(second)
+    assert fingerprint(first) != fingerprint(build_model(replace(settings, seed=1)))
+    assert first.config.preprocess.size == 32
+    assert first.config.backbone.name == "custom"
+    assert build_model(replace(settings, name="mine")).config.backbone.name == "mine"
+
+
+def test_a_model_folder_keeps_its_settings_but_for_those_that_are_given(tmp_path):
+    save(small_model(post="transf"), tmp_path / "model")
+
+    model = build_model(
+        ModelSettings(
+            name=str(tmp_path / "model"),
+            sampling={"frames": 5},
+            preprocess={"resize": {"size": 18}},
+            templates="authors16",
+            scale=100.0,
+        )
+    )
+
+    before = load_folder(tmp_path / "model")
+    assert fingerprint(model) == fingerprint(before)
+    assert model.config.prompts == before.config.prompts
+    assert model.config.sampling.frames == 5
+    assert model.config.preprocess.resize == replace(before.config.preprocess.resize, size=18)
+    assert len(model.config.templates) == 16
+    assert model.config.scale == 100.0
+
+
+def test_prompts_are_put_around_towers_that_learnt_without(tmp_path):
+    """Pre-train, then prompt: the paper's second step."""
+    save(small_model(), tmp_path / "towers")
+    settings = ModelSettings(
+        name=str(tmp_path / "towers"), prompts={"post": "transf_cls"}, sampling={"frames": 4}
+    )
+
+    model = build_model(settings)
+
+    towers = load_folder(tmp_path / "towers").backbone.state_dict()
+    assert all(torch.equal(value, towers[k]) for k, value in model.backbone.state_dict().items())
+    assert fingerprint(model) == fingerprint(build_model(settings))
+    frames = torch.randn(2, 4, 3, 16, 16)
+    assert model.encode_video(frames).shape == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"architecture": "ViT-B-33"}, "ViT-B-32"),
+        ({"architecture": {"embed_dim": 1}}, "without vision_cfg, text_cfg"),
+        ({"name": "tiny", "preprocess": {"size": 64}}, "The image tower takes 112"),
+        ({"name": "tiny", "prompts": {"post": "transfer"}}, "model.prompts"),
+        ({"name": "tiny", "sampling": {"frames": "x"}}, "model.sampling"),
+        ({"name": "tiny", "templates": "clip2"}, "clip28"),
+    ],
+)
+def test_models_that_cannot_be_are_refused(settings, said):
+    with pytest.raises(ActionCLIPError) as error:
+        build_model(ModelSettings(**settings))
+    assert said in str(error.value)
+
+
+def test_a_recipe_becomes_a_run_folder(tmp_path, people):
+    path = small_recipe(tmp_path / "a.toml", people, about="A try.")
+    scores = iter([0.25, 0.75, 0.5])
+
+    with Run.prepare(read_recipe(path)) as run:
+        plan = run.plan(measure=False)
+        result = run.train(tmp_path / "run", evaluate=lambda model: {"top1": next(scores)})
+
+    assert (plan.clips, plan.steps) == (12, 9)
+    assert (result.steps, result.best, result.best_step) == (9, 0.75, 6)
+    folder = tmp_path / "run"
+    assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert list((folder / "events").glob("events.out.tfevents.*"))
+    card = (folder / "best" / "README.md").read_text()
+    for said in ("A try.", "12 clips with 3 labels", "6 of 9 steps of 4 videos", "0.7500"):
+        assert said in card
+    assert (folder / "last" / "labels.txt").read_text().split("\n")[0] == "running"
+    assert len(json.loads((folder / "environment.json").read_text())["versions"]) > 3
+    assert len(metrics(folder)) == 9
+    # the folder's settings are a recipe
+    written = read_recipe(folder / "config.toml")
+    mark = tomllib.loads((folder / "config.toml").read_text())["data"]["fingerprint"]
+    assert written.data.fingerprint == mark
+    assert len(mark) == 64
+
+
+def test_a_run_goes_on_with_its_own_recipe_and_data_only(tmp_path, people):
+    path = small_recipe(tmp_path / "a.toml", people)
+    with Run.prepare(read_recipe(path)) as run:
+        run.train(tmp_path / "run")
+
+    def again(*changes):
+        with Run.prepare(read_recipe(path, changes)) as run:
+            return run.train(tmp_path / "run")
+
+    with pytest.raises(ActionCLIPError, match=r"model\.sampling\.frames was 2 and is 3"):
+        again("model.sampling.frames=3")
+    with pytest.raises(ActionCLIPError, match=r"training\.optim\.lr was 0\.001 and is 0\.01"):
+        again("training.optim.lr=0.01")
+    with pytest.raises(ActionCLIPError, match=r"data\.draw\.protocol was 'all'"):
+        again("data.draw.protocol=few-shot", "data.draw.shots=2")
+    fewer = tmp_path / "fewer"
+    render_people(fewer, 9)
+    with pytest.raises(ActionCLIPError, match=r"data\.fingerprint was"):
+        again(f"data.path={fewer}")
+    moved = tmp_path / "moved"
+    render_people(moved, 12)
+    assert again(f"data.path={moved}", "data.decoders=2", "training.log_every=2").steps == 9
+
+
+def test_what_is_drawn_is_written_down(tmp_path, people):
+    path = small_recipe(
+        tmp_path / "a.toml",
+        people,
+        data={"draw": {"protocol": "few-shot", "shots": 2, "seed": 5}},
+        training={"batch_size": 2, "schedule": {"epochs": 1, "warmup_epochs": 0}},
+    )
+    with Run.prepare(read_recipe(path)) as run:
+        assert len(run.data.source) == 6
+        run.train(tmp_path / "run")
+
+    record = json.loads((tmp_path / "run" / "splits" / "splits.json").read_text())
+    assert record["protocol"] == "few-shot"
+    assert record["seed"] == 5
+
+
+def test_a_split_that_is_not_there_is_refused():
+    from actionclip.training.recipes.data import read_rows
+
+    with pytest.raises(ActionCLIPError, match="no file or folder"):
+        read_rows(DataSettings(path="nowhere"))
+
+
+def test_the_towers_of_any_recipe_can_be_replaced(tmp_path):
+    path = write_recipe(tmp_path / "a.toml", model={"name": "ViT-B-16/openai"}, data={"path": "x"})
+
+    recipe = read_recipe(path, [TWO_LAYERS])
+
+    assert build_model(recipe.model).config.backbone.name == "ViT-B-16/openai"
+    assert build_model(recipe.model).backbone.image_size == 32
