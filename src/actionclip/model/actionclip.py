@@ -63,6 +63,7 @@ class ActionCLIP(nn.Module):
                 heads=prompts.heads or max(1, backbone.text_width // 64),
                 rows=prompts.positions or fixed,
                 norm_eps=prompts.norm_eps,
+                position_std=prompts.position_std,
             )
             self.post = POST[prompts.post](size)
 

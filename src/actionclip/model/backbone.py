@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model import text_tower
+from actionclip.model.motion import motion_input
 from actionclip.model.prompts.tower import TowerPrompt
 
 
@@ -96,6 +97,7 @@ class OpenClipBackbone(nn.Module):
         text_config: open_clip's `text_cfg` of the model; says how to tokenise.
         tokenizer: `clip` for the vocabulary inside open_clip, else a name on the Hugging Face Hub.
         tokenizer_dir: a folder with that tokenizer's files, which then needs no network.
+        motion: the image tower sees `motion_input` in place of colours.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class OpenClipBackbone(nn.Module):
         text_config: dict[str, Any] | None = None,
         tokenizer: str = "clip",
         tokenizer_dir: str | Path | None = None,
+        motion: bool = False,
     ) -> None:
         super().__init__()
         self.clip: Any = clip
@@ -114,6 +117,7 @@ class OpenClipBackbone(nn.Module):
         self.tokenizer = tokenizer
         self.tokenizer_dir = None if tokenizer_dir is None else str(tokenizer_dir)
         self._prompts: tuple[TowerPrompt, ...] = ()
+        self.motion = motion
         self._causal = text_tower.is_causal(clip)
 
     @classmethod
@@ -124,6 +128,7 @@ class OpenClipBackbone(nn.Module):
         quick_gelu: bool | None = None,
         tokenizer: str = "clip",
         tokenizer_dir: str | Path | None = None,
+        motion: bool = False,
     ) -> "OpenClipBackbone":
         """Towers of a given shape with random weights; nothing is downloaded.
 
@@ -132,6 +137,7 @@ class OpenClipBackbone(nn.Module):
             quick_gelu: overrides the configuration's; must be what the weights were trained with.
             tokenizer: as for the class.
             tokenizer_dir: as for the class.
+            motion: as for the class.
 
         Raises:
             ActionCLIPError: if open_clip cannot build that.
@@ -154,7 +160,13 @@ class OpenClipBackbone(nn.Module):
                 expected="A model configuration of open_clip: embed_dim, vision_cfg, text_cfg.",
                 hint="Compare with open_clip.get_model_config('ViT-B-16').",
             ) from error
-        return cls(clip, text_config=text, tokenizer=tokenizer, tokenizer_dir=tokenizer_dir)
+        return cls(
+            clip,
+            text_config=text,
+            tokenizer=tokenizer,
+            tokenizer_dir=tokenizer_dir,
+            motion=motion,
+        )
 
     @property
     def visual(self) -> nn.Module:
@@ -238,6 +250,8 @@ class OpenClipBackbone(nn.Module):
         for prompt in self._prompts:
             if prompt.frames != count:
                 prompt.frames = count
+        if self.motion:
+            frames = motion_input(frames)
         images = frames.flatten(0, 1).to(self.dtype)
         features = self.clip.encode_image(images, normalize=False)
         return features.unflatten(0, (videos, -1))

@@ -18,6 +18,9 @@ class BackboneConfig:
     tokenizer: str = "clip"
     """`clip`: the vocabulary inside open_clip. Otherwise a folder below the model folder or a
     Hugging Face name."""
+    motion: bool = False
+    """The image tower sees each frame's brightness and its change from and to the neighbouring
+    frames instead of colours; for towers trained so. See `actionclip.model.motion`."""
     licence: str = "unknown"
 
 
@@ -32,6 +35,9 @@ class PromptConfig:
     """Attention heads of `transf`; None: the text tower's width / 64, as in the authors' code."""
     norm_eps: float = 1e-12
     """LayerNorm epsilon of `transf`: 1e-12 in the authors' code, 1e-5 in mmaction2's."""
+    position_std: float = 0.0
+    """Deviation with which the positions of `transf` start. 0 keeps trained towers as they are;
+    with towers that are themselves new the head learns the order of frames sooner from above 0."""
     positions: int | None = None
     """Rows of the table of `joint` (frames), of `transf` (77 in the authors' code) or frames of
     `transf_cls`; None: the number of frames sampled (77 for `transf`)."""

@@ -160,6 +160,12 @@ class Take:
     rng: Random
     """Where further chance comes from: a take is drawn once."""
 
+    def moment(self, frame: int) -> "Take":
+        """The same with one frame only."""
+        both = np.array([frame, frame + len(self.at) // 2])
+        seen = self.camera.at(both[:1])
+        return replace(self, at=self.at[both], phase=self.phase[both], camera=seen)
+
     def draw(self) -> Clip:
         """Everything in its place, and the camera runs."""
         rng, frames = self.rng, len(self.at) // 2

@@ -33,6 +33,8 @@ class HeadSize:
     """Rows of the position table of `transf` (None: 77); frames of `transf_cls`."""
     norm_eps: float = 1e-12
     """LayerNorm epsilon of `transf`."""
+    position_std: float = 0.0
+    """Deviation with which the positions of `transf` start."""
 
 
 class MeanPool(nn.Module):
@@ -132,7 +134,7 @@ class TemporalTransformer(nn.Module):
         self.transformer = Transformer(
             width, layers=6, heads=size.heads, act_layer=QuickGELU, norm_layer=norm
         )
-        nn.init.zeros_(self.frame_position_embeddings.weight)
+        nn.init.normal_(self.frame_position_embeddings.weight, std=size.position_std)
         for name, parameter in self.transformer.named_parameters():
             if name.endswith(("out_proj.weight", "c_proj.weight", "bias")):
                 nn.init.zeros_(parameter)

@@ -202,7 +202,10 @@ def _build(config: ModelConfig, folder: Path) -> ActionCLIP:
         _check_tokenizer(where)
     try:
         backbone = OpenClipBackbone.from_architecture(
-            config.backbone.architecture, tokenizer=name, tokenizer_dir=where
+            config.backbone.architecture,
+            tokenizer=name,
+            tokenizer_dir=where,
+            motion=config.backbone.motion,
         )
         return ActionCLIP(backbone, config)
     except _CANNOT_BUILD as error:

@@ -16,6 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from actionclip.errors import ActionCLIPError, unknown
+from actionclip.model.motion import OWN_TOWERS
 
 MOST = 4
 """A size may be this many times the largest in open_clip's own configurations."""
@@ -36,6 +37,7 @@ def known_settings() -> dict[str, frozenset[Any]]:
     for name in open_clip.list_models():
         for path, value in _settings(open_clip.get_model_config(name) or {}):
             found.setdefault(path, set()).add(value)
+    found["vision_cfg.timm_model_name"] |= set(OWN_TOWERS)
     return {path: frozenset(values) for path, values in found.items()}
 
 

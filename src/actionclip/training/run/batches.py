@@ -13,11 +13,12 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64, Shaped, UInt8
+from jaxtyping import Float, Int, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from actionclip.data.example import Example
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.prompts.text import make_prompts
@@ -31,18 +32,6 @@ AHEAD = 2
 
 LEAVE = 5.0
 """Seconds that the end of an epoch, or of the run, waits for a batch that is being read."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """A video and what is said about it."""
-
-    frames: UInt8[Tensor, "T 3 R R"] | Float[Tensor, "T 3 R R"]
-    """uint8: pixels. Floating point: already normalised."""
-    label: int | Shaped[Tensor, " C"]
-    """The number of its label, or zeros and ones for all labels."""
-    text: str | None = None
-    """A sentence about this video; None: a template filled with its label."""
 
 
 @runtime_checkable

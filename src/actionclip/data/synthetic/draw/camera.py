@@ -63,8 +63,8 @@ class Camera:
 
     @property
     def moves(self) -> bool:
-        """Whether the picture does."""
-        return bool(np.ptp(self.pan) > 0 or np.ptp(self.rise) > 0)
+        """Whether the picture does, or did before."""
+        return bool(self.pan.any() or self.rise.any())
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def _drawn(scene: str, number: int, width: int, height: int, scale: int) -> NDAr
     return np.ascontiguousarray(np.asarray(soft).transpose(2, 0, 1))
 
 
-_kept = lru_cache(maxsize=768)(_drawn)
+_kept = lru_cache(maxsize=1024)(_drawn)
 
 
 @dataclass(frozen=True)
