@@ -10,6 +10,7 @@ from actionclip.data.layouts.base import Options
 from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest
 from actionclip.data.splits import Drawn, base_to_novel, few_shot, fingerprint
+from actionclip.data.synthetic.source import People, PeopleConfig
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import ModelConfig
 from actionclip.model.prompts.label_files import read_labels
@@ -53,6 +54,8 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         ActionCLIPError: when there is no such data, it has nothing to train on, or it is not what
             `settings.fingerprint` says.
     """
+    if settings.synthetic is not None:
+        return _rendered(settings.synthetic, config)
     notes: Sequence[str] = ()
     drawn: Drawn | None = None
     if settings.shards:
@@ -79,6 +82,21 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         decoders=settings.decoders,
     )
     return TrainingData(source, failures, about, mark, notes, drawn)
+
+
+def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:
+    """People who are drawn when they are looked at."""
+    wanted = (config.sampling.frames, config.preprocess.size)
+    if (settings.frames, settings.size) != wanted:
+        raise ActionCLIPError(
+            f"[data.synthetic] has {settings.frames} frames of {settings.size} pixels.",
+            expected=f"The model looks at {wanted[0]} frames of {wanted[1]} pixels.",
+        )
+    people = People(settings)
+    what = "pictures" if settings.frames == 1 else "clips"
+    about = f"{len(people):,} rendered {what} of {len(people.labels)} actions, others in each epoch"
+    mark = hashlib.sha256(repr(settings).encode()).hexdigest()
+    return TrainingData(people, Failures(0, 0.0), about, mark)
 
 
 def read_rows(settings: DataSettings) -> tuple[Manifest, Drawn | None, Sequence[str]]:

@@ -36,7 +36,9 @@ def build_model(settings: ModelSettings) -> ActionCLIP:
         if settings.architecture is None:
             return _changed(build(settings.name), settings)
         config = configured(_blank(settings), settings)
-        backbone = OpenClipBackbone.from_architecture(config.backbone.architecture)
+        backbone = OpenClipBackbone.from_architecture(
+            config.backbone.architecture, motion=config.backbone.motion
+        )
         return _checked(ActionCLIP(backbone, config)).eval()
 
 
@@ -76,7 +78,9 @@ def _blank(settings: ModelSettings) -> ModelConfig:
         architecture, name = asked, settings.name or "custom"
     size = architecture["vision_cfg"].get("image_size", 224)
     return ModelConfig(
-        backbone=BackboneConfig(name=name, architecture=architecture, licence="your own"),
+        backbone=BackboneConfig(
+            name=name, architecture=architecture, motion=settings.motion, licence="your own"
+        ),
         preprocess=Preprocess(size=size, resize=Resize(size=size)),
         templates=TEMPLATES,
     )
@@ -93,7 +97,10 @@ def _changed(model: ActionCLIP, settings: ModelSettings) -> ActionCLIP:
     old = model.backbone
     assert isinstance(old, OpenClipBackbone)
     backbone = OpenClipBackbone.from_architecture(
-        config.backbone.architecture, tokenizer=old.tokenizer, tokenizer_dir=old.tokenizer_dir
+        config.backbone.architecture,
+        tokenizer=old.tokenizer,
+        tokenizer_dir=old.tokenizer_dir,
+        motion=old.motion,
     )
     fresh = ActionCLIP(backbone, config)
     towers = {n: t for n, t in model.state_dict().items() if not n.startswith(_OURS)}

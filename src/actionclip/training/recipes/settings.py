@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from actionclip.config import config
+from actionclip.data.synthetic.source import PeopleConfig
 from actionclip.errors import ActionCLIPError, unknown
 from actionclip.model.config import PromptConfig
 from actionclip.training.settings import MAY_CHANGE, TrainConfig
@@ -19,9 +20,12 @@ class ModelSettings:
     architecture: str | dict[str, Any] | None = None
     """Start from random weights instead: one of open_clip's configurations, by its name or as a
     table. `name` is then only what the towers are called."""
+    motion: bool = False
+    """Of random towers: they see brightness and its changes instead of colours, see
+    `actionclip.model.motion`."""
     prompts: dict[str, Any] | None = None
-    """`pre`, `inner`, `post`, `heads`, `norm_eps`, `positions`. New prompts around old towers start
-    untrained."""
+    """`pre`, `inner`, `post`, `heads`, `norm_eps`, `positions`, `position_std`. New prompts around
+    old towers start untrained."""
     sampling: dict[str, Any] | None = None
     """`frames`, `rule`, `spacing`, `windows`: of the model that comes out. Training draws frames by
     chance, see `data.random_frames`."""
@@ -66,7 +70,7 @@ class Draw:
 
 @config
 class DataSettings:
-    """`[data]`: what it is trained on. One of `path` and `shards`."""
+    """`[data]`: what it is trained on. One of `path`, `shards` and `synthetic`."""
 
     path: str = ""
     """A folder, a manifest or a list, in a layout that `actionclip data inspect` knows."""
@@ -89,6 +93,9 @@ class DataSettings:
     'info_nce'."""
     shards: str = ""
     """WebDataset shards of pairs instead: 'pairs-{000..099}.tar', or 'pairs-*.tar'."""
+    synthetic: PeopleConfig | None = None
+    """`[data.synthetic]`: people rendered while training, no files. Their frames are drawn as they
+    are trained on, so none of the settings below matters."""
     random_frames: bool = True
     """A random frame of each part, the authors' way for Kinetics; false: the middle ones, as they
     do for UCF101 and HMDB51. With the rule `spaced`: a random start."""
@@ -103,11 +110,11 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        given = [name for name in ("path", "shards") if getattr(self, name)]
+        given = [name for name in ("path", "shards", "synthetic") if getattr(self, name)]
         if len(given) != 1:
             raise ActionCLIPError(
-                f"[data] says {' and '.join(given) or 'neither path nor shards'}.",
-                expected="One of path and shards.",
+                f"[data] says {' and '.join(given) or 'nothing of path, shards and synthetic'}.",
+                expected="One of path, shards and synthetic.",
                 hint="An empty text takes a value of the base recipe away: shards = ''.",
             )
         if not 0 <= self.most_failures < 1:
@@ -128,18 +135,20 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse tables that do not go together."""
+        if self.training.workers and self.data.synthetic is None:
+            raise ActionCLIPError(
+                f"training.workers is {self.training.workers}.",
+                expected="Files are decoded in processes of their own.",
+                hint="Set data.decoders instead.",
+            )
+        if self.data.synthetic is not None:
+            return  # says sentences and knows the labels: any loss has what it needs
         says_sentences = self.data.captions or bool(self.data.shards)
         if says_sentences != (self.training.loss == "info_nce"):
             raise ActionCLIPError(
                 f"training.loss is {self.training.loss!r} and the data has "
                 f"{'sentences' if says_sentences else 'labels'}.",
                 expected="'info_nce' for pairs with sentences, another loss for labels.",
-            )
-        if self.training.workers:
-            raise ActionCLIPError(
-                f"training.workers is {self.training.workers}.",
-                expected="Files are decoded in processes of their own.",
-                hint="Set data.decoders instead.",
             )
 
 
