@@ -22,7 +22,6 @@ VERBS = list(verbs())
 
 LARGE_ROOMS = {
     "cli": (14, "a file for each verb, and what the verbs share"),
-    "inference": (8, "the recogniser, what it is asked, what it answers, and doctor"),
 }
 """Rooms with more than seven files besides `__init__.py`: how many, and why. Never more."""
 

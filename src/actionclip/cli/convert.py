@@ -51,7 +51,7 @@ def convert(
 
     Every tensor is accounted for, or the file is refused. Nothing in the file is executed.
     """
-    from actionclip.inference.questions import resolve_labels
+    from actionclip.encoding.questions import resolve_labels
     from actionclip.model.convert import convert as convert_checkpoint
 
     with plain_warnings():

@@ -43,14 +43,14 @@ def labels(
             row = {"name": each, "labels": size}
             typer.echo(json.dumps(row) if as_json else f"{each:32} {size:5d} labels")
         return
-    from actionclip.inference.questions import resolve_labels
+    from actionclip.encoding.questions import resolve_labels
 
     words = resolve_labels(name)
     if not check:
         for word in words:
             typer.echo(json.dumps({"label": word}) if as_json else word)
         return
-    from actionclip.inference.questions import check_labels
+    from actionclip.encoding.questions import check_labels
 
     with plain_warnings():
         recognizer = options.open_model(model)

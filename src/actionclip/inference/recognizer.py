@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from actionclip.encoding.encoder import Decoder, Video, VideoEncoder, Views
+from actionclip.encoding.questions import Question, ask
 from actionclip.errors import unknown
 from actionclip.inference.embeddings import EmbeddedVideo
-from actionclip.inference.encoder import Decoder, Video, VideoEncoder, Views
 from actionclip.inference.precision import choose_precision, precision_of, set_precision
-from actionclip.inference.questions import Question, ask
 from actionclip.inference.results import VideoResult
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig

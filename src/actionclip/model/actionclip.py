@@ -78,6 +78,11 @@ class ActionCLIP(nn.Module):
         return self.backbone.logit_bias
 
     @property
+    def sees_frames_alone(self) -> bool:
+        """Whether a frame's vector depends on that frame only, so that windows can share it."""
+        return self.pre is None and self.inner is None
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.backbone.device

@@ -17,7 +17,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.text import Prompts
 
 Ensemble: TypeAlias = Literal["scores", "embeddings"]
-Activation: TypeAlias = Literal["softmax", "sigmoid"]
+Activation: TypeAlias = Literal["softmax", "sigmoid", "none"]
 
 NONE_OF_THESE = "none of these"
 """What is reported for the labels to reject, and when no label reaches the threshold."""
@@ -62,7 +62,7 @@ def score(
     ensemble: Ensemble = "scores",
     activation: Activation = "softmax",
 ) -> Float[Tensor, "B C"]:
-    """How well each label fits each video, between 0 and 1.
+    """How well each label fits each video, between 0 and 1 unless `activation` is "none".
 
     Ensemble "scores" is the authors' way: logits for each template, softmax over the labels, then
     the mean over templates. "embeddings" is CLIP's: one embedding for each label, the mean over
@@ -75,14 +75,16 @@ def score(
         bias: what is added to the logits; only `sigmoid` notices.
         ensemble: where to average over templates.
         activation: "softmax": the scores of a video sum to one. "sigmoid": each label for itself.
+            "none": the mean of the logits as they are, for rankings.
     """
     views = videos[:, None] if videos.ndim == 2 else videos
     views, texts = views.float(), texts.float()
     if ensemble == "embeddings" and len(texts) > 1:
         texts = F.normalize(texts.mean(dim=0, keepdim=True), dim=-1)
     logits = scale * torch.einsum("bvd,kcd->bvkc", views, texts) + bias
-    scores = logits.softmax(dim=-1) if activation == "softmax" else logits.sigmoid()
-    return scores.mean(dim=(1, 2))
+    if activation != "none":
+        logits = logits.softmax(dim=-1) if activation == "softmax" else logits.sigmoid()
+    return logits.mean(dim=(1, 2))
 
 
 def fold_rejected(

@@ -30,16 +30,29 @@ def to_input(
     With one crop that is the centre; with three the two ends and the centre along the longer side
     (left, centre, right, or top, centre, bottom). Frames smaller than R get black borders.
     """
+    pixels, places = cut(frames, settings)
+    return normalise(pixels[:, places].flatten(0, 1), settings)
+
+
+def cut(
+    frames: UInt8[np.ndarray, "W T H Wd 3"] | UInt8[Tensor, "W T H Wd 3"], settings: Preprocess
+) -> tuple[UInt8[Tensor, "W Cd T 3 R R"], list[int]]:
+    """The different crops of resized frames, and which of them is each crop of `to_input`.
+
+    Crops coincide where the longer side is no longer than R: of a square frame there is one.
+    """
     if isinstance(frames, np.ndarray):  # torch warns of arrays that may not be written to
         frames = np.require(frames, np.uint8, "W")
     pixels = torch.as_tensor(frames).permute(0, 1, 4, 2, 3)
     pixels = _pad(pixels, settings.size)
     height, width = pixels.shape[-2:]
+    corners = _corners(height, width, settings)
+    different = list(dict.fromkeys(corners))
     crops = [
         pixels[..., top : top + settings.size, left : left + settings.size]
-        for top, left in _corners(height, width, settings)
+        for top, left in different
     ]
-    return normalise(torch.stack(crops, dim=1).flatten(0, 1), settings)
+    return torch.stack(crops, dim=1), [different.index(corner) for corner in corners]
 
 
 def normalise(

@@ -23,7 +23,7 @@ from actionclip.video.resize import resize
 from actionclip.video.sampling import Timeline, choose_for
 from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling
 from actionclip.video.sources import Source, find_videos
-from actionclip.video.transforms import to_input
+from actionclip.video.transforms import cut, normalise
 
 Video: TypeAlias = str | Path | Source | np.ndarray | Tensor
 Decoder: TypeAlias = Literal["pyav", "torchcodec"]
@@ -93,7 +93,7 @@ class VideoEncoder:
         decoder: Decoder = "pyav",
     ) -> None:
         self.model = model
-        self._workers, self._limits, self._decoder = workers, limits or Limits(), decoder
+        self._workers, self._limits, self.decoder = workers, limits or Limits(), decoder
         self._pool: DecodePool | None = None
 
     def encode(
@@ -103,25 +103,18 @@ class VideoEncoder:
         clips = self._clips(videos, views)
         size = batch_size or max(1, frames_at_once(self.model) // views.frames)
         while batch := list(itertools.islice(clips, size)):
-            inputs = [
-                to_input(clip.windows(), views.preprocess) for clip in batch if clip.status.usable
-            ]
-            embeddings = iter(self._forward(inputs))
+            embeddings = iter(self._forward([c for c in batch if c.status.usable], views))
             for clip in batch:
                 yield clip, next(embeddings) if clip.status.usable else None
 
-    def _forward(self, inputs: list[Tensor]) -> list[Tensor]:
-        """Encode all views of some videos at once."""
-        if not inputs:
+    def _forward(self, clips: list[Clip], views: Views) -> list[Tensor]:
+        """The views of some videos, nothing decoded or encoded twice."""
+        if not clips:
             return []
-        frames = torch.cat(inputs)
-        views = max(1, frames_at_once(self.model) // frames.shape[1])
         with torch.inference_mode():
-            parts = [
-                self.model.encode_video(part.to(self.model.device, self.model.dtype)).cpu()
-                for part in frames.split(views)
-            ]
-        return list(torch.cat(parts).split([len(one) for one in inputs]))
+            if self.model.sees_frames_alone:
+                return _by_frames(self.model, clips, views)
+            return _by_windows(self.model, clips, views)
 
     def _clips(self, videos: Iterable[Video], views: Views) -> Iterator[Clip]:
         """The frames of each video; runs of files go through the workers together."""
@@ -136,7 +129,7 @@ class VideoEncoder:
 
     def _decoders(self) -> DecodePool:
         if self._pool is None:
-            self._pool = DecodePool(self._workers, limits=self._limits, decoder=self._decoder)
+            self._pool = DecodePool(self._workers, limits=self._limits, decoder=self.decoder)
         return self._pool
 
     def close(self) -> None:
@@ -144,6 +137,56 @@ class VideoEncoder:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+
+def _by_frames(model: ActionCLIP, clips: list[Clip], views: Views) -> list[Tensor]:
+    """Each crop of each frame goes through the tower once; windows are made of what comes out."""
+    crops = [cut(_frames(clip)[None], views.preprocess) for clip in clips]
+    pixels = [different[0] for different, _ in crops]  # of each clip [crops, N, 3, R, R]
+    shapes = [one.shape[:2] for one in pixels]
+    flat = torch.cat([one.flatten(0, 1) for one in pixels])
+    found = [
+        model.encode_frames(_numbers(part, views, model)[:, None])[:, 0]
+        for part in flat.split(frames_at_once(model))
+    ]
+    per_clip = torch.cat(found).split([places * frames for places, frames in shapes])
+    windows = []
+    for clip, (_, places), shape, embeddings in zip(clips, crops, shapes, per_clip, strict=True):
+        of_crop = embeddings.unflatten(0, shape)[places]
+        index = torch.as_tensor(clip.index, device=of_crop.device)
+        windows.append(of_crop[:, index].transpose(0, 1).flatten(0, 1))  # [V, T, D]
+    parts = torch.cat(windows).split(max(1, frames_at_once(model)))
+    fused = torch.cat([model.fuse(part).cpu() for part in parts])
+    return list(fused.split([len(one) for one in windows]))
+
+
+def _by_windows(model: ActionCLIP, clips: list[Clip], views: Views) -> list[Tensor]:
+    """Each crop of each different window goes through the network; frames see their window."""
+    pixels, which = [], []
+    for clip in clips:
+        assert clip.index is not None
+        different, place = np.unique(clip.index, axis=0, return_inverse=True)
+        cuts, crops = cut(_frames(clip)[different], views.preprocess)
+        first = torch.as_tensor(place).reshape(-1, 1) * cuts.shape[1]
+        which.append((first + torch.tensor(crops)).flatten())
+        pixels.append(cuts.flatten(0, 1))
+    flat = torch.cat(pixels)
+    found = [
+        model.encode_video(_numbers(part, views, model)).cpu()
+        for part in flat.split(max(1, frames_at_once(model) // flat.shape[1]))
+    ]
+    per_clip = torch.cat(found).split([len(one) for one in pixels])
+    return [embeddings[places] for embeddings, places in zip(per_clip, which, strict=True)]
+
+
+def _frames(clip: Clip) -> np.ndarray:
+    assert clip.frames is not None
+    return clip.frames
+
+
+def _numbers(pixels: Tensor, views: Views, model: ActionCLIP) -> Tensor:
+    """Pixels as the network reads them, where it is."""
+    return normalise(pixels, views.preprocess).to(model.device, model.dtype)
 
 
 def frames_at_once(model: ActionCLIP) -> int:

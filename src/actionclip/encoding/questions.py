@@ -5,7 +5,7 @@ V views of a video, D embedding width, K templates, C labels, those to reject in
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -48,17 +48,32 @@ class Question:
     activation: Activation
     threshold: float | None
 
-    def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
-        """The answer for one video from the unit vectors of its views, best first."""
-        values = score(
-            views[None],
+    def matrix(
+        self, videos: Float[Tensor, "B V D"], activation: Activation | None = None
+    ) -> Float[Tensor, "B C"]:
+        """How well each label fits each video, from the unit vectors of their views.
+
+        Args:
+            videos: B videos of V views.
+            activation: in place of the model's own.
+        """
+        return score(
+            videos,
             self.texts,
             scale=self.scale,
             bias=self.bias,
             ensemble=self.ensemble,
-            activation=self.activation,
+            activation=activation or self.activation,
         )
-        folded = fold_rejected(values, len(self.labels), self.activation)
+
+    def only(self, labels: Sequence[str]) -> "Question":
+        """The same about some of the labels, without those to reject."""
+        places = [self.labels.index(label) for label in labels]
+        return replace(self, labels=tuple(labels), texts=self.texts[:, places])
+
+    def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
+        """The answer for one video from the unit vectors of its views, best first."""
+        folded = fold_rejected(self.matrix(views[None]), len(self.labels), self.activation)
         return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold)
 
 
@@ -72,6 +87,7 @@ def ask(
     reject: str | Sequence[str] = (),
     threshold: float | None = None,
     clean_labels: bool | None = None,
+    look_alikes: bool = True,
 ) -> Question:
     """Encode labels for a model; what is not given is as the model folder says.
 
@@ -85,6 +101,7 @@ def ask(
         reject: competing labels, reported together as *none of these*.
         threshold: labels that score below it are not reported.
         clean_labels: whether `ApplyEyeMakeup` and `brush_hair` become words first.
+        look_alikes: whether to warn of labels that the text tower can hardly tell apart.
 
     Raises:
         ActionCLIPError: for labels that are missing, twice there, or too long; for an option that
@@ -108,7 +125,7 @@ def ask(
         [*names, *rejected], clean_labels=clean, tokenize=model.tokenize, templates=sentences
     ).raise_for_errors()
     texts = arrange(encode_cached(model, prompts.sentences), prompts, chosen)
-    if not _is_built_in(labels):
+    if look_alikes and not _is_built_in(labels):
         _warn(check([*names, *rejected], clean_labels=clean, embeddings=texts))
     bias = 0.0 if model.logit_bias is None else float(model.logit_bias.detach())
     return Question(

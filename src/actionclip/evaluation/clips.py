@@ -1,0 +1,256 @@
+"""Clips become vectors once, whatever is asked about them later; what is done is kept on disk.
+
+Work goes in *blocks*: some clips that stand together in the list, a whole number of batches. Which
+clips meet in a batch is a matter of the list alone, so a run that was killed and goes on, or one
+that several processes share, ends with the same bits as one process that ran through. A block's
+vectors are a file, written whole or not at all.
+
+V views of a clip, D embedding width.
+"""
+
+import hashlib
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor
+
+from actionclip.encoding.encoder import VideoEncoder, Views, frames_at_once
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.weights.files import Content, text_content, write_together
+from actionclip.video.decode.clip import Clip
+from actionclip.video.outcomes import Outcome
+from actionclip.video.sources import Source
+
+FORMAT = 1
+BLOCK = 16
+"""Clips in a block, at least: what a kill may cost."""
+SETTINGS = "settings.json"
+PASSING = (Outcome.TIMEOUT, Outcome.MEMORY, Outcome.CRASHED)
+"""What another run may do better: blocks with such a clip are done again."""
+
+Seen = Callable[[Clip], object]
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A clip as the model saw it, or why it saw nothing."""
+
+    status: Outcome
+    message: str = ""
+    hint: str = ""
+    seconds: float | None = None
+    frames: int = 0
+    """Frames the model saw, all windows together."""
+    views: Float[np.ndarray, "V D"] | None = None
+    """Unit vectors."""
+
+    @classmethod
+    def of(cls, clip: Clip, views: Tensor | None) -> "EncodedClip":
+        """What is kept of a clip that was read."""
+        return cls(
+            clip.status,
+            clip.message,
+            clip.hint if clip.message else "",
+            clip.seconds,
+            0 if clip.index is None else clip.index.size,
+            None if views is None else views.float().numpy(),
+        )
+
+
+def encode_clips(
+    encoder: VideoEncoder,
+    sources: Sequence[Source],
+    views: Views,
+    *,
+    folder: Path | None = None,
+    seen: Seen = lambda clip: None,
+) -> list[EncodedClip]:
+    """Every clip as vectors, in order. In a process group each process does a share of them.
+
+    Args:
+        encoder: the model and the processes that decode for it.
+        sources: the clips.
+        views: which frames of them, and how they are cut.
+        folder: where what is done is kept, and found again; None: nowhere.
+        seen: told about each clip of this process as it is done, for a progress bar.
+
+    Raises:
+        ActionCLIPError: when `folder` holds the vectors of another model or other settings.
+        StorageError: when it cannot be written.
+    """
+    batch = max(1, frames_at_once(encoder.model) // views.frames)
+    size = batch * -(-BLOCK // batch)
+    blocks = [range(i, min(i + size, len(sources))) for i in range(0, len(sources), size)]
+    store = None if folder is None else Store(folder, identity(encoder, views, len(sources), size))
+    rank, world = _ranks()
+    mine = range(rank, len(blocks), world)
+    done: dict[int, list[EncodedClip]] = {}
+    for block in mine if store else ():
+        found = store.read(block, [sources[i] for i in blocks[block]]) if store else None
+        if found is not None:
+            done[block] = found
+            for number, clip in zip(blocks[block], found, strict=True):
+                seen(Clip(sources[number], clip.status, clip.message))
+    todo = [block for block in mine if block not in done]
+    stream = encoder.encode(
+        (sources[number] for block in todo for number in blocks[block]), views, batch_size=batch
+    )
+    for block in todo:
+        done[block] = list(_noted(itertools.islice(stream, len(blocks[block])), seen))
+        if store:
+            store.write(block, [sources[i] for i in blocks[block]], done[block])
+    together = _gathered(done)
+    return [clip for block in range(len(blocks)) for clip in together[block]]
+
+
+def _noted(results: Iterator[tuple[Clip, Tensor | None]], seen: Seen) -> Iterator[EncodedClip]:
+    for clip, embeddings in results:
+        seen(replace(clip, frames=None))
+        yield EncodedClip.of(clip, embeddings)
+
+
+def _ranks() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _gathered(done: dict[int, list[EncodedClip]]) -> dict[int, list[EncodedClip]]:
+    """The blocks of all processes, in every one of them."""
+    _, world = _ranks()
+    if world == 1:
+        return done
+    parts: list[Any] = [None] * world
+    dist.all_gather_object(parts, done)
+    return {block: clips for part in parts for block, clips in part.items()}
+
+
+def identity(encoder: VideoEncoder, views: Views, clips: int, block: int) -> dict[str, Any]:
+    """All that the vectors depend on beside the videos."""
+    model = encoder.model
+    return {
+        "format": FORMAT,
+        "model": weights_key(model),
+        "precision": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "decoder": encoder.decoder,
+        "sampling": asdict(views.sampling),
+        "preprocess": asdict(views.preprocess),
+        "clips": clips,
+        "block": block,
+    }
+
+
+def weights_key(model: ActionCLIP) -> str:
+    """A hash of all that turns pixels into vectors: the image tower and the visual prompts."""
+    digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        digest.update(f"{name} {type(module).__name__} {module.extra_repr()}\n".encode())
+    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
+        if "visual" in name or not name.startswith("backbone"):
+            flat = tensor.detach().cpu().contiguous().float().reshape(-1).numpy()
+            digest.update(f"{name} {tuple(tensor.shape)} {zlib.crc32(flat.data)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+class Store:
+    """A folder with a file for each block that is done.
+
+    Raises:
+        ActionCLIPError: when the folder holds the blocks of something else.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder, wanted = folder, json.loads(json.dumps(settings))
+        there = self._settings()
+        if there is not None and there != wanted:
+            different = [key for key in wanted if there.get(key) != wanted[key]]
+            changes = "; ".join(f"{k}: {there.get(k)} there, {wanted[k]} now" for k in different)
+            raise ActionCLIPError(
+                f"{folder} holds vectors that were made otherwise ({changes}).",
+                expected="The same model, views and list of clips were expected.",
+                hint="Choose another folder with --out, or delete this one.",
+            )
+        if there is None and _ranks()[0] == 0:
+            text = json.dumps(wanted, indent=1) + "\n"
+            write_together(folder, {SETTINGS: text_content(text)})
+
+    def _settings(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads((self.folder / SETTINGS).read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def write(self, block: int, sources: Sequence[Source], clips: Sequence[EncodedClip]) -> None:
+        """Keep a block.
+
+        Raises:
+            StorageError: when the disk is full or the place is not writable.
+        """
+        vectors = [clip.views for clip in clips if clip.views is not None]
+        table: dict[str, Any] = {
+            "files": np.array([_file_key(source) for source in sources]),
+            "status": np.array([str(clip.status) for clip in clips]),
+            "message": np.array([clip.message for clip in clips]),
+            "hint": np.array([clip.hint for clip in clips]),
+            "seconds": np.array([np.nan if c.seconds is None else c.seconds for c in clips]),
+            "frames": np.array([clip.frames for clip in clips]),
+            "read": np.array([clip.views is not None for clip in clips]),
+            "views": np.stack(vectors) if vectors else np.zeros((0, 0, 0), np.float32),
+        }
+        data = BytesIO()
+        np.savez(data, **table)
+        whole = data.getvalue()
+        content = Content(len(whole), lambda path: path.write_bytes(whole))
+        write_together(self.folder, {_name(block): content})
+
+    def read(self, block: int, sources: Sequence[Source]) -> list[EncodedClip] | None:
+        """A block that is done, if its files are still the same."""
+        try:
+            data = BytesIO((self.folder / _name(block)).read_bytes())
+            with np.load(data, allow_pickle=False) as file:
+                table = {key: file[key] for key in file.files}
+            same = table["files"].tolist() == [_file_key(source) for source in sources]
+            status = [Outcome(each) for each in table["status"].tolist()]
+            if not same or len(status) != len(sources) or any(s in PASSING for s in status):
+                return None
+            views = iter(table["views"])
+            return [
+                EncodedClip(
+                    status[i],
+                    str(table["message"][i]),
+                    str(table["hint"][i]),
+                    None if np.isnan(table["seconds"][i]) else float(table["seconds"][i]),
+                    int(table["frames"][i]),
+                    next(views) if table["read"][i] else None,
+                )
+                for i in range(len(sources))
+            ]
+        except (OSError, ValueError, LookupError, StopIteration, EOFError, BadZipFile):
+            return None
+
+
+def _name(block: int) -> str:
+    return f"block-{block:06d}.npz"
+
+
+def _file_key(source: Source) -> str:
+    """What tells that a clip is still the one that was read."""
+    try:
+        status = source.path.stat()
+        state = f"{status.st_size}-{status.st_mtime_ns}"
+    except OSError:
+        state = "missing"
+    return f"{source.name}|{state}"

@@ -1,0 +1,244 @@
+"""The protocols of the field, each by a name of its own: which clips against which labels.
+
+Numbers of different protocols cannot be compared, and papers mix them up. So a result carries the
+name of its protocol and one sentence that says what it is.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from actionclip.data import splits
+from actionclip.data.layouts.names import match
+from actionclip.data.manifest import Manifest, Row
+from actionclip.errors import ActionCLIPError, unknown
+
+TESTED = ("test", "val", "")
+"""The split that is tested on where none is named: the first that the data set has."""
+
+Data = Manifest | Mapping[str, Manifest]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Clips that are tested together, and the labels that compete for them."""
+
+    name: str
+    manifest: Manifest
+    """The rows that are tested; its classes are the labels to choose from."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user says about a protocol beside its name."""
+
+    split: str | None = None
+    """The split to test on."""
+    seed: int = 0
+    """For what is drawn."""
+    base: Sequence[str] | None = None
+    """The base classes, where they are not the half with the most training clips."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to test a model."""
+
+    name: str
+    means: str
+    """What a number of it says, in a sentence."""
+    parts: Callable[[Data, Choices], list[Part]]
+    multi_label: bool = False
+    all_classes: bool = True
+    """Whether every part has all classes to choose from, so that other labels may be given."""
+    combine: str = "mean"
+    """How the parts become one number: `mean` (with deviation) or `harmonic`."""
+
+
+def find_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        ActionCLIPError: when there is none; it names the nearest one.
+    """
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
+
+
+def named(data: Data) -> dict[str, Manifest]:
+    """The manifests by name; a single one is called `all`."""
+    return {"all": data} if isinstance(data, Manifest) else dict(data)
+
+
+def rows_to_test(manifest: Manifest, split: str | None = None) -> Manifest:
+    """The rows with labels that are tested on.
+
+    Raises:
+        ActionCLIPError: when there are none.
+    """
+    wanted = [split] if split is not None else [name for name in TESTED if name in manifest.splits]
+    rows = tuple(r for r in manifest.rows if wanted and r.split == wanted[0] and r.labels)
+    if not rows:
+        there = ", ".join(name or "(none)" for name in manifest.splits) or "no row at all"
+        raise ActionCLIPError(
+            f"The data set has the splits {there}"
+            + ("." if split is None else f", and no clip with labels in {split!r}."),
+            expected="Clips with labels in test, in val, or without a split were expected.",
+            hint="Name the split to test on with --split.",
+        )
+    return replace(manifest, rows=rows)
+
+
+def _whole(data: Data, choices: Choices) -> list[Part]:
+    return [Part(name, rows_to_test(one, choices.split)) for name, one in named(data).items()]
+
+
+def _three_splits(data: Data, choices: Choices) -> list[Part]:
+    folds = named(data)
+    if len(folds) != 3:
+        raise ActionCLIPError(
+            f"There are {len(folds)} splits of the data.",
+            expected="The three official splits of UCF101 or HMDB51 were expected.",
+            hint="Give the folder with the official lists, or three manifests.",
+        )
+    return _whole(folds, choices)
+
+
+def _every_clip(data: Data, choices: Choices) -> list[Part]:
+    found = _only(data)
+    return [Part("all clips", replace(found, rows=tuple(r for r in found.rows if r.labels)))]
+
+
+def _half_classes(data: Data, choices: Choices) -> list[Part]:
+    drawn = splits.half_classes(_only(data), seed=choices.seed)
+    return [Part(name, manifest) for name, manifest in drawn.manifests.items()]
+
+
+def _kinetics600(data: Data, choices: Choices) -> list[Part]:
+    drawn = splits.kinetics600_zero_shot(_only(data))
+    return [Part(name, manifest) for name, manifest in drawn.manifests.items()]
+
+
+def _base_to_novel(data: Data, choices: Choices) -> list[Part]:
+    given = named(data)
+    if len(given) == 1:
+        drawn = splits.base_to_novel(
+            _only(data), base=choices.base, shots=None, seed=choices.seed
+        ).manifests
+        given = dict(zip(("base", "novel"), drawn.values(), strict=True))
+    elif {name.split("-")[0] for name in given} != {"base", "novel"} or len(given) != 2:
+        raise ActionCLIPError(
+            f"The manifests are called {', '.join(given)}.",
+            expected="One whose name begins with base and one whose name begins with novel.",
+        )
+    parts = [Part(name.split("-")[0], rows_to_test(one)) for name, one in given.items()]
+    return sorted(parts, key=lambda part: part.name)
+
+
+def _only(data: Data) -> Manifest:
+    found = named(data)
+    if len(found) != 1:
+        raise ActionCLIPError(
+            f"There are {len(found)} manifests: {', '.join(found)}.",
+            expected="This protocol draws its parts itself from one data set.",
+        )
+    return next(iter(found.values()))
+
+
+def against(part: Part, labels: Sequence[str]) -> Part:
+    """The same clips, with these labels to choose from in place of the data set's classes.
+
+    Raises:
+        ActionCLIPError: when a clip's own label is not among them, by name.
+    """
+    of_class = match(part.manifest.classes, labels)
+    used = {label for row in part.manifest.rows for label in row.labels}
+    if missing := sorted(label for label in used if of_class[label] is None):
+        rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ActionCLIPError(
+            f"Clips show {missing[0]!r}{rest}, which is not among the {len(labels)} labels.",
+            expected="Labels are matched with the classes of the data by name.",
+        )
+
+    def renamed(row: Row) -> Row:
+        return replace(row, labels=tuple(str(of_class[label]) for label in row.labels))
+
+    rows = tuple(renamed(row) for row in part.manifest.rows)
+    return replace(part, manifest=replace(part.manifest, rows=rows, classes=tuple(labels)))
+
+
+def shots_of(data: Data) -> int | None:
+    """K, where the data holds K training clips of each class; else None."""
+    counts: dict[str, int] = {}
+    for row in _rows(data, "train"):
+        for label in row.labels:
+            counts[label] = counts.get(label, 0) + 1
+    return max(counts.values()) if counts else None
+
+
+def _rows(data: Data, split: str) -> Iterable[Row]:
+    return (row for one in named(data).values() for row in one.rows if row.split == split)
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "closed-set",
+            "Test clips of one split; all classes of the data set, which the model was trained on.",
+            _whole,
+        ),
+        Protocol(
+            "zero-shot",
+            "Test clips of one split; all classes, none of them trained on. UCF101 and HMDB51: not "
+            "the mean of three splits that papers print.",
+            _whole,
+        ),
+        Protocol(
+            "zero-shot-3-splits",
+            "UCF101 or HMDB51: the mean over the test clips of the three official splits, all "
+            "classes; what X-CLIP, ViFi-CLIP, TC-CLIP and OST print.",
+            _three_splits,
+        ),
+        Protocol(
+            "zero-shot-full",
+            "Every clip of the data set, training clips too; all classes; what Text4Vis, BIKE and "
+            "FROSTER print with a star.",
+            _every_clip,
+        ),
+        Protocol(
+            "zero-shot-half-classes",
+            "Ten draws of half of the classes, which alone compete; mean and deviation. Several "
+            "points above all classes.",
+            _half_classes,
+            all_classes=False,
+        ),
+        Protocol(
+            "zero-shot-k600-3x160",
+            "Kinetics-600: the mean over three lists of 160 classes that Kinetics-400 has not; not "
+            "the 600-way number of foundation models.",
+            _kinetics600,
+            all_classes=False,
+        ),
+        Protocol(
+            "few-shot",
+            "All test clips, all classes, by a model that was trained on K clips of each class.",
+            _whole,
+        ),
+        Protocol(
+            "base-to-novel",
+            "Base classes against base classes, novel ones against novel ones, by a model trained "
+            "on the base classes; the harmonic mean of the two.",
+            _base_to_novel,
+            all_classes=False,
+            combine="harmonic",
+        ),
+        Protocol(
+            "multi-label",
+            "Clips with several labels each (Charades): the mean over the classes of the average "
+            "precision of a ranking of all clips.",
+            _whole,
+            multi_label=True,
+        ),
+    )
+}

@@ -1,0 +1,317 @@
+"""The public call on real files."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import actionclip
+from actionclip.data.manifest import Manifest, Row
+from actionclip.encoding.questions import ask
+from actionclip.errors import ActionCLIPError
+from actionclip.evaluation import evaluate
+from actionclip.evaluation.run import views_of
+from evaluation.data_sets import CLASSES, make_clips, two_layers
+from sample_videos import write_video
+
+
+@pytest.fixture(scope="module")
+def recognizer(model):
+    with actionclip.Recognizer(model, workers=1) as recognizer:
+        yield recognizer
+
+
+def as_numbers(evaluation):
+    return {name: each.value for name, each in evaluation.summary.items()}
+
+
+def test_scores_are_those_of_classify(recognizer, manifest):
+    found = evaluate(recognizer, manifest)
+
+    sheet = found.parts[0].sheet
+    assert [row.split for row in sheet.rows] == ["test"] * 8
+    for row, scores in zip(sheet.rows, sheet.scores, strict=True):
+        answer = recognizer.classify(manifest.path_of(row), list(CLASSES), top_k=None)
+        expected = {score.label: score.score for score in answer}
+        assert dict(zip(CLASSES, scores.tolist(), strict=True)) == pytest.approx(expected, abs=1e-5)
+    assert found.value == pytest.approx(np.mean(sheet.scores.argmax(axis=1) == sheet.truth))
+    assert found.adds_up
+    assert (found.clips, found.answered, found.failures) == (8, 8, [])
+
+
+def test_views_are_averaged_and_nothing_is_done_twice(recognizer, manifest):
+    one = evaluate(recognizer, manifest, views="1x1")
+    many = evaluate(recognizer, manifest, views="10x3")
+
+    assert (one.settings["views"], many.settings["views"]) == ("1x1", "10x3")
+    row = many.parts[0].sheet.rows[0]
+    answer = recognizer.classify(
+        manifest.path_of(row), list(CLASSES), top_k=None, windows=10, crops=3
+    )
+    expected = {score.label: score.score for score in answer}
+    found = dict(zip(CLASSES, many.parts[0].sheet.scores[0].tolist(), strict=True))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("views", ["10", "0x1", "10x2", "axb", "1x1x1"])
+def test_views_of_another_spelling_are_refused(model, manifest, views):
+    with pytest.raises(ActionCLIPError, match="CLIPSxCROPS"):
+        evaluate(model, manifest, views=views)
+
+
+def test_a_network_in_training_is_left_in_training(manifest):
+    model = two_layers(post="transf").train()
+
+    found = evaluate(model, manifest, workers=1, draws=0)
+
+    assert model.training
+    assert as_numbers(found) == as_numbers(evaluate(model.eval(), manifest, workers=1, draws=0))
+
+
+def test_a_file_that_cannot_be_read_counts_as_wrong(model, tmp_path):
+    data = make_clips(tmp_path, count=4)
+    (tmp_path / "02.mp4").write_bytes(b"this is no video")
+    rows = (*(replace(row, split="test") for row in data.rows), Row("gone.mp4", ("run",)))
+    data = replace(data, rows=tuple(replace(row, split="test") for row in rows))
+
+    found = evaluate(model, data, workers=1, views="1x1")
+
+    assert [(f.path, f.code) for f in found.failures] == [
+        ("02.mp4", "unreadable"),
+        ("gone.mp4", "unreadable"),
+    ]
+    assert (found.clips, found.answered, found.adds_up) == (5, 3, True)
+    assert found.parts[0].sheet.read.tolist() == [True, True, False, True, False]
+    assert found.summary["top4"].value == 3 / 5
+    assert "2 clips of 5 could not be read and counted as wrong." in found.parts[0].numbers.notes
+
+
+def test_every_clip_counts_whatever_the_batch(model, tmp_path):
+    """The authors' code drops the last batch; 21 clips are more than one block of 16."""
+    rows = []
+    for number in range(21):
+        path = write_video(tmp_path / f"{number}.mp4", frames=4, size=(32, 32), seed=number)
+        rows.append(Row(path.name, (CLASSES[number % 4],)))
+
+    found = evaluate(model, Manifest(tuple(rows), CLASSES, tmp_path), workers=1)
+
+    assert found.clips == len(found.parts[0].sheet.rows) == 21
+    assert found.parts[0].sheet.read.all()
+
+
+def test_three_splits_have_a_mean_and_a_deviation(model, manifest):
+    parts = [manifest.rows[:6], manifest.rows[3:9], manifest.rows[6:]]
+    folds = {
+        f"split {n}": replace(manifest, rows=tuple(replace(row, split="test") for row in rows))
+        for n, rows in enumerate(parts, start=1)
+    }
+    seen = []
+
+    found = evaluate(model, folds, protocol="zero-shot-3-splits", workers=1, seen=seen.append)
+
+    each = [part.numbers.metrics["top1"].value for part in found.parts]
+    assert len(each) == 3
+    assert found.value == pytest.approx(np.mean(each))
+    assert found.summary["top1"].deviation == pytest.approx(np.std(each, ddof=1))
+    assert len(seen) == found.clips == 12
+
+
+def test_base_to_novel_gives_the_harmonic_mean(model, manifest):
+    found = evaluate(model, manifest, protocol="base-to-novel", workers=1)
+
+    base, novel = (part.numbers.metrics["top1"].value for part in found.parts)
+    assert found.value == pytest.approx(2 * base * novel / (base + novel) if base + novel else 0)
+    assert next(iter(found.summary)) == "harmonic_mean"
+    assert found.summary["base top1"].value == base
+    assert [part.sheet.classes for part in found.parts] == [("hop", "run"), ("sit", "wave")]
+
+
+def test_few_shot_says_how_many(model, manifest):
+    assert evaluate(model, manifest, protocol="few-shot", workers=1).settings["shots"] == 1
+
+
+def test_several_labels_a_clip(model, manifest):
+    rows = tuple(replace(row, labels=(row.labels[0], "extra")) for row in manifest.rows)
+    data = replace(manifest, rows=rows, classes=(*CLASSES, "extra"))
+
+    found = evaluate(model, data, protocol="multi-label", workers=1)
+
+    assert list(found.summary) == ["map"]
+    assert 0 < found.value <= 1
+    assert found.settings["activation"] == "none"
+    sheet = found.parts[0].sheet
+    assert sheet.targets.sum() == 16
+    question = ask(model, sheet.classes, look_alikes=False)
+    assert np.abs(sheet.scores).max() <= question.scale + 1e-3
+
+
+def test_other_labels_may_compete(model, manifest):
+    found = evaluate(model, manifest, ["swim", "Wave", "run", "sit", "hop"], workers=1)
+
+    assert found.parts[0].sheet.classes == ("swim", "Wave", "run", "sit", "hop")
+    with pytest.raises(ActionCLIPError, match="decides itself"):
+        evaluate(model, manifest, ["run"], protocol="base-to-novel")
+
+
+def test_rows_will_do_in_place_of_a_manifest(model, tmp_path):
+    paths = [write_video(tmp_path / f"{n}.mp4", frames=4, size=(32, 32), seed=n) for n in (0, 1)]
+    rows = [Row(str(path), (label,)) for path, label in zip(paths, ("run", "hop"), strict=True)]
+
+    assert evaluate(model, rows, workers=1).clips == 2
+
+
+def vectors(evaluation):
+    return [part.sheet.scores for part in evaluation.parts]
+
+
+def test_what_was_encoded_is_found_again(model, manifest, tmp_path, monkeypatch):
+    first = evaluate(model, manifest, folder=tmp_path, workers=1)
+    from actionclip.encoding.encoder import VideoEncoder
+
+    encoded = []
+    real = VideoEncoder.encode
+    monkeypatch.setattr(
+        VideoEncoder,
+        "encode",
+        lambda self, videos, *a, **k: real(self, [encoded.append(v) or v for v in videos], *a, **k),
+    )
+    again = evaluate(model, manifest, folder=tmp_path, workers=1, templates="authors16")
+
+    assert encoded == []
+    assert again.settings["sentences"] == 16 * 4
+    assert first.settings["sentences"] == 2 * 4
+    same = evaluate(model, manifest, folder=tmp_path, workers=1)
+    np.testing.assert_array_equal(vectors(same)[0], vectors(first)[0])
+
+
+def test_another_model_does_not_find_its_vectors_there(model, manifest, tmp_path):
+    evaluate(model, manifest, folder=tmp_path, workers=1)
+
+    with pytest.raises(ActionCLIPError, match=r"made otherwise .*model: "):
+        evaluate(two_layers(seed=1, post="transf"), manifest, folder=tmp_path, workers=1)
+    with pytest.raises(ActionCLIPError, match=r"made otherwise .*sampling: "):
+        evaluate(model, manifest, folder=tmp_path, workers=1, views="3x1")
+
+
+def test_a_file_that_changed_is_read_again(model, tmp_path):
+    data = make_clips(tmp_path, count=3)
+    good = (tmp_path / "01.mp4").read_bytes()
+    (tmp_path / "01.mp4").write_bytes(b"this is no video")
+    before = evaluate(model, data, folder=tmp_path / "out", workers=1)
+    (tmp_path / "01.mp4").write_bytes(good)
+
+    after = evaluate(model, data, folder=tmp_path / "out", workers=1)
+
+    assert (len(before.failures), len(after.failures)) == (1, 0)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK broken", None])
+def test_a_damaged_part_is_made_again(model, manifest, tmp_path, damage):
+    first = evaluate(model, manifest, folder=tmp_path, workers=1)
+    [part] = (tmp_path / "vectors").glob("*.npz")
+    part.write_bytes(part.read_bytes()[:-50] if damage is None else damage)
+
+    again = evaluate(model, manifest, folder=tmp_path, workers=1)
+
+    np.testing.assert_array_equal(vectors(again)[0], vectors(first)[0])
+
+
+WORKER = """
+import sys, json, hashlib
+sys.path.insert(0, {tests!r})
+import torch, torch.distributed as dist
+from pathlib import Path
+from actionclip.data.manifest import read_manifest
+from actionclip.evaluation import evaluate
+from actionclip.evaluation.run import views_of
+from evaluation.data_sets import two_layers
+dist.init_process_group("gloo")
+torch.set_num_threads(1)
+seen = []
+found = evaluate(
+    two_layers(post="transf"), read_manifest(Path({manifest!r})), views="2x1", workers=1,
+    seen=seen.append,
+)
+text = hashlib.sha256(found.parts[0].sheet.scores.tobytes()).hexdigest()
+print(json.dumps([dist.get_rank(), len(seen), text, found.value]), flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_a_share_of_the_blocks_gives_the_same_bits(model, manifest, monkeypatch):
+    """What each of three processes would do, one after the other."""
+    from actionclip.encoding.encoder import VideoEncoder
+    from actionclip.evaluation import clips
+
+    monkeypatch.setattr(clips, "BLOCK", 2)
+    monkeypatch.setattr(clips, "frames_at_once", lambda model: 8)
+    encoder = VideoEncoder(model, workers=1)
+    views, sources = views_of(model, None), [manifest.source(row) for row in manifest.rows]
+    alone = clips.encode_clips(encoder, sources, views)
+    shares = {}
+    monkeypatch.setattr(clips, "_gathered", lambda done: shares.update(done) or dict(shares))
+    for rank in (2, 1, 0):
+        monkeypatch.setattr(clips, "_ranks", lambda rank=rank: (rank, 3))
+        seen = []
+        with contextlib.suppress(KeyError):  # until all shares are there
+            together = clips.encode_clips(encoder, sources, views, seen=seen.append)
+        assert len(seen) == 4
+    encoder.close()
+
+    assert len(together) == len(alone) == 12
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.views, other.views)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_bits_of_one(model, tmp_path):
+    from actionclip.data.manifest import write_manifest
+
+    rows = []
+    for number in range(40):
+        if number < 5:
+            write_video(tmp_path / f"{number}.mp4", frames=6, size=(32, 40), seed=number)
+        rows.append(Row(f"{number % 5}.mp4", (CLASSES[number % 4],), start=None, group=f"{number}"))
+        if number >= 5:
+            (tmp_path / f"{number}.mp4").hardlink_to(tmp_path / f"{number % 5}.mp4")
+            rows[-1] = replace(rows[-1], path=f"{number}.mp4")
+    data = Manifest(tuple(rows), CLASSES, tmp_path)
+    write_manifest(data, tmp_path / "m.csv")
+    script = tmp_path / "worker.py"
+    tests = str(Path(__file__).parents[1])
+    script.write_text(WORKER.format(tests=tests, manifest=str(tmp_path / "m.csv")))
+
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+    ]
+    done = subprocess.run(
+        [*command, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    said = sorted(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+    torch.set_num_threads(1)
+    alone = evaluate(model, data, views="2x1", workers=1)
+
+    import hashlib
+
+    bits = hashlib.sha256(alone.parts[0].sheet.scores.tobytes()).hexdigest()
+    assert [rank for rank, *_ in said] == [0, 1]
+    assert sum(count for _, count, *_ in said) == 40
+    assert min(count for _, count, *_ in said) > 0
+    assert {(text, value) for *_, text, value in said} == {(bits, alone.value)}
