@@ -9,7 +9,13 @@ from actionclip.video.settings import Preprocess, ReadRequest, Resize, Sampling
 from actionclip.video.transforms import to_input
 from model.small_model import small_model
 
-PROMPTS = [{"post": "transf"}, {"post": "meanp"}, {"pre": "joint"}, {"inner": "shift"}]
+PROMPTS = [{"post": "transf"}, {"pre": "joint"}, {"inner": "shift"}, {"motion": True}]
+
+
+def network(motion=False, **prompts):
+    model = small_model(**prompts)
+    model.backbone.motion = motion
+    return model
 
 
 def array(frames, height=40, width=64, seed=0):
@@ -45,7 +51,7 @@ class Counter:
 @pytest.mark.parametrize("prompts", PROMPTS, ids=str)
 @pytest.mark.parametrize(("windows", "crops"), [(1, 1), (3, 1), (1, 3), (10, 3)])
 def test_views_together_equal_views_one_by_one(prompts, windows, crops):
-    model = small_model(**prompts)
+    model = network(**prompts)
     views = views_of(windows, crops)
     videos = [array(30), array(7, seed=1), array(3, width=40, seed=2)]
 

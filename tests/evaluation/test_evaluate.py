@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,17 @@ from actionclip.evaluation import evaluate
 from actionclip.evaluation.run import views_of
 from evaluation.data_sets import CLASSES, make_clips, two_layers
 from sample_videos import write_video
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Twelve clips of four classes, eight of them to test on."""
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return two_layers(post="transf")
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +81,10 @@ def test_views_of_another_spelling_are_refused(model, manifest, views):
 def test_a_network_in_training_is_left_in_training(manifest):
     model = two_layers(post="transf").train()
 
-    found = evaluate(model, manifest, workers=1, draws=0)
+    found = evaluate(model, manifest, reading=ONE, draws=0)
 
     assert model.training
-    assert as_numbers(found) == as_numbers(evaluate(model.eval(), manifest, workers=1, draws=0))
+    assert as_numbers(found) == as_numbers(evaluate(model.eval(), manifest, reading=ONE, draws=0))
 
 
 def test_a_file_that_cannot_be_read_counts_as_wrong(model, tmp_path):
@@ -81,7 +93,7 @@ def test_a_file_that_cannot_be_read_counts_as_wrong(model, tmp_path):
     rows = (*(replace(row, split="test") for row in data.rows), Row("gone.mp4", ("run",)))
     data = replace(data, rows=tuple(replace(row, split="test") for row in rows))
 
-    found = evaluate(model, data, workers=1, views="1x1")
+    found = evaluate(model, data, reading=ONE, views="1x1")
 
     assert [(f.path, f.code) for f in found.failures] == [
         ("02.mp4", "unreadable"),
@@ -100,7 +112,7 @@ def test_every_clip_counts_whatever_the_batch(model, tmp_path):
         path = write_video(tmp_path / f"{number}.mp4", frames=4, size=(32, 32), seed=number)
         rows.append(Row(path.name, (CLASSES[number % 4],)))
 
-    found = evaluate(model, Manifest(tuple(rows), CLASSES, tmp_path), workers=1)
+    found = evaluate(model, Manifest(tuple(rows), CLASSES, tmp_path), reading=ONE)
 
     assert found.clips == len(found.parts[0].sheet.rows) == 21
     assert found.parts[0].sheet.read.all()
@@ -114,7 +126,7 @@ def test_three_splits_have_a_mean_and_a_deviation(model, manifest):
     }
     seen = []
 
-    found = evaluate(model, folds, protocol="zero-shot-3-splits", workers=1, seen=seen.append)
+    found = evaluate(model, folds, protocol="zero-shot-3-splits", reading=ONE, seen=seen.append)
 
     each = [part.numbers.metrics["top1"].value for part in found.parts]
     assert len(each) == 3
@@ -124,7 +136,7 @@ def test_three_splits_have_a_mean_and_a_deviation(model, manifest):
 
 
 def test_base_to_novel_gives_the_harmonic_mean(model, manifest):
-    found = evaluate(model, manifest, protocol="base-to-novel", workers=1)
+    found = evaluate(model, manifest, protocol="base-to-novel", reading=ONE)
 
     base, novel = (part.numbers.metrics["top1"].value for part in found.parts)
     assert found.value == pytest.approx(2 * base * novel / (base + novel) if base + novel else 0)
@@ -134,14 +146,14 @@ def test_base_to_novel_gives_the_harmonic_mean(model, manifest):
 
 
 def test_few_shot_says_how_many(model, manifest):
-    assert evaluate(model, manifest, protocol="few-shot", workers=1).settings["shots"] == 1
+    assert evaluate(model, manifest, protocol="few-shot", reading=ONE).settings["shots"] == 1
 
 
 def test_several_labels_a_clip(model, manifest):
     rows = tuple(replace(row, labels=(row.labels[0], "extra")) for row in manifest.rows)
     data = replace(manifest, rows=rows, classes=(*CLASSES, "extra"))
 
-    found = evaluate(model, data, protocol="multi-label", workers=1)
+    found = evaluate(model, data, protocol="multi-label", reading=ONE)
 
     assert list(found.summary) == ["map"]
     assert 0 < found.value <= 1
@@ -153,7 +165,7 @@ def test_several_labels_a_clip(model, manifest):
 
 
 def test_other_labels_may_compete(model, manifest):
-    found = evaluate(model, manifest, ["swim", "Wave", "run", "sit", "hop"], workers=1)
+    found = evaluate(model, manifest, ["swim", "Wave", "run", "sit", "hop"], reading=ONE)
 
     assert found.parts[0].sheet.classes == ("swim", "Wave", "run", "sit", "hop")
     with pytest.raises(ActionCLIPError, match="decides itself"):
@@ -164,7 +176,7 @@ def test_rows_will_do_in_place_of_a_manifest(model, tmp_path):
     paths = [write_video(tmp_path / f"{n}.mp4", frames=4, size=(32, 32), seed=n) for n in (0, 1)]
     rows = [Row(str(path), (label,)) for path, label in zip(paths, ("run", "hop"), strict=True)]
 
-    assert evaluate(model, rows, workers=1).clips == 2
+    assert evaluate(model, rows, reading=ONE).clips == 2
 
 
 def vectors(evaluation):
@@ -172,7 +184,7 @@ def vectors(evaluation):
 
 
 def test_what_was_encoded_is_found_again(model, manifest, tmp_path, monkeypatch):
-    first = evaluate(model, manifest, folder=tmp_path, workers=1)
+    first = evaluate(model, manifest, folder=tmp_path, reading=ONE)
     from actionclip.encoding.encoder import VideoEncoder
 
     encoded = []
@@ -182,47 +194,48 @@ def test_what_was_encoded_is_found_again(model, manifest, tmp_path, monkeypatch)
         "encode",
         lambda self, videos, *a, **k: real(self, [encoded.append(v) or v for v in videos], *a, **k),
     )
-    again = evaluate(model, manifest, folder=tmp_path, workers=1, templates="authors16")
+    again = evaluate(model, manifest, folder=tmp_path, reading=ONE, templates="authors16")
 
     assert encoded == []
     assert again.settings["sentences"] == 16 * 4
     assert first.settings["sentences"] == 2 * 4
-    same = evaluate(model, manifest, folder=tmp_path, workers=1)
+    same = evaluate(model, manifest, folder=tmp_path, reading=ONE)
     np.testing.assert_array_equal(vectors(same)[0], vectors(first)[0])
 
 
 def test_another_model_does_not_find_its_vectors_there(model, manifest, tmp_path):
-    evaluate(model, manifest, folder=tmp_path, workers=1)
+    evaluate(model, manifest, folder=tmp_path, reading=ONE)
 
     with pytest.raises(ActionCLIPError, match=r"made otherwise .*model: "):
-        evaluate(two_layers(seed=1, post="transf"), manifest, folder=tmp_path, workers=1)
+        evaluate(two_layers(seed=1, post="transf"), manifest, folder=tmp_path, reading=ONE)
     with pytest.raises(ActionCLIPError, match=r"made otherwise .*sampling: "):
-        evaluate(model, manifest, folder=tmp_path, workers=1, views="3x1")
+        evaluate(model, manifest, folder=tmp_path, reading=ONE, views="3x1")
 
 
 def test_a_file_that_changed_is_read_again(model, tmp_path):
     data = make_clips(tmp_path, count=3)
     good = (tmp_path / "01.mp4").read_bytes()
     (tmp_path / "01.mp4").write_bytes(b"this is no video")
-    before = evaluate(model, data, folder=tmp_path / "out", workers=1)
+    before = evaluate(model, data, folder=tmp_path / "out", reading=ONE)
     (tmp_path / "01.mp4").write_bytes(good)
 
-    after = evaluate(model, data, folder=tmp_path / "out", workers=1)
+    after = evaluate(model, data, folder=tmp_path / "out", reading=ONE)
 
     assert (len(before.failures), len(after.failures)) == (1, 0)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK broken", None])
 def test_a_damaged_part_is_made_again(model, manifest, tmp_path, damage):
-    first = evaluate(model, manifest, folder=tmp_path, workers=1)
+    first = evaluate(model, manifest, folder=tmp_path, reading=ONE)
     [part] = (tmp_path / "vectors").glob("*.npz")
     part.write_bytes(part.read_bytes()[:-50] if damage is None else damage)
 
-    again = evaluate(model, manifest, folder=tmp_path, workers=1)
+    again = evaluate(model, manifest, folder=tmp_path, reading=ONE)
 
     np.testing.assert_array_equal(vectors(again)[0], vectors(first)[0])
 
 
+ONE = {"workers": 1}
 WORKER = """
 import sys, json, hashlib
 sys.path.insert(0, {tests!r})
@@ -236,8 +249,8 @@ dist.init_process_group("gloo")
 torch.set_num_threads(1)
 seen = []
 found = evaluate(
-    two_layers(post="transf"), read_manifest(Path({manifest!r})), views="2x1", workers=1,
-    seen=seen.append,
+    two_layers(post="transf"), read_manifest(Path({manifest!r})), views="2x1",
+    reading={{"workers": 1}}, seen=seen.append,
 )
 text = hashlib.sha256(found.parts[0].sheet.scores.tobytes()).hexdigest()
 print(json.dumps([dist.get_rank(), len(seen), text, found.value]), flush=True)
@@ -306,7 +319,7 @@ def test_two_processes_give_the_bits_of_one(model, tmp_path):
     assert done.returncode == 0, done.stderr
     said = sorted(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
     torch.set_num_threads(1)
-    alone = evaluate(model, data, views="2x1", workers=1)
+    alone = evaluate(model, data, views="2x1", reading=ONE)
 
     import hashlib
 
@@ -315,3 +328,24 @@ def test_two_processes_give_the_bits_of_one(model, tmp_path):
     assert sum(count for _, count, *_ in said) == 40
     assert min(count for _, count, *_ in said) > 0
     assert {(text, value) for *_, text, value in said} == {(bits, alone.value)}
+
+
+def test_a_stretch_of_a_video_is_a_clip(model, tmp_path):
+    """Two stretches of one file have scores of their own: those of files with just these frames."""
+    whole = write_video(tmp_path / "whole.mp4", frames=24, fps=12, size=(32, 32))
+    rows = (
+        Row("whole.mp4", ("run",), start=0.0, end=1.0),
+        Row("whole.mp4", ("hop",), start=1.0, end=2.0),
+        Row("whole.mp4", ("hop",)),
+    )
+
+    found = evaluate(model, Manifest(rows, CLASSES, tmp_path), reading=ONE)
+
+    first, second, both = found.parts[0].sheet.scores
+    with av.open(str(whole)) as container:
+        frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    with actionclip.Recognizer(model, workers=1) as recognizer:
+        for scores, part in ((first, frames[:12]), (second, frames[12:]), (both, frames)):
+            answer = {s.label: s.score for s in recognizer.classify(part, list(CLASSES))}
+            assert [answer[name] for name in CLASSES] == pytest.approx(scores.tolist(), abs=1e-5)
+    assert found.clips == 3

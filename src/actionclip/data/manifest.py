@@ -157,12 +157,13 @@ class Manifest:
         return Path(os.path.abspath(self.root / row.path))  # noqa: PTH100  Path keeps `..`
 
     def source(self, row: Row) -> Source:
-        """A row's video, to be given to a `DecodePool`. A folder is a video's frames, an image a
+        """A row's clip, to be given to a `DecodePool`. A folder is a video's frames, an image a
         video of one frame.
         """
         path = Path(os.path.realpath(self.root / row.path))
         is_frames = path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
-        return Source(str(self.root / row.path), path, "frames" if is_frames else "file")
+        kind = "frames" if is_frames else "file"
+        return Source(str(self.root / row.path), path, kind, start=row.start, end=row.end)
 
 
 def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:

@@ -48,22 +48,15 @@ class Question:
     activation: Activation
     threshold: float | None
 
-    def matrix(
-        self, videos: Float[Tensor, "B V D"], activation: Activation | None = None
-    ) -> Float[Tensor, "B C"]:
-        """How well each label fits each video, from the unit vectors of their views.
-
-        Args:
-            videos: B videos of V views.
-            activation: in place of the model's own.
-        """
+    def matrix(self, videos: Float[Tensor, "B V D"]) -> Float[Tensor, "B C"]:
+        """How well each label fits each of B videos, from the unit vectors of their views."""
         return score(
             videos,
             self.texts,
             scale=self.scale,
             bias=self.bias,
             ensemble=self.ensemble,
-            activation=activation or self.activation,
+            activation=self.activation,
         )
 
     def only(self, labels: Sequence[str]) -> "Question":

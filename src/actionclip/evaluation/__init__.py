@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "PROTOCOLS": "actionclip.evaluation.protocols",
-    "Evaluation": "actionclip.evaluation.run",
+    "Evaluation": "actionclip.evaluation.result",
     "evaluate": "actionclip.evaluation.run",
 }
 

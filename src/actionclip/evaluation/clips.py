@@ -20,6 +20,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
@@ -142,7 +143,7 @@ def identity(encoder: VideoEncoder, views: Views, clips: int, block: int) -> dic
     return {
         "format": FORMAT,
         "model": weights_key(model),
-        "precision": str(model.dtype).removeprefix("torch."),
+        "precision": precision_of(model),
         "device": model.device.type,
         "decoder": encoder.decoder,
         "sampling": asdict(views.sampling),
@@ -150,6 +151,12 @@ def identity(encoder: VideoEncoder, views: Views, clips: int, block: int) -> dic
         "clips": clips,
         "block": block,
     }
+
+
+def precision_of(model: ActionCLIP) -> str:
+    """What the image tower multiplies in: `bf16` or `fp32`."""
+    kinds = {parameter.dtype for parameter in model.backbone.visual.parameters()}
+    return "bf16" if torch.bfloat16 in kinds else "fp32"
 
 
 def weights_key(model: ActionCLIP) -> str:
@@ -253,4 +260,4 @@ def _file_key(source: Source) -> str:
         state = f"{status.st_size}-{status.st_mtime_ns}"
     except OSError:
         state = "missing"
-    return f"{source.name}|{state}"
+    return f"{source.name}|{source.start}|{source.end}|{state}"

@@ -1,9 +1,8 @@
 """Test a model on a data set by a protocol of the field: the one public call."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, runtime_checkable
 from typing import Protocol as Shape
@@ -12,12 +11,12 @@ import numpy as np
 import torch
 
 from actionclip.data.manifest import Manifest, Row
-from actionclip.encoding.encoder import Decoder, VideoEncoder, Views
-from actionclip.encoding.questions import Descriptions, Question, ask
+from actionclip.encoding.encoder import VideoEncoder, Views
+from actionclip.encoding.questions import Question, ask
 from actionclip.errors import ActionCLIPError
-from actionclip.evaluation.clips import EncodedClip, Seen, encode_clips
-from actionclip.evaluation.intervals import DRAWS, Estimate, percentiles
-from actionclip.evaluation.metrics import Numbers, Sheet, multi_label, single_label
+from actionclip.evaluation.clips import EncodedClip, Seen, encode_clips, precision_of
+from actionclip.evaluation.intervals import DRAWS
+from actionclip.evaluation.metrics import Sheet, multi_label, single_label
 from actionclip.evaluation.protocols import (
     Choices,
     Data,
@@ -28,9 +27,9 @@ from actionclip.evaluation.protocols import (
     named,
     shots_of,
 )
+from actionclip.evaluation.result import Evaluation, Failure, Key, TestedPart, summarise
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.scoring import Activation
-from actionclip.video.settings import Limits
 
 VECTORS = "vectors"
 """The folder, in that of the results, that keeps what was encoded."""
@@ -46,76 +45,6 @@ class Answering(Shape):
     encoder: VideoEncoder
 
 
-@dataclass(frozen=True)
-class TestedPart:
-    """One split, draw or kind of classes, and what was measured on it."""
-
-    sheet: Sheet
-    numbers: Numbers
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A clip that could not be read; it counted as wrong."""
-
-    path: str
-    code: str
-    reason: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One number over all parts."""
-
-    value: float
-    """The mean over the parts; for `base-to-novel` the harmonic mean."""
-    deviation: float = math.nan
-    """The sample standard deviation over the parts, where there are several."""
-    low: float = math.nan
-    high: float = math.nan
-
-    def to_dict(self) -> dict[str, float | None]:
-        """The stable keys; what is not known is null."""
-        return {k: None if math.isnan(v) else round(v, 6) for k, v in asdict(self).items()}
-
-    def __str__(self) -> str:
-        if not math.isnan(self.deviation):
-            return f"{self.value:.1%} ± {100 * self.deviation:.1f}"
-        return str(Estimate(self.value, self.low, self.high))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came of a test."""
-
-    protocol: Protocol
-    parts: list[TestedPart]
-    summary: dict[str, Summary]
-    """`top1`, `top5` (or fewer), `mean_class`, `ece`; `map` where clips have several labels."""
-    failures: list[Failure]
-    clips: int
-    """Clips that the protocol tests, each counted once."""
-    answered: int
-    """Those of them that gave frames."""
-    unlabelled: int = 0
-    """Rows without a label, which nothing can be said about."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """What decided the numbers: model, views, templates, ensemble, scale, seed."""
-
-    @property
-    def value(self) -> float:
-        """The number that a protocol is known by: top-1, mAP, or the harmonic mean."""
-        return next(iter(self.summary.values())).value
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether every clip is accounted for: answered, or listed as failed."""
-        tested = {clip: answered for p in self.parts for clip, answered in _answers(p.sheet)}
-        everything = len(tested) == self.clips == self.answered + len(self.failures)
-        return everything and sum(tested.values()) == self.answered
-
-
 def evaluate(
     model: ActionCLIP | Answering,
     data: Data | Sequence[Row],
@@ -126,21 +55,16 @@ def evaluate(
     split: str | None = None,
     seed: int = 0,
     base: Sequence[str] | None = None,
-    draws: int = DRAWS,
-    templates: str | Path | Sequence[str] | None = None,
-    descriptions: Descriptions | None = None,
-    ensemble: str | None = None,
-    clean_labels: bool | None = None,
     activation: Activation | None = None,
+    draws: int = DRAWS,
     folder: Path | None = None,
-    workers: int | None = None,
-    limits: Limits | None = None,
-    decoder: Decoder = "pyav",
     seen: Seen = lambda clip: None,
+    reading: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Evaluation:
     """Test a model; every clip counts, one that cannot be read as wrong.
 
-    In a process group (`torchrun`) each process calls this and encodes a share of the clips; all
+    In a process group (`torchrun`) every process calls this and encodes a share of the clips; all
     return the same, bit for bit what one process returns.
 
     Args:
@@ -152,18 +76,13 @@ def evaluate(
         split: the split to test on; None: test, or else val, or else rows without one.
         seed: for what the protocol draws and for the bootstrap.
         base: for `base-to-novel` the base classes; None: the half with most training clips.
+        activation: `softmax`, `sigmoid` or `none`; None: the model's own, and `none` (scaled
+            cosines) for `multi-label`, where clips are ranked label by label.
         draws: of the bootstrap; 0: no intervals.
-        templates: as for `Recognizer.question`; like the next three, None: as the folder says.
-        descriptions: as for `Recognizer.question`.
-        ensemble: as for `Recognizer.question`.
-        clean_labels: as for `Recognizer.question`.
-        activation: `softmax`, `sigmoid` or `none`; None: the model's own, and `none` (the mean
-            cosine) for `multi-label`, where clips are ranked label by label.
         folder: where vectors are kept as they come, so that a run that was killed goes on.
-        workers: decoding processes, where `model` is an `ActionCLIP`; as the next two.
-        limits: what a video may cost.
-        decoder: `pyav` or `torchcodec`.
         seen: told about each clip as it is done.
+        reading: `workers`, `limits` and `decoder` as for `Recognizer`, where `model` is none.
+        options: `templates`, `descriptions`, `ensemble` and `clean_labels` as for `Recognizer`.
 
     Raises:
         ActionCLIPError: for data that does not fit the protocol, labels or options we cannot use.
@@ -171,53 +90,35 @@ def evaluate(
     """
     plan = find_protocol(protocol)
     tested = data if isinstance(data, (Manifest, Mapping)) else Manifest(tuple(data))
-    parts = plan.parts(tested, Choices(split, seed, base))
-    if labels is not None:
-        parts = _with_labels(plan, parts, labels)
-    own = None if isinstance(model, ActionCLIP) else model.encoder
-    encoder = own or VideoEncoder(
-        model if isinstance(model, ActionCLIP) else model.model,
-        workers=workers,
-        limits=limits,
-        decoder=decoder,
-    )
-    chosen = views_of(encoder.model, views)
-    with _testing(encoder.model):
-        question = _question(encoder.model, parts, templates, descriptions, ensemble, clean_labels)
-        if activation is None and plan.multi_label:
-            activation = "none"
-        try:
-            clips = _encode(encoder, parts, chosen, folder, seen)
-        finally:
-            if own is None:
-                encoder.close()
-        sheets = [_sheet(part, clips, question, activation) for part in parts]
+    parts = _parts(plan, tested, Choices(split, seed, base), labels)
+    with _encoder(model, reading or {}) as encoder:
+        chosen = views_of(encoder.model, views)
+        question = _question(encoder.model, parts, activation, plan, options)
+        clips = _encode(encoder, parts, chosen, folder, seen)
+        settings = _settings(encoder, chosen, question, draws, seed)
     measure = multi_label if plan.multi_label else single_label
+    sheets = [_sheet(part, clips, question) for part in parts]
     done = [TestedPart(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
-    failed = [
-        Failure(row.path, str(clip.status), clip.message, clip.hint)
-        for row, clip in clips.values()
-        if clip.views is None
-    ]
-    shots = {"shots": shots_of(tested)} if plan.name == "few-shot" else {}
-    return Evaluation(
-        plan,
-        done,
-        _summary(plan, done),
-        failed,
-        len(clips),
-        len(clips) - len(failed),
-        sum(not row.labels for one in named(tested).values() for row in one.rows),
-        _settings(encoder, chosen, question, activation, draws, seed) | shots,
-    )
+    failed = [Failure.of(row, clip) for row, clip in clips.values() if clip.views is None]
+    if plan.name == "few-shot":
+        settings["shots"] = shots_of(tested)
+    bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
+    return Evaluation(plan, done, summarise(plan, done), failed, len(clips), bare, settings)
 
 
-def views_of(model: ActionCLIP, views: str | Views | None) -> Views:
+def views_of(
+    model: ActionCLIP,
+    views: str | Views | None,
+    frames: int | None = None,
+    spacing: float | None = None,
+) -> Views:
     """The views that a model is tested with.
 
     Args:
         model: whose own settings hold where nothing else is said.
         views: `CLIPSxCROPS`: temporal clips and spatial crops of each.
+        frames: in a clip.
+        spacing: seconds between frames.
 
     Raises:
         ActionCLIPError: for another spelling.
@@ -225,64 +126,65 @@ def views_of(model: ActionCLIP, views: str | Views | None) -> Views:
     if isinstance(views, Views):
         return views
     if views is None:
-        return Views.of(model.config)
+        return Views.of(model.config, frames=frames, spacing=spacing)
     clips, _, crops = views.lower().partition("x")
     if not clips.isdigit() or not int(clips) or crops not in ("1", "3"):
         raise ActionCLIPError(
             f"The views are {views!r}.",
             expected="CLIPSxCROPS was expected: 1x1, 4x3, 10x3. Crops are 1 or 3.",
         )
-    return Views.of(model.config, windows=int(clips), crops=3 if crops == "3" else 1)
+    windows, sides = int(clips), 3 if crops == "3" else 1
+    return Views.of(model.config, frames=frames, windows=windows, crops=sides, spacing=spacing)
 
 
 @contextmanager
-def _testing(model: ActionCLIP):  # noqa: ANN202  a generator of nothing
-    """The model in testing mode, and afterwards as it was."""
-    was_training = model.training
-    model.eval()
+def _encoder(
+    model: ActionCLIP | Answering, reading: Mapping[str, Any]
+) -> Generator[VideoEncoder, None, None]:
+    """What encodes for the model, which is in testing mode meanwhile."""
+    own = None if isinstance(model, ActionCLIP) else model.encoder
+    network = model if isinstance(model, ActionCLIP) else model.model
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    encoder = own or VideoEncoder(network, **reading)
     try:
-        yield
+        yield encoder
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
+        if own is None:
+            encoder.close()
 
 
-def _with_labels(plan: Protocol, parts: list[Part], labels: Sequence[str]) -> list[Part]:
-    if not plan.all_classes:
+def _parts(
+    plan: Protocol, data: Data, choices: Choices, labels: Sequence[str] | None
+) -> list[Part]:
+    """What is tested against what."""
+    if labels is not None and not plan.all_classes:
         raise ActionCLIPError(
             f"Labels were given, and {plan.name} decides itself which classes compete.",
             hint="Leave them out.",
         )
-    return [against(part, labels) for part in parts]
+    parts = plan.parts(data, choices)
+    return parts if labels is None else [against(part, labels) for part in parts]
 
 
 def _question(
     model: ActionCLIP,
     parts: list[Part],
-    templates: str | Path | Sequence[str] | None,
-    descriptions: Descriptions | None,
-    ensemble: str | None,
-    clean_labels: bool | None,
+    activation: Activation | None,
+    plan: Protocol,
+    options: Mapping[str, Any],
 ) -> Question:
     """The labels of all parts, encoded once."""
     names = list(dict.fromkeys(name for part in parts for name in part.manifest.classes))
-    return ask(
-        model,
-        names,
-        templates=templates,
-        descriptions=descriptions,
-        ensemble=ensemble,
-        clean_labels=clean_labels,
-        look_alikes=False,
-    )
+    question = ask(model, names, look_alikes=False, **options)
+    if activation is None:
+        activation = "none" if plan.multi_label else question.activation
+    return replace(question, activation=activation)
 
 
-Key = tuple[str, float | None, float | None]
 Clips = dict[Key, tuple[Row, EncodedClip]]
-
-
-def _answers(sheet: Sheet) -> Iterator[tuple[Key, bool]]:
-    """Each clip of a sheet, and whether the model saw it."""
-    return zip(sheet.clips, map(bool, sheet.read), strict=True)
 
 
 def _key(row: Row, manifest: Manifest) -> Key:
@@ -307,7 +209,7 @@ def _encode(
     return {key: (row, clip) for (key, (row, _)), clip in zip(rows.items(), found, strict=True)}
 
 
-def _sheet(part: Part, clips: Clips, question: Question, activation: Activation | None) -> Sheet:
+def _sheet(part: Part, clips: Clips, question: Question) -> Sheet:
     """The scores of a part's labels for its clips."""
     asked = question.only(part.manifest.classes)
     rows, root = part.manifest.rows, part.manifest.root
@@ -318,57 +220,14 @@ def _sheet(part: Part, clips: Clips, question: Question, activation: Activation 
         places = readable[start : start + SCORED_AT_ONCE]
         some: Any = [found[place] for place in places]
         videos = torch.from_numpy(np.stack(some))
-        scores[places] = asked.matrix(videos, activation).numpy()
-    used = activation or asked.activation
-    return Sheet(part.name, asked.labels, rows, scores, root, used != "none")
-
-
-def _summary(plan: Protocol, parts: list[TestedPart]) -> dict[str, Summary]:
-    """The numbers of all parts together."""
-    every = [part.numbers.metrics for part in parts]
-    names = [name for name in every[0] if all(name in each for each in every)]
-    if plan.combine == "harmonic":
-        return _harmonic(parts) | {
-            f"{part.sheet.name} {name}": _alone(part.numbers.metrics[name])
-            for part in parts
-            for name in part.numbers.metrics
-        }
-    if len(parts) == 1:
-        return {name: _alone(every[0][name]) for name in names}
-    found = {}
-    for name in names:
-        values = [each[name].value for each in every]
-        found[name] = Summary(float(np.mean(values)), float(np.std(values, ddof=1)))
-    return found
-
-
-def _alone(estimate: Estimate) -> Summary:
-    return Summary(estimate.value, low=estimate.low, high=estimate.high)
-
-
-def _harmonic(parts: list[TestedPart]) -> dict[str, Summary]:
-    """The harmonic mean of the parts' top-1, which is low when one of them is."""
-    values = [part.numbers.metrics["top1"].value for part in parts]
-    mean = harmonic_mean(*values)
-    drawn = [part.numbers.draws.get("top1", np.zeros(0)) for part in parts]
-    low, high = percentiles(np.array([harmonic_mean(*pair) for pair in zip(*drawn, strict=True)]))
-    return {"harmonic_mean": Summary(mean, low=low, high=high)}
-
-
-def harmonic_mean(first: float, second: float) -> float:
-    """The harmonic mean; 0 where both are.
-
-    >>> round(harmonic_mean(0.6, 0.3), 12)
-    0.4
-    """
-    return 2 * first * second / (first + second) if first + second else 0.0
+        scores[places] = asked.matrix(videos).numpy()
+    return Sheet(part.name, asked.labels, rows, scores, root, asked.activation != "none")
 
 
 def _settings(
     encoder: VideoEncoder,
     views: Views,
     question: Question,
-    activation: Activation | None,
     draws: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -382,14 +241,14 @@ def _settings(
         "views": f"{views.sampling.windows}x{views.preprocess.crops}",
         "sampling": asdict(views.sampling),
         "preprocess": asdict(views.preprocess),
-        "precision": str(model.dtype).removeprefix("torch."),
+        "precision": precision_of(model),
         "device": model.device.type,
         "decoder": encoder.decoder,
         "sentences": len(question.texts) * question.texts.shape[1],
         "ensemble": question.ensemble,
         "scale": question.scale,
         "bias": question.bias,
-        "activation": activation or question.activation,
+        "activation": question.activation,
         "draws": draws,
         "seed": seed,
     }

@@ -80,7 +80,8 @@ class ActionCLIP(nn.Module):
     @property
     def sees_frames_alone(self) -> bool:
         """Whether a frame's vector depends on that frame only, so that windows can share it."""
-        return self.pre is None and self.inner is None
+        sees_neighbours = getattr(self.backbone, "motion", False)
+        return self.pre is None and self.inner is None and not sees_neighbours
 
     @property
     def device(self) -> torch.device:

@@ -45,6 +45,9 @@ class Source:
     """`frames`: a folder of images, or one image: a video of one frame."""
     data: bytes | None = field(default=None, repr=False)
     """The file's content, where it lies in no file of its own."""
+    start: float | None = None
+    """Seconds after the beginning of the video, where only a stretch of it is meant."""
+    end: float | None = None
 
     def explain_missing(self) -> str:
         """Why there is no such file, in a sentence that suggests what was meant."""

@@ -7,6 +7,7 @@ training.
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,8 @@ def _read(manifest: Manifest, rows: list[Row], pool: DecodePool) -> Iterator[tup
         resize=Resize(mode="shortest", size=PICTURE, interpolation="bilinear"),
         nearest_keyframes=True,
     )
-    clips = pool.read_all((manifest.source(row) for row in rows), request)
+    whole = (replace(manifest.source(row), start=None, end=None) for row in rows)
+    clips = pool.read_all(whole, request)
     yield from zip(rows, clips, strict=True)
 
 

@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 from actionclip.errors import ActionCLIPError, unknown
@@ -65,7 +66,7 @@ class DecodePool:
 
         Args:
             source: which video.
-            request: which frames of it, and how large.
+            request: which frames of it, and how large; where it names no stretch, the source may.
 
         Raises:
             ActionCLIPError: when no worker can be started here.
@@ -125,6 +126,8 @@ class DecodePool:
             raise RuntimeError("This pool of decoding workers is closed.")
         if self._crew.owner != os.getpid():  # after a fork: the parent's workers are not ours
             self._crew = self._hire()
+        if request.start is None and request.end is None:
+            request = replace(request, start=source.start, end=source.end)
         return self._crew.submit(source, request)
 
     def _hire(self) -> "_Crew":
