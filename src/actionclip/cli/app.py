@@ -14,6 +14,7 @@ from actionclip.cli import (
     demo,
     doctor,
     embed,
+    fewshot,
     interpolate,
     labels,
     models,
@@ -37,6 +38,7 @@ app.command()(models.models)
 app.command()(train.train)
 app.command()(labels.labels)
 app.command()(convert.convert)
+app.command()(fewshot.fewshot)
 app.command()(interpolate.interpolate)
 app.command()(doctor.doctor)
 app.command()(demo.demo)

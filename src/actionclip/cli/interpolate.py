@@ -11,9 +11,9 @@ from actionclip.cli.console import plain_warnings
 
 EXAMPLES = """Examples:
 
-  python examples/train_on_people.py run
+  actionclip fewshot actions/ --model tiny --out models/mine
 
-  actionclip interpolate tiny run/last --alpha 0.5 --out models/between
+  actionclip interpolate tiny models/mine --alpha 0.5 --out models/between
 """
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from actionclip.training.adapt.interpolation import interpolate, interpolate_folders
     from actionclip.training.adapt.lora import LoraConfig
     from actionclip.training.adapt.teacher import DistillConfig
+    from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
     from actionclip.training.loss import contrastive_loss, info_nce
     from actionclip.training.optimiser import OptimConfig, build_optimizer
     from actionclip.training.plan import Plan, make_plan
@@ -27,6 +28,7 @@ _HOMES = {
     "ClipSource": "actionclip.training.run.batches",
     "DistillConfig": "actionclip.training.adapt.teacher",
     "Example": "actionclip.training.run.batches",
+    "FewShotConfig": "actionclip.training.fewshot.learning",
     "LoraConfig": "actionclip.training.adapt.lora",
     "OptimConfig": "actionclip.training.optimiser",
     "Plan": "actionclip.training.plan",
@@ -41,6 +43,7 @@ _HOMES = {
     "info_nce": "actionclip.training.loss",
     "interpolate": "actionclip.training.adapt.interpolation",
     "interpolate_folders": "actionclip.training.adapt.interpolation",
+    "learn_few_shots": "actionclip.training.fewshot.learning",
     "make_plan": "actionclip.training.plan",
     "read_recipe": "actionclip.training.recipes.reading",
     "train": "actionclip.training.run.loop",
@@ -50,6 +53,7 @@ __all__ = [
     "ClipSource",
     "DistillConfig",
     "Example",
+    "FewShotConfig",
     "LoraConfig",
     "OptimConfig",
     "Plan",
@@ -64,6 +68,7 @@ __all__ = [
     "info_nce",
     "interpolate",
     "interpolate_folders",
+    "learn_few_shots",
     "make_plan",
     "read_recipe",
     "train",

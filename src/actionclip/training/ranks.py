@@ -8,12 +8,18 @@ would have had. W processes, B rows in each.
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for another one before it gives up, so that `torchrun` can start all of
+them again. Longer than an evaluation or a save that only one process does."""
 
 BUCKET = 64 * 2**20
 """Bytes of gradients that travel together."""
@@ -50,13 +56,25 @@ def join(device: torch.device) -> bool:
     """Join the processes that `torchrun` started, if it did; whether there is a group to leave.
 
     A group that the caller already made is used as it is.
+
+    Processes tell each other their addresses in a store that `torchrun` keeps over restarts, under
+    names that torch chooses the same each time: after a restart a fast process may read the address
+    of one that was killed. On one machine every start therefore has names of its own. On several
+    the counts of restarts differ, and a wrong address ends in an error and another restart.
     """
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         return False
+    options: dict[str, Any] = {"backend": "gloo", "timeout": PATIENCE}
     if device.type == "cuda":
-        dist.init_process_group("nccl", device_id=device)
-    else:
-        dist.init_process_group("gloo")
+        options |= {"backend": "nccl", "device_id": device}
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT")
+    if restart is not None and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+        store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+        own = dist.PrefixStore(  # pyright: ignore[reportPrivateImportUsage]
+            f"actionclip start {restart}", store
+        )
+        options |= {"store": own, "rank": rank, "world_size": world}
+    dist.init_process_group(**options)
     return True
 
 

@@ -1,0 +1,90 @@
+"""`actionclip fewshot`: a folder with a few clips of each class becomes a model."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actionclip.cli import options
+from actionclip.cli.console import plain_warnings, say
+
+EXAMPLES = """Examples:
+
+  actionclip fewshot actions/ --model tiny --out models/mine
+
+  actionclip fewshot actions/ --model tiny --out models/mine --shots 2 --seed 1
+"""
+
+
+def fewshot(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder with a folder of clips for each class, or another data set.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The model folder to write.", show_default=False)],
+    model: options.Model = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Learn from this many clips of each class and test on the others. Default: learn "
+            "from all.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw and of the training.")] = 0,
+    prompt: Annotated[
+        str,
+        typer.Option(help="What learns, on a model that has no such prompt: transf, conv1d, lstm."),
+    ] = "transf",
+    device: options.Device = None,
+    workers: options.Workers = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a model on a few clips of each class, in minutes on a CPU.
+
+    The towers stay as they are: every clip goes through them once (and is kept in the cache), and
+    the visual prompt behind them learns, as long as clips held out say that it helps.
+    """
+    from actionclip.data.layouts.recognise import read_data
+    from actionclip.errors import unknown
+    from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
+
+    if prompt not in ("transf", "conv1d", "lstm"):
+        raise unknown("visual prompt that can learn here", prompt, ["transf", "conv1d", "lstm"])
+    with plain_warnings():
+        manifest = read_data(data).manifest
+        network = options.open_model(model, device=device, workers=workers).model
+        with typer.progressbar(length=len(manifest.rows), label="clips", file=sys.stderr) as bar:
+            done = learn_few_shots(
+                manifest,
+                network,
+                out,
+                shots=shots,
+                settings=FewShotConfig(prompt=prompt, seed=seed),  # type: ignore[arg-type]
+                workers=workers,
+                seen=lambda: bar.update(1),
+            )
+    for row, why in done.failed:
+        say(f"{row.path}: {why}")
+    row = {
+        **{"folder": str(out), "labels": list(done.labels), "clips": done.clips},
+        **{"failed": len(done.failed), "steps": done.steps, "validated": done.validated},
+        **{"tested": done.tested, "test_clips": done.test_clips},
+        "seconds": round(done.seconds, 1),
+    }
+    if as_json:
+        typer.echo(json.dumps(row))
+        return
+    say(done.about)
+    if not done.steps:
+        say("Training did not help on clips held out: the model answers as it did before.")
+    typer.echo(str(out))
+
+
+fewshot.__doc__ = f"{fewshot.__doc__}\n\n{EXAMPLES}"

@@ -1,0 +1,107 @@
+"""Processes that `torchrun` starts again after one of them was killed."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from actionclip.model.weights.folder import load_folder
+from actionclip.training.ranks import join
+from training_runs import fingerprint, free_port, metrics, on_ranks, run, small_model
+
+PROGRAM = """
+import os, pathlib, signal, sys
+import torch
+from training_runs import Colours, fingerprint, run, small_model
+
+folder, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+rank, restart = (int(os.environ[name]) for name in ("RANK", "TORCHELASTIC_RESTART_COUNT"))
+torch.set_num_threads(1)
+calls = 0
+
+
+class Deadly(Colours):
+    def __getitem__(self, key):
+        global calls
+        calls += 1
+        victim = restart < kills and rank == (seed + restart) % 2
+        if victim and calls == 9 + (7 * seed + 5 * restart) % 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(key)
+
+
+run(pathlib.Path(folder), source=Deadly(), model=small_model())
+"""
+
+
+def train_on_a_rank(folder):
+    return run(folder, model=small_model())[0]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    first, second = on_ranks(2, train_on_a_rank, folder)
+    assert first == second
+    return folder, first
+
+
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [(0, 1), *(pytest.param(seed, 3, marks=pytest.mark.slow) for seed in range(1, 4))],
+)
+def test_a_rank_that_is_killed_costs_nothing_but_time(tmp_path, undisturbed, seed, kills):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    run_folder = tmp_path / "run"
+    options = ["--standalone", "--nproc-per-node=2", f"--max-restarts={kills}"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *options, "--monitor-interval=0.1"]
+        + [str(word) for word in (program, run_folder, seed, kills)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=550,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("exitcode: -9") == kills, done.stderr
+    assert fingerprint(load_folder(run_folder / "last")) == undisturbed[1]
+    assert metrics(run_folder) == metrics(undisturbed[0])
+
+
+def join_again(port, restart):
+    """Join as torchrun's processes do after some restarts; the first one comes late."""
+    os.environ.update(
+        TORCHELASTIC_USE_AGENT_STORE="True",
+        TORCHELASTIC_RESTART_COUNT=str(restart),
+        LOCAL_WORLD_SIZE="2",
+        MASTER_PORT=str(port),
+    )
+    if os.environ["RANK"] == "0":
+        time.sleep(0.5 * restart)
+    assert join(torch.device("cpu"))
+    value = torch.ones(1)
+    dist.all_reduce(value)
+    return value.item()
+
+
+def test_after_a_restart_the_addresses_of_the_killed_are_not_used():
+    port = free_port()
+    # kept by the agent: what the first start wrote in it is still there for the second
+    store = dist.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+
+    assert on_ranks(2, join_again, port, 0) == [2, 2]
+    assert on_ranks(2, join_again, port, 1) == [2, 2]
+
+    del store
