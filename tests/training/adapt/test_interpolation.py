@@ -62,6 +62,10 @@ def test_models_that_do_not_go_together_are_refused():
     )
     with pytest.raises(ActionCLIPError, match=r"other towers .* differ in embed_dim"):
         interpolate(small_model(), other, 0.5)
+    other = small_model()
+    other.config = replace(other.config, backbone=replace(other.config.backbone, motion=True))
+    with pytest.raises(ActionCLIPError, match=r"differ in motion"):
+        interpolate(small_model(), other, 0.5)
     with pytest.raises(ActionCLIPError, match="'lstm', the end's 'transf'"):
         interpolate(small_model(post="lstm"), small_model(post="transf"), 0.5)
     with pytest.raises(ActionCLIPError, match=r"another shape: pre\.time_embedding"):

@@ -49,6 +49,7 @@ def interpolate(start: ActionCLIP, end: ActionCLIP, alpha: float) -> ActionCLIP:
             config.backbone.architecture,
             tokenizer=end.backbone.tokenizer if isinstance(end.backbone, OpenClipBackbone) else "",
             tokenizer_dir=getattr(end.backbone, "tokenizer_dir", None),
+            motion=config.backbone.motion,
         )
         model = ActionCLIP(backbone, config)
     model.load_state_dict(tensors, strict=True)
@@ -105,7 +106,9 @@ def _joined(start: ModelConfig, end: ModelConfig) -> ModelConfig:
     Raises:
         ActionCLIPError: when towers or prompts do not go together.
     """
-    ours, theirs = start.backbone.architecture, end.backbone.architecture
+    ours, theirs = (
+        {**one.backbone.architecture, "motion": one.backbone.motion} for one in (start, end)
+    )
     differ = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
     if differ:
         raise ActionCLIPError(
