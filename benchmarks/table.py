@@ -65,7 +65,7 @@ def decode(result: Result) -> list[str]:
         for name, row in result["rows"].items()
     ]
     return [
-        "**Milliseconds to get frames out of a video**, one core, full size; in brackets how many "
+        "**Milliseconds of a core to get frames out of a video**, full size; in brackets how many "
         "are not the frames asked for ([what is compared](benchmarks/decode.py)):",
         "",
         *_table(["", *ways, "gain over the best exact one"], rows),
@@ -78,7 +78,8 @@ def text(result: Result) -> list[str]:
         f"**{result['labels']} labels x {result['templates']} templates** ({result['model']}): "
         f"{result['seconds']:.0f} s in place of {result['seconds_77_tokens']:.0f} s "
         f"({result['times_faster']:.1f}x, largest difference "
-        f"{result['largest_difference']:.0e}), {result['times_faster_bf16']:.1f}x in bf16; "
+        f"{result['largest_difference']:.0e}), {result['times_faster_bf16']:.1f}x with "
+        f"`model.cast(torch.bfloat16)`; "
         f"the second time {result['ms_from_memory']:.0f} ms, "
         f"from disk {result['ms_from_disk']:.0f} ms ([how](benchmarks/text.py))."
     ]

@@ -31,7 +31,7 @@ HINTS = {
     Outcome.UNREADABLE: "Check that it plays elsewhere; copy or download it again.",
     Outcome.NO_VIDEO: "The file has no moving picture: give one that has.",
     Outcome.UNSUPPORTED_CODEC: "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4",
-    Outcome.EMPTY: "Not one frame could be decoded; copy or download the file again.",
+    Outcome.EMPTY: "Check that it plays elsewhere; copy or download it again.",
     Outcome.TOO_LARGE: "Scale it down first, for example: ffmpeg -i IN -vf scale=-2:720 OUT.mp4",
     Outcome.TIMEOUT: "Allow more time with --timeout SECONDS, or convert it to H.264 MP4.",
     Outcome.MEMORY: "Decoding it needs more memory than a worker may use; scale it down first.",
