@@ -196,7 +196,7 @@ def resident_mib() -> float:
 
 @dataclass(frozen=True)
 class Film:
-    """A video to render: shape, length, and how it is compressed (x264)."""
+    """A video to render: shape, length, and how it is compressed."""
 
     width: int
     height: int
@@ -207,6 +207,8 @@ class Film:
     """At most this many frames from one keyframe to the next; 250 is x264's default."""
     numbered: bool = False
     """Whether every frame carries its number."""
+    codec: str = "libx264"
+    suffix: str = "mp4"
 
     @property
     def frames(self) -> int:
@@ -217,6 +219,7 @@ class Film:
     def name(self) -> str:
         """All of the above as a file name."""
         marks = "-numbered" if self.numbered else ""
+        marks += "" if self.codec == "libx264" else f"-{self.codec}"
         return (
             f"{self.width}x{self.height}-{self.frames}at{self.rate}"
             f"-{self.preset}-g{self.keyframes}{marks}"
@@ -233,7 +236,7 @@ def rendered(film: Film, count: int, folder: Path | None = None) -> list[Path]:
     """
     place = (folder or Path(tempfile.gettempdir()) / "actionclip-benchmarks") / film.name
     place.mkdir(parents=True, exist_ok=True)
-    paths = [place / f"{seed:03d}.mp4" for seed in range(count)]
+    paths = [place / f"{seed:03d}.{film.suffix}" for seed in range(count)]
     missing = [seed for seed, path in enumerate(paths) if not path.is_file()]
     if missing:
         say(f"rendering {len(missing)} x {film.name} into {place.parent}")
@@ -245,11 +248,14 @@ def rendered(film: Film, count: int, folder: Path | None = None) -> list[Path]:
 def _write(film: Film, seed: int, path: Path) -> None:
     import av
 
-    unfinished = path.with_suffix(".part.mp4")
+    unfinished = path.with_suffix(f".part.{film.suffix}")
     with av.open(str(unfinished), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=film.rate)
+        stream: Any = container.add_stream(film.codec, rate=film.rate)
         stream.width, stream.height, stream.pix_fmt = film.width, film.height, "yuv420p"
-        stream.options = {"preset": film.preset, "g": str(film.keyframes)}
+        stream.options = {"g": str(film.keyframes)}
+        # MPEG-4 Part 2 as Xvid wrote it: two pictures between others, good quality.
+        more = {"preset": film.preset} if film.codec == "libx264" else {"bf": "2", "qscale": "3"}
+        stream.options |= more
         for number, picture in enumerate(_pictures(film, seed)):
             if film.numbered:
                 _mark(picture, number)
