@@ -198,6 +198,7 @@ def test_a_video_on_which_the_decoder_dies_twice_gets_the_blame(good):
                 for pid in pool.pids:
                     if holds_file(pid, good[4].path):
                         os.kill(pid, signal.SIGKILL)
+                time.sleep(0.0005)  # on one core, a loop without a pause lets nobody else work
 
         thread = threading.Thread(target=assassin)
         thread.start()
