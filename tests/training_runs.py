@@ -16,8 +16,17 @@ from actionclip.training import Example, OptimConfig, ScheduleConfig, TrainConfi
 from actionclip.video.settings import Preprocess, Sampling
 
 SERVER = multiprocessing.get_context("forkserver")
-"""Processes are forked from one that has imported torch and done nothing else."""
-SERVER.set_forkserver_preload(["actionclip.training.run.loop"])
+"""Processes are forked from one that has imported what is slow and done nothing else."""
+SERVER.set_forkserver_preload(
+    [
+        "actionclip.training.run.loop",
+        "actionclip.training.recipes.running",
+        "actionclip.inference.recognizer",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.figure",
+        "torch.utils.tensorboard.writer",
+    ]
+)
 
 ARCHITECTURE = {
     "embed_dim": 16,
