@@ -1,6 +1,6 @@
-"""Brings the documents up to date with the program: docs/cli.md, and outputs that are shown.
+"""Brings the documents up to date with the program: references, and outputs that are shown.
 
-    .venv/bin/python docs/refresh.py            # the reference of the command line alone
+    .venv/bin/python docs/refresh.py            # the references of the command line and of recipes
     .venv/bin/python docs/refresh.py README.md docs/quickstart.md    # and the outputs in these
 
 Look at the difference before you commit it: an output that changed is news for a reader.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from docs_runner import recipe_reference
 from docs_runner.blocks import Block, is_as_shown, read_blocks
 from docs_runner.cli_reference import PAGE, write_reference
 from docs_runner.reader import Reader
@@ -52,5 +53,7 @@ def refresh_outputs(document: Path) -> None:
 
 if __name__ == "__main__":
     PAGE.write_text(write_reference() + "\n")
+    recipes = recipe_reference.PAGE
+    recipes.write_text(recipe_reference.with_reference(recipes.read_text()))
     for name in sys.argv[1:]:
         refresh_outputs(Path(name).resolve())

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import actionclip
-from docs_runner import DOCUMENTS, ROOT
+from docs_runner import DOCUMENTS, ROOT, recipe_reference
 from docs_runner.blocks import SHELL, is_as_shown, read_blocks, read_commands
 from docs_runner.cli_reference import PAGE, write_reference
 from docs_runner.reader import Reader, WrongDocument
@@ -104,6 +104,13 @@ def test_every_file_of_this_project_a_document_names_is_there(document):
 
 def test_the_reference_of_the_command_line_is_current():
     assert PAGE.read_text() == write_reference() + "\n", "run: .venv/bin/python docs/refresh.py"
+
+
+def test_the_reference_of_recipes_is_current():
+    text = recipe_reference.PAGE.read_text()
+
+    assert text == recipe_reference.with_reference(text), "run: .venv/bin/python docs/refresh.py"
+    assert set(recipe_reference.TABLES) >= {"model", "data", "training", "evaluation"}
 
 
 def test_the_first_thing_in_the_readme_is_what_it_does():

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recipes_for_tests import ARCHITECTURE, TWO_LAYERS, render_people, small_recipe, write_recipe
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.weights.folder import load_folder, save
@@ -14,6 +13,7 @@ from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from actionclip.training.recipes.settings import DataSettings, ModelSettings
+from recipes_for_tests import ARCHITECTURE, TWO_LAYERS, render_people, small_recipe, write_recipe
 from training_runs import fingerprint, metrics, small_model
 
 
@@ -60,7 +60,7 @@ def test_a_recipe_may_be_built_on_another(tmp_path):
         ("model.prompts.pots=transf", "No setting of model.prompts is called 'pots'"),
         ("training.batch_size=0", "batch_size is 0"),
         ("data.shards=a.tar", "[data] says path and shards"),
-        ("data.path=", "[data] says neither path nor shards"),
+        ("data.path=", "[data] says nothing of path, shards and synthetic"),
         ("data.captions=true", "training.loss is 'kl' and the data has sentences"),
         ("training.workers=2", "Set data.decoders instead"),
         ("data.most_failures=1.5", "A share below 1"),
@@ -170,8 +170,9 @@ def test_a_recipe_becomes_a_run_folder(tmp_path, people):
     scores = iter([0.25, 0.75, 0.5])
 
     with Run.prepare(read_recipe(path)) as run:
+        run.evaluate = lambda model: {"top1": next(scores)}
         plan = run.plan(measure=False)
-        result = run.train(tmp_path / "run", evaluate=lambda model: {"top1": next(scores)})
+        result = run.train(tmp_path / "run")
 
     assert (plan.clips, plan.steps) == (12, 9)
     assert (result.steps, result.best, result.best_step) == (9, 0.75, 6)

@@ -74,6 +74,13 @@ SPLIT_EXAMPLES = """Examples:
   actionclip data split ucf101/ lists --train-list few_shot_1.txt --output splits/
 """
 
+SHARDS_EXAMPLES = """Examples:
+
+  actionclip data shards people/manifest.csv --output shards/
+
+  actionclip data shards pairs.csv --split train --pairs 5000 --output shards/
+"""
+
 
 @app.command()
 def inspect(
@@ -204,6 +211,37 @@ def split(
 
 
 split.__doc__ = f"{split.__doc__}\n\n{SPLIT_EXAMPLES}"
+
+
+@app.command()
+def shards(
+    path: DataPath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")],
+    split: Annotated[
+        str | None, typer.Option(help="Which rows. Default: all.", show_default=False)
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs in a shard.")] = 1000,
+    root: Root = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write the clips of a data set that have captions as WebDataset shards, for pre-training.
+
+    Files go in as they are: pictures and videos, each with its caption.
+    """
+    from actionclip.data.shards import write_shards
+
+    manifest = _read(path, None, root, None, 1, False).manifest
+    if split is not None:
+        manifest = manifest.only(split)
+    written = write_shards(manifest, output, pairs_each=pairs)
+    count = sum(bool(row.caption) for row in manifest.rows)
+    say(f"{count} pairs are in {len(written)} shards.")
+    say(f"A recipe reads them with: shards = '{output}/pairs-*.tar'")
+    summary = {"pairs": count, "shards": [str(path) for path in written]}
+    typer.echo(json.dumps(summary) if as_json else "\n".join(summary["shards"]))
+
+
+shards.__doc__ = f"{shards.__doc__}\n\n{SHARDS_EXAMPLES}"
 
 
 def _read(

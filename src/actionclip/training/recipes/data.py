@@ -14,7 +14,7 @@ from actionclip.data.synthetic.source import People, PeopleConfig
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import ModelConfig
 from actionclip.model.prompts.label_files import read_labels
-from actionclip.training.recipes.settings import DataSettings
+from actionclip.training.recipes.settings import DataSettings, Draw, EvaluationSettings
 from actionclip.training.run.batches import ClipSource
 from actionclip.training.sources.clips import Clips
 from actionclip.training.sources.failures import Failures
@@ -63,7 +63,9 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         mark = _fingerprint_of(entries)
         about = f"{len(entries):,} pairs of {len(entries.paths)} shards"
     else:
-        manifest, drawn, notes = read_rows(settings)
+        rows = read_rows(settings)
+        drawn, notes = rows.drawn, rows.notes
+        manifest = only_split(rows.manifest, settings.split, settings.path)
         entries = ManifestEntries(manifest, captions=settings.captions)
         mark = fingerprint(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
@@ -99,8 +101,22 @@ def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:
     return TrainingData(people, Failures(0, 0.0), about, mark)
 
 
-def read_rows(settings: DataSettings) -> tuple[Manifest, Drawn | None, Sequence[str]]:
-    """The rows to train on, the draw they came out of, and notes."""
+@dataclass(frozen=True)
+class Rows:
+    """A data set as a recipe names it, all splits of it."""
+
+    manifest: Manifest
+    drawn: Drawn | None = None
+    """Where only a part was drawn: all parts, of which `manifest` is the first."""
+    notes: Sequence[str] = ()
+
+
+def read_rows(settings: DataSettings | EvaluationSettings) -> Rows:
+    """The rows that a recipe names.
+
+    Raises:
+        ActionCLIPError: when there are none.
+    """
 
     def built_in(name: str) -> list[str] | None:
         return label_sets.load(name) if name in label_sets.names() else None
@@ -116,23 +132,31 @@ def read_rows(settings: DataSettings) -> tuple[Manifest, Drawn | None, Sequence[
             intervals=settings.intervals,
         ),
     )
-    manifest, drawn = data.manifest, None
-    if settings.draw.protocol == "few-shot":
-        drawn = few_shot(manifest, shots=[settings.draw.shots], seed=settings.draw.seed)
-    elif settings.draw.protocol == "base-to-novel":
-        drawn = base_to_novel(manifest, shots=settings.draw.shots, seed=settings.draw.seed)
-    if drawn is not None:
-        manifest = next(iter(drawn.manifests.values()))
-    splits = manifest.splits
-    if splits != [""]:
-        manifest = manifest.only(settings.split)
-    if not manifest.rows:
+    draw = settings.draw if isinstance(settings, DataSettings) else Draw()
+    if draw.protocol == "all":
+        return Rows(data.manifest, None, data.notes)
+    if draw.protocol == "few-shot":
+        drawn = few_shot(data.manifest, shots=[draw.shots], seed=draw.seed)
+    else:
+        drawn = base_to_novel(data.manifest, shots=draw.shots, seed=draw.seed)
+    return Rows(next(iter(drawn.manifests.values())), drawn, data.notes)
+
+
+def only_split(manifest: Manifest, split: str, path: str) -> Manifest:
+    """The rows of a split; all rows where there are no splits.
+
+    Raises:
+        ActionCLIPError: when it has none.
+    """
+    chosen = manifest if manifest.splits == [""] else manifest.only(split)
+    if not chosen.rows:
+        there = ", ".join(name or "(none)" for name in manifest.splits)
         raise ActionCLIPError(
-            f"{settings.path} has no clip in the split {settings.split!r}.",
-            expected=f"It has the splits {', '.join(splits)}.",
+            f"{path} has no clip in the split {split!r}.",
+            expected=f"It has the splits {there}.",
             hint="Set data.split.",
         )
-    return manifest, drawn, data.notes
+    return chosen
 
 
 def _fingerprint_of(shards: ShardEntries) -> str:

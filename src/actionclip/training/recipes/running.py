@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from actionclip.config import to_dict
+from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.training.plan import Plan, make_plan
 from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
 from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
+from actionclip.training.recipes.testing import make_evaluate
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
@@ -29,6 +31,8 @@ class Run:
     recipe: Recipe
     model: ActionCLIP
     data: TrainingData
+    evaluate: Evaluate | None = None
+    """What the model is tested with at the end of epochs."""
 
     @classmethod
     def prepare(cls, recipe: Recipe, device: str | torch.device | None = None) -> "Run":
@@ -41,9 +45,12 @@ class Run:
         Raises:
             ActionCLIPError: for a model or data that are not to be had.
         """
+        if recipe.purpose == "evaluate":
+            raise _only_evaluates(recipe)
         model = build_model(recipe.model)
+        evaluate = make_evaluate(recipe, model)
         data = open_data(recipe.data, model.config, recipe.training.seed)
-        return cls(recipe, model if device is None else model.to(device), data)
+        return cls(recipe, model if device is None else model.to(device), data, evaluate)
 
     def plan(self, *, measure: bool = True) -> Plan:
         """What training will do and cost; see `make_plan`."""
@@ -65,7 +72,6 @@ class Run:
         self,
         folder: str | Path,
         *,
-        evaluate: Evaluate | None = None,
         report: Report | None = None,
     ) -> TrainResult:
         """Train, or go on with what was begun in a folder; see `actionclip.training.train`.
@@ -83,7 +89,7 @@ class Run:
                 self.model,
                 self.data.source,
                 folder,
-                evaluate=None if evaluate is None else watch.evaluating(evaluate),
+                evaluate=None if self.evaluate is None else watch.evaluating(self.evaluate),
                 report=watch.reporting(report),
                 record=self.record,
             )
@@ -97,3 +103,15 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _only_evaluates(recipe: Recipe) -> ActionCLIPError:
+    assert recipe.evaluation is not None
+    told = recipe.evaluation
+    command = f"actionclip eval {recipe.model.name} --data {told.path or recipe.data.path}"
+    command += f" --protocol {told.protocol}" + (f" --views {told.views}" if told.views else "")
+    return ActionCLIPError(
+        "This recipe trains nothing.",
+        expected="purpose = 'train'; its purpose is 'evaluate'.",
+        hint=f"Test the model with: {command}",
+    )

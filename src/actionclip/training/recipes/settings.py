@@ -124,17 +124,49 @@ class DataSettings:
 
 
 @config
+class EvaluationSettings:
+    """`[evaluation]`: what the model is tested on while it is trained; without it nothing is, and
+    there is no best/.
+    """
+
+    path: str = ""
+    """A data set as in `[data]`; empty: that of `[data]`, with what was drawn from it."""
+    layout: str = ""
+    root: str = ""
+    labels: str = ""
+    fold: int = 1
+    intervals: bool = False
+    split: str = ""
+    """Which rows; empty: test, or else val."""
+    protocol: str = "closed-set"
+    """A name that `actionclip eval` knows."""
+    views: str = ""
+    """Temporal clips x crops, e.g. 1x1 or 10x3; empty: the model's own."""
+    seed: int = 0
+    """For what the protocol draws."""
+
+
+@config
 class Recipe:
     """One reproducible run."""
 
     model: ModelSettings
     data: DataSettings
     training: TrainConfig = TrainConfig()
+    evaluation: EvaluationSettings | None = None
     about: str = ""
     """What it is, in a sentence for the card."""
+    purpose: Literal["train", "evaluate"] = "train"
+    """`evaluate`: nothing is trained; the model is tested as `[evaluation]` says."""
 
     def __post_init__(self) -> None:
         """Refuse tables that do not go together."""
+        tested = None if self.evaluation is None else self.evaluation.path or self.data.path
+        if tested == "" or (tested is None and self.purpose == "evaluate"):
+            raise ActionCLIPError(
+                "[evaluation] says nothing to test on.",
+                expected="evaluation.path, where [data] has no path.",
+            )
         if self.training.workers and self.data.synthetic is None:
             raise ActionCLIPError(
                 f"training.workers is {self.training.workers}.",
@@ -156,6 +188,7 @@ RUN_MAY_CHANGE = frozenset(
     {
         *(f"training.{name}" for name in MAY_CHANGE),
         *("data.path", "data.root", "data.decoders", "data.most_failures", "about"),
+        "evaluation",
     }
 )
 """What may differ when a run is resumed: the data may have moved, its fingerprint stays."""

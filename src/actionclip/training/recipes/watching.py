@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.training.recipes.curves import draw_curves
+from actionclip.training.run.curves import draw_curves
 from actionclip.training.run.folder import METRICS
 from actionclip.training.run.loop import Evaluate, Report
 from actionclip.training.settings import TrainConfig

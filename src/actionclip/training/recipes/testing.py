@@ -1,0 +1,62 @@
+"""The scores of a model while it is trained: a protocol of the field on the recipe's test clips."""
+
+from collections.abc import Mapping
+
+from actionclip.data.manifest import Manifest
+from actionclip.errors import ActionCLIPError
+from actionclip.evaluation.protocols import Choices, find_protocol
+from actionclip.evaluation.run import evaluate, views_of
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.recipes.data import read_rows
+from actionclip.training.recipes.settings import Recipe
+from actionclip.training.run.loop import Evaluate
+
+
+def make_evaluate(recipe: Recipe, model: ActionCLIP) -> Evaluate | None:
+    """What `train` calls at the end of epochs; None where the recipe has no `[evaluation]`.
+
+    What cannot work is found out here, before the first step: the protocol, the views and the data
+    are looked at.
+
+    Args:
+        recipe: its `[evaluation]` says how, its `[data]` on what, where that says nothing.
+        model: what will be tested.
+
+    Raises:
+        ActionCLIPError: for data that is not there or does not fit the protocol.
+    """
+    settings = recipe.evaluation
+    if settings is None:
+        return None
+    data = _tested(recipe)
+    views, split = settings.views or None, settings.split or None
+    try:
+        views_of(model, views)
+        find_protocol(settings.protocol).parts(data, Choices(split, settings.seed))
+    except ActionCLIPError as error:
+        raise ActionCLIPError(
+            f"[evaluation] cannot be done: {error.what}", expected=error.expected, hint=error.hint
+        ) from None
+
+    def scores(model: ActionCLIP) -> Mapping[str, float]:
+        found = evaluate(
+            model,
+            data,
+            protocol=settings.protocol,
+            views=views,
+            split=split,
+            seed=settings.seed,
+            draws=0,
+            reading={"workers": recipe.data.decoders},
+        )
+        return {name: summary.value for name, summary in found.summary.items()}
+
+    return scores
+
+
+def _tested(recipe: Recipe) -> Manifest | Mapping[str, Manifest]:
+    """The data, in parts where training had only one of them."""
+    assert recipe.evaluation is not None
+    rows = read_rows(recipe.evaluation if recipe.evaluation.path else recipe.data)
+    is_in_parts = rows.drawn is not None and len(rows.drawn.manifests) > 1
+    return rows.drawn.manifests if rows.drawn is not None and is_in_parts else rows.manifest
