@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from recipes_for_tests import failures_in, render_people
 
 from actionclip.data.manifest import Manifest, Row, read_manifest
 from actionclip.errors import ActionCLIPError
@@ -17,6 +16,7 @@ from actionclip.training.sources.failures import Failures
 from actionclip.training.sources.manifests import ManifestEntries
 from actionclip.video.augment import OPERATIONS, Augment, augment, rand_augment
 from actionclip.video.settings import Preprocess, Sampling
+from recipes_for_tests import failures_in, render_people
 
 CONFIG = ModelConfig(
     backbone=BackboneConfig(name="none", architecture={}),
