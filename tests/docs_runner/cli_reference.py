@@ -26,6 +26,7 @@ line; when stdout is a pipe there are no colours and no bars.
 | 0 | done |
 | 2 | cannot be done as it was asked: an unknown name, a wrong setting, a model that is not there |
 | 3 | done, with trouble: some videos failed, or `doctor` or `labels --check` found something |
+| 4 | the program's own counts do not add up, which `eval` checks |
 | 5 | a result could not be written |
 | 130 | interrupted |
 
@@ -50,7 +51,7 @@ def verbs() -> dict[str, Callable[..., object]]:
         if group.typer_instance
     }
     return {
-        prefix + command.callback.__name__: command.callback
+        prefix + (command.name or command.callback.__name__): command.callback
         for prefix, group in groups.items()
         for command in group.registered_commands
         if command.callback

@@ -14,6 +14,7 @@ from actionclip.cli import (
     demo,
     doctor,
     embed,
+    evaluation,
     fewshot,
     interpolate,
     labels,
@@ -36,6 +37,7 @@ app.command()(classify.classify)
 app.command()(embed.embed)
 app.command()(models.models)
 app.command()(train.train)
+app.command("eval")(evaluation.evaluate)
 app.command()(labels.labels)
 app.command()(convert.convert)
 app.command()(fewshot.fewshot)
@@ -72,7 +74,8 @@ def root(
 def main() -> None:
     """Run the command line; a user's mistake is a message, not a traceback.
 
-    Exit codes: 0 done, 2 usage, 3 some videos failed, 5 storage, 130 interrupted. The environment
+    Exit codes: 0 done, 2 usage, 3 some videos failed, 4 counts that do not add up, 5 storage, 130
+    interrupted. The environment
     variable ACTIONCLIP_DEBUG=1 shows tracebacks.
     """
     try:

@@ -79,6 +79,13 @@ def _check_columns(header: Sequence[str], path: Path) -> None:
         raise ActionCLIPError(f"{path} {what}.", expected="A header with different names.")
 
 
+def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table with a header as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
 def parquet_columns(path: Path) -> list[str]:
     """The columns of a Parquet file; none where it cannot be read."""
     try:

@@ -1,0 +1,399 @@
+"""`actionclip eval`: how good a model is on a data set, or what changed between two tests."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actionclip.cli import options
+from actionclip.cli.classify import SOME_FAILED
+from actionclip.cli.console import Progress, is_terminal, plain_warnings, say
+from actionclip.cli.data import Intervals, LayoutName, Root
+from actionclip.errors import ActionCLIPError
+
+if TYPE_CHECKING:
+    from actionclip.data.manifest import Manifest
+    from actionclip.evaluation import Evaluation
+    from actionclip.evaluation.metrics import ClassRow
+    from actionclip.evaluation.report.compare import Comparison, Flip
+    from actionclip.inference.recognizer import Recognizer
+
+INTEGRITY = 4
+SHOWN = 12
+"""Classes, files and clips listed on a terminal."""
+NAMES = {"mean_class": "mean class", "map": "mAP", "harmonic_mean": "harmonic mean"}
+NAMES |= {f"top{k}": f"top-{k}" for k in range(1, 6)} | {"ece": "calibration error"}
+
+EXAMPLES = """Examples:
+
+  actionclip eval tiny --data actions/ --protocol zero-shot --out results/
+
+  actionclip eval model/ --data ucf101/ --protocol zero-shot-3-splits --views 10x3
+
+  actionclip eval --compare results/ others/
+"""
+
+
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A model folder or name, as for --model of classify."),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A folder, a manifest (.csv, .parquet) or a list of a known data set; repeatable "
+            "where a protocol has several parts.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="closed-set, zero-shot, zero-shot-3-splits, zero-shot-full, "
+            "zero-shot-half-classes, zero-shot-k600-3x160, few-shot, base-to-novel, multi-label."
+        ),
+    ] = "closed-set",
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="CLIPSxCROPS: 1x1 to 10x3. Default: those of the model folder.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for tables, pictures and all scores; a run that was killed goes on there.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Compare two folders of results instead.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="What competes in place of the classes of the data: words between commas, a file, "
+            "or a built-in set; matched by name.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="The split to test on. Default: test, or else val.", show_default=False),
+    ] = None,
+    layout: LayoutName = None,
+    root: Root = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the classes in the order of their numbers, where lists have numbers.",
+            show_default=False,
+        ),
+    ] = None,
+    fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
+    intervals: Intervals = False,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="base-to-novel: the base classes; a file, or names between commas.",
+            show_default=False,
+        ),
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A sentence with {} for the label; repeatable. Or a named set, or a file of them.",
+            show_default=False,
+        ),
+    ] = None,
+    descriptions: Annotated[
+        Path | None,
+        typer.Option(help="JSON or CSV with sentences for each label.", show_default=False),
+    ] = None,
+    ensemble: Annotated[
+        str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
+    ] = None,
+    clean_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--clean-labels/--raw-labels",
+            help="Read ApplyEyeMakeup and brush_hair as words.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: options.Frames = None,
+    spacing: options.Spacing = None,
+    seed: Annotated[int, typer.Option(min=0, help="For what is drawn, and for intervals.")] = 0,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Draws of the bootstrap; 0: no intervals.")
+    ] = 1000,
+    precision: options.PrecisionName = "auto",
+    device: options.Device = None,
+    workers: options.Workers = None,
+    timeout: options.Timeout = 10.0,
+    decoder: options.DecoderName = "pyav",
+    as_json: options.Json = False,
+) -> None:
+    """Test a model by a protocol of the field; every clip counts, a bad file as wrong.
+
+    Numbers come with 95 % intervals. With --out: results.json, tables of clips and classes, all
+    scores, a confusion matrix, a reliability plot and a page with the worst mistakes.
+    """
+    if compare is not None:
+        from actionclip.evaluation.report.compare import compare as compared
+
+        found = compared(*compare, draws=draws, seed=seed)
+        typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_comparison(found)))
+        return
+    if not data:
+        raise ActionCLIPError(
+            "No data set was given.",
+            hint="For example: actionclip eval tiny --data actions/ --protocol zero-shot",
+        )
+    with plain_warnings(), _processes(device) as (where, is_first):
+        read = _read(data, protocol, layout, root, class_names, fold, intervals)
+        recognizer = options.open_model(
+            model,
+            device=where,
+            precision=precision,
+            workers=workers,
+            timeout=timeout,
+            decoder=decoder,
+        )
+        settings = {
+            "protocol": protocol,
+            "split": split,
+            "seed": seed,
+            "draws": draws,
+            "base": None if base is None else _names(base),
+            "templates": template[0] if template and len(template) == 1 else template,
+            "descriptions": descriptions,
+            "ensemble": ensemble,
+            "clean_labels": clean_labels,
+            "folder": out,
+        }
+        with recognizer:
+            wanted = None if labels is None else _names(labels)
+            result = _test(recognizer, read, wanted, (views, frames, spacing), settings, is_first)
+            title = f"{model or 'the default model'} on {', '.join(map(str, data))}"
+            if is_first and out is not None:
+                _write(result, recognizer, out, title)
+    if is_first:
+        _show(result, title, out, as_json=as_json)
+    if not result.adds_up:
+        say("The counts do not add up: this is a mistake of the program, please report it.")
+        raise typer.Exit(INTEGRITY)
+    if result.failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+evaluate.__doc__ = f"{evaluate.__doc__}\n\n{EXAMPLES}"
+
+
+@contextmanager
+def _processes(device: str | None) -> Iterator[tuple[str | None, bool]]:
+    """Under torchrun: meet the others. The device of this process, and whether it is the first."""
+    import torch
+
+    from actionclip.inference.recognizer import choose_device
+    from actionclip.training.ranks import join, launched
+
+    ranks = launched()
+    if ranks.world > 1 and device is None and torch.cuda.is_available():
+        device = f"cuda:{ranks.rank % torch.cuda.device_count()}"
+    is_member = join(choose_device(device))
+    try:
+        yield device, ranks.is_first
+    finally:
+        if is_member:
+            torch.distributed.destroy_process_group()
+
+
+def _names(text: str) -> list[str]:
+    from actionclip.encoding.questions import resolve_labels
+
+    return resolve_labels(text)
+
+
+def _read(
+    paths: list[Path],
+    protocol: str,
+    layout: str | None,
+    root: Path | None,
+    class_names: str | None,
+    fold: int,
+    intervals: bool,
+) -> "Manifest | dict[str, Manifest]":
+    """The data to test on: one manifest, or several by name."""
+    from actionclip.data.layouts.base import Options
+    from actionclip.data.layouts.recognise import read_data
+    from actionclip.evaluation.protocols import find_protocol
+
+    find_protocol(protocol)
+    names = tuple(_names(class_names)) if class_names else None
+    folds = (1, 2, 3) if protocol == "zero-shot-3-splits" and len(paths) == 1 else (fold,)
+    found: dict[str, Manifest] = {}
+    for path in paths:
+        for each in folds:
+            read = read_data(path, layout=layout, options=Options(root, names, each, intervals))
+            for note in read.notes if each == folds[0] else ():
+                say(f"note: {note}")
+            found[f"split {each}" if len(folds) > 1 else path.stem] = read.manifest
+    if len(found) < len(paths):
+        raise ActionCLIPError(
+            "Two of the data sets have the same name.", expected="Different names were expected."
+        )
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _test(
+    recognizer: "Recognizer",
+    data: "Manifest | dict[str, Manifest]",
+    labels: list[str] | None,
+    views: tuple[str | None, int | None, float | None],
+    settings: dict[str, Any],
+    is_first: bool,
+) -> "Evaluation":
+    from actionclip.evaluation import evaluate as tested
+    from actionclip.evaluation.protocols import Choices, find_protocol
+    from actionclip.evaluation.run import views_of
+
+    chosen = views_of(recognizer.model, *views)
+    plan = find_protocol(settings["protocol"])
+    choices = Choices(settings["split"], settings["seed"], settings["base"])
+    parts = plan.parts(data, choices)
+    clips = {(str(p.manifest.path_of(row)), row.start) for p in parts for row in p.manifest.rows}
+    with Progress(len(clips) if is_first else 0) as progress:
+        return tested(recognizer, data, labels, views=chosen, seen=progress.add, **settings)
+
+
+def _write(result: "Evaluation", recognizer: "Recognizer", out: Path, title: str) -> None:
+    from actionclip.evaluation.report.folder import write_results
+    from actionclip.evaluation.report.pictures import draw_pictures
+    from actionclip.video.decode import DecodePool
+
+    with DecodePool(1) as pool:
+        pictures = draw_pictures(result, pool, title)
+    write_results(result, out, data=title, more=pictures)
+
+
+def _show(result: "Evaluation", title: str, out: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        from actionclip.evaluation.report.folder import to_dict
+
+        typer.echo(json.dumps(to_dict(result, classes=False) | {"data": title}))
+    else:
+        for line in _lines(result, title):
+            typer.echo(line)
+    for failure in result.failures[:SHOWN]:
+        say(f"not read: {failure.path}: {failure.code}: {failure.reason} {failure.hint}".rstrip())
+    if len(result.failures) > SHOWN:
+        say(f"and {len(result.failures) - SHOWN} more that could not be read")
+    if out is not None:
+        say(f"Everything is in {out}: results.json, clips.csv, mistakes.html and more.")
+
+
+def _lines(result: "Evaluation", title: str) -> list[str]:
+    """The table for a person."""
+    strong: dict[str, Any] = {"bold": True} if is_terminal() else {}
+    settings = result.settings
+    several = len(result.parts) > 1
+    labels = sorted({len(part.sheet.classes) for part in result.parts})
+    clips = f"{result.clips} clips" + (f" in {len(result.parts)} parts" if several else "")
+    lines = [
+        typer.style(title, **strong),
+        f"protocol  {result.protocol.name}: {result.protocol.means}",
+        f"clips     {clips}, {' or '.join(map(str, labels))} labels, "
+        f"{settings['sentences']} sentences",
+        f"views     {settings['views']} of {settings['sampling']['frames']} frames, "
+        f"{settings['precision']}",
+    ]
+    if "shots" in settings:
+        lines.append(f"shots     {settings['shots'] or 'the data holds no training clips'}")
+    lines.append("")
+    if several and result.protocol.combine == "mean":
+        lines += _parts_table(result)
+    width = max(len(_name(name)) for name in result.summary) + 2
+    for name, value in result.summary.items():
+        style: dict[str, Any] = strong if name == next(iter(result.summary)) else {}
+        lines.append(f"{_name(name):{width}}{typer.style(str(value), **style)}")
+    if len(result.parts) == 1:
+        lines += ["", *_classes(result.parts[0].numbers.per_class)]
+    notes = dict.fromkeys(note for part in result.parts for note in part.numbers.notes)
+    return [*lines, "", *(f"note: {note}" for note in notes)] if notes else lines
+
+
+def _name(name: str) -> str:
+    """A number's name in words, after that of its part where it has one."""
+    part, _, metric = name.rpartition(" ")
+    return f"{part} {NAMES.get(metric, metric)}".strip()
+
+
+def _parts_table(result: "Evaluation") -> list[str]:
+    names = list(result.parts[0].numbers.metrics)
+    width = max(len(part.sheet.name) for part in result.parts) + 2
+    lines = [" " * width + "".join(f"{_name(name):>19}" for name in names)]
+    for part in result.parts:
+        values = part.numbers.metrics
+        cells = (f"{values[name].value:.1%}" if name in values else "-" for name in names)
+        lines.append(f"{part.sheet.name:{width}}" + "".join(f"{cell:>19}" for cell in cells))
+    return [*lines, ""]
+
+
+def _classes(rows: "list[ClassRow]") -> list[str]:
+    """Every class where there are few; else the weakest."""
+    known = [row for row in rows if row.clips]
+    shown = known
+    heading = "class"
+    if len(known) > 2 * SHOWN:
+        shown = sorted(known, key=lambda row: row.result.value)[:SHOWN]
+        heading = f"the {SHOWN} weakest of {len(known)} classes"
+    width = max(len(heading), *(len(row.label) for row in shown)) + 2
+    lines = [f"{heading:{width}}clips  right"]
+    for row in shown:
+        taken = f"  taken for {row.confused} ({row.confused_clips})" if row.confused else ""
+        lines.append(f"{row.label:{width}}{row.clips:5d}  {row.result!s:24}{taken}".rstrip())
+    return lines
+
+
+def _comparison(found: "Comparison") -> list[str]:
+    """What changed, for a person."""
+    change = found.difference
+    words = "could be chance" if found.could_be_chance else "more than chance"
+    points = [f"{100 * value:+.1f}" for value in (change.value, change.low, change.high)]
+    interval = "" if math.isnan(change.low) else f"  [{points[1]}, {points[2]}]: {words}"
+    lines = [
+        f"{_name(found.metric)} of {found.clips} clips",
+        f"before      {found.before:.1%}",
+        f"after       {found.after:.1%}",
+        f"difference  {points[0]} points{interval}",
+    ]
+    if found.metric == "top1":
+        lines.append(f"now right   {len(found.gained)} clips that were wrong")
+        lines.append(f"now wrong   {len(found.lost)} clips that were right")
+    if found.classes:
+        width = max(len(row.label) for row in found.classes) + 2
+        lines += ["", "classes that changed most"]
+        lines += [
+            f"{row.label:{width}}{row.before:6.1%} -> {row.after:6.1%}  ({row.clips} clips)"
+            for row in found.classes[:SHOWN]
+        ]
+    for heading, flips in (("now right", found.gained), ("now wrong", found.lost)):
+        if flips:
+            lines += ["", heading, *(_flip(each) for each in flips[:SHOWN])]
+            lines += [f"and {len(flips) - SHOWN} more: --json has all"] * (len(flips) > SHOWN)
+    return lines
+
+
+def _flip(flip: "Flip") -> str:
+    before, after = (answer or "(not read)" for answer in (flip.before, flip.after))
+    return f"  {flip.row.path} ({flip.row.labels[0]}): {before} -> {after}"

@@ -1,0 +1,240 @@
+"""Two tests of the same clips, clip by clip: what changed, and whether it could be chance.
+
+The difference is *paired*: the same clips are drawn for both, so what is hard for both cancels out,
+and its interval is narrower than the two intervals of the tests.
+
+N clips, B draws.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from actionclip.data.manifest import Row
+from actionclip.errors import ActionCLIPError
+from actionclip.evaluation.intervals import DRAWS, Estimate, bootstrap, percentiles
+from actionclip.evaluation.metrics import Sheet
+from actionclip.evaluation.precision import weighted_average_precision
+from actionclip.evaluation.report.folder import read_results
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A clip that one test had right and the other had not."""
+
+    part: str
+    row: Row
+    before: str
+    """The first test's answer; empty where the clip could not be read."""
+    after: str
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """How one class changed."""
+
+    label: str
+    clips: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second test against the first."""
+
+    metric: str
+    """`top1`, or `map` where clips have several labels."""
+    clips: int
+    before: float
+    after: float
+    difference: Estimate
+    """After minus before."""
+    gained: list[Flip]
+    lost: list[Flip]
+    classes: list[ClassChange]
+    """Those that changed, the largest change first."""
+
+    @property
+    def could_be_chance(self) -> bool:
+        """Whether the interval of the difference holds zero."""
+        return self.difference.low <= 0 <= self.difference.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stable keys of `--json`."""
+        return {
+            "metric": self.metric,
+            "clips": self.clips,
+            "before": round(self.before, 6),
+            "after": round(self.after, 6),
+            "difference": self.difference.to_dict(),
+            "could_be_chance": self.could_be_chance,
+            "gained": [_flip(each) for each in self.gained],
+            "lost": [_flip(each) for each in self.lost],
+            "classes": [
+                {"label": c.label, "clips": c.clips, "before": c.before, "after": c.after}
+                for c in self.classes
+            ],
+        }
+
+
+def compare(before: Path, after: Path, *, draws: int = DRAWS, seed: int = 0) -> Comparison:
+    """Compare the results of two folders.
+
+    Args:
+        before: a folder of `write_results`.
+        after: another one, of the same protocol and clips.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ActionCLIPError: when they are not of the same protocol, or not of the same clips.
+    """
+    first, sheets = read_results(before)
+    second, others = read_results(after)
+    if first["protocol"] != second["protocol"]:
+        raise ActionCLIPError(
+            f"{before} is a test by {first['protocol']}, {after} one by {second['protocol']}.",
+            expected="Numbers of different protocols cannot be compared.",
+        )
+    names, new = [s.name for s in sheets], [s.name for s in others]
+    if names != new:
+        raise ActionCLIPError(
+            f"{before} has the parts {', '.join(names)}, {after} has {', '.join(new)}.",
+            expected="The same parts were expected.",
+        )
+    pairs = [_matched(*pair, before, after) for pair in zip(sheets, others, strict=True)]
+    if "map" in first["summary"]:
+        return _precisions(pairs, draws, seed)
+    return _accuracies(pairs, draws, seed)
+
+
+Pair = tuple[Sheet, Sheet]
+
+
+def _matched(one: Sheet, other: Sheet, before: Path, after: Path) -> Pair:
+    """The second sheet in the order of the first."""
+    places = {_clip(row): place for place, row in enumerate(other.rows)}
+    keys = [_clip(row) for row in one.rows]
+    alone = [len(set(keys) - places.keys()), len(places.keys() - set(keys))]
+    if any(alone):
+        raise ActionCLIPError(
+            f"{alone[0]} clips are in {before} alone and {alone[1]} in {after} alone.",
+            expected="Two tests of the same clips were expected.",
+        )
+    order = [places[key] for key in keys]
+    rows = tuple(other.rows[place] for place in order)
+    strange = next((a for a, b in zip(one.rows, rows, strict=True) if a.labels != b.labels), None)
+    if strange is not None:
+        raise ActionCLIPError(
+            f"{strange.path} has other labels in {after}.",
+            expected="The same labels were expected.",
+        )
+    return one, Sheet(one.name, other.classes, rows, other.scores[order])
+
+
+def _clip(row: Row) -> tuple[str, float | None, float | None]:
+    return row.path, row.start, row.end
+
+
+def _accuracies(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
+    hits = [(a.places == 0, b.places == 0) for a, b in pairs]
+    was, now = (np.concatenate(each) for each in zip(*hits, strict=True))
+    labels = [row.labels[0] for one, _ in pairs for row in one.rows]
+    groups = [group for one, _ in pairs for group in one.groups]
+    change = now.astype(float) - was
+    drawn = bootstrap(lambda w: w @ change / w.sum(axis=1), groups, draws=draws, seed=seed)
+    rows = [
+        (label, mine.sum(), was[mine].mean(), now[mine].mean())
+        for label in dict.fromkeys(labels)
+        if (mine := np.array([each == label for each in labels])).any()
+    ]
+    flips = [_flips(*pair, *hit) for pair, hit in zip(pairs, hits, strict=True)]
+    return Comparison(
+        "top1",
+        len(was),
+        float(was.mean()),
+        float(now.mean()),
+        Estimate(float(change.mean()), *percentiles(drawn)),
+        [flip for gained, _ in flips for flip in gained],
+        [flip for _, lost in flips for flip in lost],
+        _changes(rows),
+    )
+
+
+def _flips(
+    one: Sheet, other: Sheet, was: Bool[np.ndarray, " N"], now: Bool[np.ndarray, " N"]
+) -> tuple[list[Flip], list[Flip]]:
+    def flip(place: Any) -> Flip:
+        answers = [
+            sheet.classes[sheet.order[place, 0]] if sheet.read[place] else ""
+            for sheet in (one, other)
+        ]
+        return Flip(one.name, one.rows[place], *answers)
+
+    gained, lost = np.flatnonzero(~was & now), np.flatnonzero(was & ~now)
+    return [flip(place) for place in gained], [flip(place) for place in lost]
+
+
+def _precisions(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
+    """Mean average precision of the classes both know; of the first part, the only one there is."""
+    one, other = pairs[0]
+    shared = [n for n in one.classes if n in other.classes and one.targets[:, _at(one, n)].any()]
+
+    def each(sheet: Sheet, weights: Any) -> Float[np.ndarray, "B C"]:
+        scores = np.nan_to_num(sheet.scores.astype(float), nan=-np.inf)
+        return np.stack(
+            [
+                weighted_average_precision(
+                    scores[:, _at(sheet, name)], sheet.targets[:, _at(sheet, name)], weights
+                )
+                for name in shared
+            ],
+            axis=1,
+        )
+
+    everything = np.ones((1, len(one.rows)), np.int64)
+    was, now = each(one, everything)[0], each(other, everything)[0]
+    drawn = bootstrap(
+        lambda w: np.nanmean(each(other, w) - each(one, w), axis=1),
+        one.groups,
+        draws=draws,
+        seed=seed,
+    )
+    counts = [one.targets[:, _at(one, name)].sum() for name in shared]
+    return Comparison(
+        "map",
+        len(one.rows),
+        float(was.mean()),
+        float(now.mean()),
+        Estimate(float((now - was).mean()), *percentiles(drawn)),
+        [],
+        [],
+        _changes(zip(shared, counts, was, now, strict=True)),
+    )
+
+
+def _at(sheet: Sheet, name: str) -> int:
+    return sheet.classes.index(name)
+
+
+def _changes(rows: Any) -> list[ClassChange]:
+    found = [ClassChange(name, int(n), float(was), float(now)) for name, n, was, now in rows]
+    changed = [each for each in found if each.before != each.after]
+    return sorted(changed, key=lambda each: -abs(each.after - each.before))
+
+
+def _flip(flip: Flip) -> dict[str, Any]:
+    return {
+        "part": flip.part,
+        "path": flip.row.path,
+        "start": flip.row.start,
+        "end": flip.row.end,
+        "label": flip.row.labels[0],
+        "before": flip.before,
+        "after": flip.after,
+    }

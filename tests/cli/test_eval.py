@@ -1,0 +1,119 @@
+"""`actionclip eval`, run in this process on small files with the model that is always there."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from actionclip.cli.app import app
+from actionclip.errors import ActionCLIPError
+from sample_videos import write_video
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set with a folder for each class, and one file that is no video."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate(("hop/a.mp4", "hop/b.mp4", "run/c.mp4", "run/d.mp4")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_video(folder / name, frames=6, size=(48, 64), seed=seed)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, ["eval", *(str(word) for word in arguments)])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_a_table_and_a_folder_and_a_comparison(run, folder, tmp_path):
+    arguments = ("tiny", "--data", folder, "--protocol", "zero-shot", "--workers", "1")
+    result = run(*arguments, "--views", "2x3", "--out", "first")
+
+    assert result.exit_code == 0, result.output
+    assert "protocol  zero-shot: Test clips of one split" in result.stdout
+    assert "clips     4 clips, 2 labels" in result.stdout
+    assert "views     2x3 of 8 frames, fp32" in result.stdout
+    assert "top-1" in result.stdout
+    assert "top-2 stands for top-5" in result.stdout
+    assert "Everything is in first" in result.stderr
+    names = {path.name for path in (tmp_path / "first").iterdir()}
+    assert names == {
+        *("results.json", "clips.csv", "per_class.csv", "scores.npz", "vectors"),
+        *("confusion.csv", "confusion.png", "reliability.png", "mistakes.html"),
+    }
+
+    again = run(*arguments, "--template", "a person {}", "--out", "second", "--json")
+    row = json.loads(again.stdout)
+    assert (row["protocol"], row["clips"], row["adds_up"]) == ("zero-shot", 4, True)
+    assert row["settings"]["views"] == "1x1"
+
+    compared = run("--compare", "first", "second")
+    assert compared.exit_code == 0
+    assert "top-1 of 4 clips" in compared.stdout
+    assert json.loads(run("--compare", "first", "first", "--json").stdout)["could_be_chance"]
+
+
+def test_a_bad_file_is_listed_and_the_exit_code_is_3(run, folder, tmp_path):
+    (tmp_path / "m.csv").write_text(
+        f"path,label\n{folder}/hop/a.mp4,hop\n{folder}/run/c.mp4,run\nbad.mp4,run\n"
+    )
+    (tmp_path / "bad.mp4").write_bytes(b"this is no video")
+
+    result = run("tiny", "--data", "m.csv", "--workers", "1", "--out", "out")
+
+    assert result.exit_code == 3
+    assert "1 clip of 3 could not be read and counted as wrong" in result.stdout
+    assert "not read: bad.mp4: unreadable" in result.stderr
+    assert (tmp_path / "out" / "failures.csv").is_file()
+
+
+def test_counts_that_do_not_add_up_end_with_4(run, folder, monkeypatch):
+    from actionclip.evaluation import Evaluation
+
+    monkeypatch.setattr(Evaluation, "adds_up", False)
+
+    result = run("tiny", "--data", folder, "--workers", "1", "--draws", "0")
+
+    assert result.exit_code == 4
+    assert "do not add up" in result.stderr
+
+
+def test_three_folds_are_printed_each_and_together(run, folder, tmp_path):
+    for fold in (1, 2, 3):
+        (tmp_path / f"split{fold}.csv").write_text(
+            f"path,label\n{folder}/hop/a.mp4,hop\n{folder}/run/{'cdc'[fold - 1]}.mp4,run\n"
+        )
+    data = [word for fold in (1, 2, 3) for word in ("--data", f"split{fold}.csv")]
+
+    result = run("tiny", *data, "--protocol", "zero-shot-3-splits", "--workers", "1")
+
+    assert result.exit_code == 0, result.output
+    assert "3 clips in 3 parts" in result.stdout
+    for name in ("split1", "split2", "split3"):
+        assert name in result.stdout
+    assert "±" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tiny"], "No data set was given"),
+        (["tiny", "--protocol", "zero-shoot"], "Did you mean 'zero-shot'"),
+        (["tiny", "--views", "10x2"], "CLIPSxCROPS"),
+        (["tiny", "--split", "holdout"], "in 'holdout'"),
+    ],
+)
+def test_what_cannot_be_tested(run, folder, arguments, message):
+    data = [] if len(arguments) == 1 else ["--data", folder]
+
+    with pytest.raises(ActionCLIPError, match=message):
+        run(*arguments, *data)
