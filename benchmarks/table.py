@@ -85,6 +85,22 @@ def text(result: Result) -> list[str]:
     ]
 
 
+def evaluation(result: Result) -> list[str]:
+    """A line for each kind of clip."""
+    rows = []
+    for name, row in result["rows"].items():
+        work, frames = row["processor seconds a clip"], row["frames through the tower"]
+        cells = [f"{work['naive']:.2f}", f"{work['ours']:.2f}", f"{row['ours is faster']:.1f}x"]
+        rows.append([name, *cells, str(frames["naive"]), str(frames["ours"])])
+    heads = ["", "thirty passes", "ours", "gain", "frames encoded by thirty passes", "by ours"]
+    return [
+        f"**Testing with {result['views']} views** ({result['model']}, {result['frames']} frames, "
+        "random weights): processor seconds a clip ([what is compared](benchmarks/eval.py)):",
+        "",
+        *_table(heads, rows),
+    ]
+
+
 def startup(result: Result) -> list[str]:
     """One sentence."""
     rows = result["rows"]
@@ -95,7 +111,13 @@ def startup(result: Result) -> list[str]:
     ]
 
 
-SECTIONS = {"classify": classify, "decode": decode, "text": text, "startup": startup}
+SECTIONS = {
+    "classify": classify,
+    "decode": decode,
+    "text": text,
+    "eval": evaluation,
+    "startup": startup,
+}
 
 
 def _close_calls(row: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = {
     "classify": ["--quick"],
     "decode": ["--quick"],
+    "eval": ["--quick"],
     "startup": ["--quick"],
     "text": ["--model=ViT-S-32-alt", "--labels=4", "--templates=2", "--rounds=1", "--sample=1"],
 }
@@ -82,6 +83,16 @@ def test_decode_counts_wrong_frames_of_every_way(line_of):
         assert row["one core"][way]["wrong"] == 0
         assert row["one core"][way]["ms"] > 0
     assert row["all cores"]["workers"]["wrong"] == 0
+
+
+def test_eval_encodes_each_frame_once_and_finds_the_same(line_of):
+    row = line_of("eval")["rows"]["tiny"]
+
+    frames = row["frames through the tower"]
+    assert frames["naive"] == 30 * 8
+    assert frames["ours"] < frames["naive"]
+    assert row["largest difference"] < 1e-4
+    assert min(row["processor seconds a clip"].values()) > 0
 
 
 def test_startup_times_the_help(line_of):

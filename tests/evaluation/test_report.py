@@ -27,7 +27,7 @@ from actionclip.evaluation.report.folder import read_results, to_dict, write_res
 from actionclip.evaluation.report.mistakes import mistakes_page, worst_mistakes
 from actionclip.evaluation.report.pictures import draw_pictures
 from actionclip.evaluation.report.reliability import reliability, reliability_picture
-from actionclip.evaluation.result import Evaluation, Failure, TestedPart, summarise
+from actionclip.evaluation.result import Evaluation, Failure, PartResult, summarise
 from actionclip.video.decode import DecodePool
 from sample_videos import write_video
 
@@ -46,7 +46,7 @@ def sheet_of(scores, truth, classes=CLASSES, root=None, start=None):
 def evaluation_of(*sheets, protocol="closed-set"):
     plan = PROTOCOLS[protocol]
     measure = multi_label if plan.multi_label else single_label
-    parts = [TestedPart(sheet, measure(sheet, draws=100)) for sheet in sheets]
+    parts = [PartResult(sheet, measure(sheet, draws=100)) for sheet in sheets]
     failures = [
         Failure(row.path, "unreadable", "no video", "")
         for row, read in zip(sheets[0].rows, sheets[0].read, strict=True)

@@ -17,7 +17,7 @@ Key = tuple[str, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class TestedPart:
+class PartResult:
     """One split, draw or kind of classes, and what was measured on it."""
 
     sheet: Sheet
@@ -65,7 +65,7 @@ class Evaluation:
     """What came of a test."""
 
     protocol: Protocol
-    parts: list[TestedPart]
+    parts: list[PartResult]
     summary: dict[str, Summary]
     """`top1`, `top5` (or fewer), `mean_class`, `ece`; `map` where clips have several labels."""
     failures: list[Failure]
@@ -98,7 +98,7 @@ def _answers(sheet: Sheet) -> Iterator[tuple[Key, bool]]:
     return zip(sheet.clips, map(bool, sheet.read), strict=True)
 
 
-def summarise(plan: Protocol, parts: list[TestedPart]) -> dict[str, Summary]:
+def summarise(plan: Protocol, parts: list[PartResult]) -> dict[str, Summary]:
     """The numbers of all parts together."""
     every = [part.numbers.metrics for part in parts]
     names = [name for name in every[0] if all(name in each for each in every)]
@@ -121,7 +121,7 @@ def _alone(estimate: Estimate) -> Summary:
     return Summary(estimate.value, low=estimate.low, high=estimate.high)
 
 
-def _harmonic(parts: list[TestedPart]) -> dict[str, Summary]:
+def _harmonic(parts: list[PartResult]) -> dict[str, Summary]:
     """The harmonic mean of the parts' top-1, which is low when one of them is."""
     values = [part.numbers.metrics["top1"].value for part in parts]
     mean = harmonic_mean(*values)

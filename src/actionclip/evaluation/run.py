@@ -27,7 +27,7 @@ from actionclip.evaluation.protocols import (
     named,
     shots_of,
 )
-from actionclip.evaluation.result import Evaluation, Failure, Key, TestedPart, summarise
+from actionclip.evaluation.result import Evaluation, Failure, Key, PartResult, summarise
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.scoring import Activation
 
@@ -98,7 +98,7 @@ def evaluate(
         settings = _settings(encoder, chosen, question, draws, seed)
     measure = multi_label if plan.multi_label else single_label
     sheets = [_sheet(part, clips, question) for part in parts]
-    done = [TestedPart(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
+    done = [PartResult(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
     failed = [Failure.of(row, clip) for row, clip in clips.values() if clip.views is None]
     if plan.name == "few-shot":
         settings["shots"] = shots_of(tested)

@@ -23,7 +23,7 @@ from actionclip.data.manifest import Row
 from actionclip.data.tables import csv_text, join_labels, split_labels
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.metrics import Sheet
-from actionclip.evaluation.result import Evaluation, TestedPart
+from actionclip.evaluation.result import Evaluation, PartResult
 from actionclip.model.weights.files import Content, text_content, write_together
 
 FORMAT = 1
@@ -122,7 +122,7 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Sheet]]:
     return found, sheets
 
 
-def _clip_rows(parts: Sequence[TestedPart]) -> Iterable[Sequence[Any]]:
+def _clip_rows(parts: Sequence[PartResult]) -> Iterable[Sequence[Any]]:
     for part in parts:
         sheet = part.sheet
         for place, row in enumerate(sheet.rows):
@@ -141,7 +141,7 @@ def _clip_rows(parts: Sequence[TestedPart]) -> Iterable[Sequence[Any]]:
             )
 
 
-def _class_rows(parts: Sequence[TestedPart]) -> Iterable[Sequence[Any]]:
+def _class_rows(parts: Sequence[PartResult]) -> Iterable[Sequence[Any]]:
     for part in parts:
         for row in part.numbers.per_class:
             numbers = ["" if v is None else v for v in row.result.to_dict().values()]
@@ -149,7 +149,7 @@ def _class_rows(parts: Sequence[TestedPart]) -> Iterable[Sequence[Any]]:
             yield part.sheet.name, row.label, row.clips, *numbers, *taken
 
 
-def _scores(parts: Sequence[TestedPart]) -> Content:
+def _scores(parts: Sequence[PartResult]) -> Content:
     table: dict[str, Any] = {"parts": np.array([part.sheet.name for part in parts])}
     for number, part in enumerate(parts):
         sheet = part.sheet
