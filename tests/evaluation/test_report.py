@@ -78,11 +78,11 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_the_tables_say_what_every_clip_was_taken_for(tmp_path):
     write_results(evaluation_of(sheet_of(SCORES, TRUTH)), tmp_path)
 
-    clips = list(csv.DictReader((tmp_path / "clips.csv").open()))
+    clips = list(csv.DictReader((tmp_path / "clips.csv").read_text().splitlines()))
     assert [row["answer"] for row in clips] == ["hop", "hop", "run", "", "hop"]
     assert [row["place"] for row in clips] == ["1", "2", "1", "", "2"]
     assert [row["read"] for row in clips] == ["1", "1", "1", "0", "1"]
-    classes = list(csv.DictReader((tmp_path / "per_class.csv").open()))
+    classes = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
     assert [row["label"] for row in classes] == list(CLASSES)
     assert [float(row["value"]) for row in classes] == [1, 0.5, 0]
     assert classes[2]["taken_for"] == "hop"
