@@ -111,12 +111,45 @@ def startup(result: Result) -> list[str]:
     ]
 
 
+def train_step(result: Result) -> list[str]:
+    """Steps of each size, and whether they wait."""
+    ways = ["ours", "ours, checkpointing", "plain open_clip", "only matrix products"]
+    rows = []
+    for name, row in result["rows"].items():
+        rates, peaks = row["videos/s"], row["peak MiB"]
+        cells = [f"{_rate(rates.get(w))} ({peaks[w]} MiB)" if w in peaks else "-" for w in ways[:3]]
+        over = row.get("over the products")
+        rows.append(
+            [
+                f"{name}, batch {row['batch']}",
+                *cells,
+                _rate(rates.get(ways[3])),
+                f"{row['plain takes longer']:.2f}x",
+                "-" if over is None else f"{over:.2f}x",
+            ]
+        )
+    files = result["files"]
+    unit = "" if result["gpu"] else " of a core"
+    return [
+        f"**Videos{unit} a second in a training step**, with the largest memory of the process "
+        "([what is compared](benchmarks/train_step.py)):",
+        "",
+        *_table(["", *ways, "gain over plain", "time over the products"], rows),
+        "",
+        f"With real files ({files['size']}, {files['precision']}, {files['film']}) the loader "
+        f"alone gives {files['loader alone, videos/s']:g} videos a second, and a run waits for it "
+        f"{files['share of a run that waits']:.1%} of its time. "
+        + ("No GPU was measured." if result["gpu"] is None else f"On {result['gpu']}."),
+    ]
+
+
 SECTIONS = {
     "classify": classify,
     "decode": decode,
     "text": text,
     "eval": evaluation,
     "startup": startup,
+    "train_step": train_step,
 }
 
 

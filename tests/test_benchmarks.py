@@ -15,6 +15,7 @@ QUICK = {
     "decode": ["--quick"],
     "eval": ["--quick"],
     "startup": ["--quick"],
+    "train_step": ["--quick"],
     "text": ["--model=ViT-S-32-alt", "--labels=4", "--templates=2", "--rounds=1", "--sample=1"],
 }
 

@@ -91,6 +91,9 @@ def train(
                     raise
             if first:
                 _show_result(run, result, as_json=as_json)
+                kept = run.retention(folder)
+                for line in [] if kept is None else kept.lines():
+                    say(line)
 
 
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLES}"

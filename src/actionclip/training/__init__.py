@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actionclip.training.adapt.interpolation import interpolate, interpolate_folders
     from actionclip.training.adapt.lora import LoraConfig
+    from actionclip.training.adapt.retention import Retention, retention
     from actionclip.training.adapt.teacher import DistillConfig
     from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
     from actionclip.training.loss import contrastive_loss, info_nce
@@ -34,6 +35,7 @@ _HOMES = {
     "Plan": "actionclip.training.plan",
     "Recipe": "actionclip.training.recipes.settings",
     "Run": "actionclip.training.recipes.running",
+    "Retention": "actionclip.training.adapt.retention",
     "ScheduleConfig": "actionclip.training.schedule",
     "Stopped": "actionclip.training.run.signals",
     "TrainConfig": "actionclip.training.settings",
@@ -46,6 +48,7 @@ _HOMES = {
     "learn_few_shots": "actionclip.training.fewshot.learning",
     "make_plan": "actionclip.training.plan",
     "read_recipe": "actionclip.training.recipes.reading",
+    "retention": "actionclip.training.adapt.retention",
     "train": "actionclip.training.run.loop",
 }
 
@@ -58,6 +61,7 @@ __all__ = [
     "OptimConfig",
     "Plan",
     "Recipe",
+    "Retention",
     "Run",
     "ScheduleConfig",
     "Stopped",
@@ -71,6 +75,7 @@ __all__ = [
     "learn_few_shots",
     "make_plan",
     "read_recipe",
+    "retention",
     "train",
 ]
 

@@ -17,6 +17,8 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
+from actionclip.training.spread.sharded import is_shared
+
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for another one before it gives up, so that `torchrun` can start all of
 them again. Longer than an evaluation or a save that only one process does."""
@@ -117,7 +119,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if world == 1:
         return
     bucket: list[Tensor] = []
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    # those of parameters that are shared out were averaged on the way (FSDP)
+    gradients = [p.grad for p in parameters if p.grad is not None and not is_shared(p.grad)]
     for place, gradient in enumerate(gradients):
         bucket.append(gradient)
         full = sum(g.nbytes for g in bucket) >= BUCKET

@@ -45,6 +45,11 @@ class TrainConfig:
     need less memory, and each video is encoded twice."""
     activation_checkpointing: bool = False
     """Compute the towers' inner values again for the backward pass instead of keeping them."""
+    compile: bool = False
+    """Compile the transformer blocks (torch.compile): minutes at the start, faster steps later."""
+    sharded: bool = False
+    """Share weights, gradients and the optimiser's memory out over the processes (FSDP2), with no
+    copy in each. A single process ignores it."""
     clip_norm: float | None = None
     """Longest gradient; a longer one is shortened to this."""
     ema: float | None = None
@@ -81,6 +86,11 @@ class TrainConfig:
                 expected="With adapters the towers stay as they are, and prompts learn.",
                 hint="Leave train and fix_text out; lora.towers says which towers have adapters.",
             )
+        if self.sharded and (self.lora is not None or self.compile):
+            raise ActionCLIPError(
+                f"sharded goes together with neither lora nor compile; compile is {self.compile}.",
+                hint="Adapters are small: without sharded they fit where the towers do.",
+            )
         if self.interpolate is not None and not 0 <= self.interpolate <= 1:
             raise ActionCLIPError(
                 f"interpolate is {self.interpolate}.",
@@ -94,6 +104,15 @@ class TrainConfig:
 
 
 MAY_CHANGE = frozenset(
-    {"save_every", "save_minutes", "eval_every", "log_every", "workers", "activation_checkpointing"}
+    {
+        "save_every",
+        "save_minutes",
+        "eval_every",
+        "log_every",
+        "workers",
+        "activation_checkpointing",
+        "sharded",
+    }
 )
-"""Settings that may differ when a run is resumed: the weights do not depend on them."""
+"""Settings that may differ when a run is resumed: the weights do not depend on them (on `sharded`
+they do by rounding, as on the number of processes)."""

@@ -7,7 +7,7 @@ N clips, W windows of each, T frames (with `joint`: 1), D embedding width.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def frame_embeddings(
     todo: list[tuple[int, Source, str]] = []
     for number, row in enumerate(manifest.rows):
         source = manifest.source(row)
-        key = clip_key(base, source, row)
+        key = clip_key(base, source)
         kept = _kept(cache, key, shape[0] * shape[1])
         if kept is None:
             todo.append((number, source, key))
@@ -79,11 +79,8 @@ def frame_embeddings(
             found[number] = kept
             seen()
     request = ReadRequest(sampling=sampling, resize=preprocess.resize)
-    requests = [
-        replace(request, start=manifest.rows[n].start, end=manifest.rows[n].end) for n, *_ in todo
-    ]
     with DecodePool(workers) as pool:
-        clips = _read(pool, [source for _, source, _ in todo], requests)
+        clips = pool.read_all((source for _, source, _ in todo), request)
         for (number, _, key), clip in zip(todo, clips, strict=True):
             if clip.status.usable:
                 value = _encode(model, clip, preprocess)
@@ -120,9 +117,9 @@ def image_key(model: ActionCLIP) -> str:
     return digest.hexdigest()
 
 
-def clip_key(base: str, source: Source, row: Row) -> str:
+def clip_key(base: str, source: Source) -> str:
     """The name of a clip's embeddings: a hash of the file's content, the stretch and `base`."""
-    digest = hashlib.sha256(f"{base} {row.start} {row.end} {source.kind}".encode())
+    digest = hashlib.sha256(f"{base} {source.start} {source.end} {source.kind}".encode())
     files = sorted(source.path.iterdir()) if source.path.is_dir() else [source.path]
     for path in files:
         if path.is_file():
@@ -155,15 +152,6 @@ def _kept(cache: TextCache, key: str, rows: int) -> Tensor | None:
         return cache.fetch(key, rows, missing)
     except _Missing:
         return None
-
-
-def _read(
-    pool: DecodePool, sources: Sequence[Source], requests: Sequence[ReadRequest]
-) -> Iterator[Clip]:
-    """The clips in order, decoded ahead where all are read alike."""
-    if len(set(map(str, requests))) == 1:
-        return iter(pool.read_all(sources, requests[0]))
-    return map(pool.read, sources, requests)
 
 
 @torch.no_grad()

@@ -10,7 +10,10 @@ import torch
 
 from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError
+from actionclip.evaluation.run import evaluate as test_on
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.weights.folder import is_model_folder, load_folder
+from actionclip.training.adapt.retention import Retention, retention
 from actionclip.training.plan import Plan, make_plan
 from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
@@ -18,7 +21,7 @@ from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
 from actionclip.training.recipes.testing import make_evaluate
 from actionclip.training.recipes.watching import Watch
-from actionclip.training.run.folder import Record
+from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
 
 SPLITS = "splits"
@@ -93,6 +96,32 @@ class Run:
                 report=watch.reporting(report),
                 record=self.record,
             )
+
+    def retention(self, folder: str | Path) -> Retention | None:
+        """What the training cost, measured once it is over and written to `retention.json`.
+
+        On the novel classes where the recipe drew base and novel ones, else on rendered people.
+        None when the recipe wants no such report, or there was nothing to lose.
+        """
+        folder = Path(folder)
+        if not self.recipe.reports_retention:
+            return None
+        model = self.model
+        kept = load_folder(folder / START) if is_model_folder(folder / START) else None
+        start = (build_model(self.recipe.model) if kept is None else kept).to(model.device)
+        after = {"end": model}
+        if self.recipe.training.interpolate is not None:
+            after["interpolated"] = load_folder(folder / BETWEEN, device=model.device)
+        novel = None if self.data.drawn is None else self.data.drawn.manifests.get("novel")
+        found = retention(
+            start,
+            after,
+            trained_labels=self.data.source.labels,
+            accuracy=None if novel is None else lambda one: test_on(one, novel, draws=0).value,
+            measured_on="" if novel is None else f"the {len(novel.classes)} novel classes",
+        )
+        found.write(folder)
+        return found
 
     def close(self) -> None:
         """End the decoding processes."""

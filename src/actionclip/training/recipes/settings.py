@@ -158,6 +158,14 @@ class Recipe:
     """What it is, in a sentence for the card."""
     purpose: Literal["train", "evaluate"] = "train"
     """`evaluate`: nothing is trained; the model is tested as `[evaluation]` says."""
+    retention: bool = True
+    """After a fine-tuning say what it cost: accuracy on labels that were not trained on, before and
+    after. See `actionclip.training.adapt.retention`."""
+
+    @property
+    def reports_retention(self) -> bool:
+        """Whether there was something to lose: trained weights, tuned on labels."""
+        return self.retention and self.model.architecture is None and self.training.loss == "kl"
 
     def __post_init__(self) -> None:
         """Refuse tables that do not go together."""
@@ -187,7 +195,7 @@ class Recipe:
 RUN_MAY_CHANGE = frozenset(
     {
         *(f"training.{name}" for name in MAY_CHANGE),
-        *("data.path", "data.root", "data.decoders", "data.most_failures", "about"),
+        *("data.path", "data.root", "data.decoders", "data.most_failures", "about", "retention"),
         "evaluation",
     }
 )

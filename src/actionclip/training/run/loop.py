@@ -29,10 +29,18 @@ from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_al
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
 from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
 from actionclip.training.run.signals import Stopped, StopRequests
-from actionclip.training.run.state import Learner, Progress, load_state, save_state
+from actionclip.training.run.state import (
+    Learner,
+    Progress,
+    all_finite,
+    load_state,
+    save_state,
+)
 from actionclip.training.run.step import Abandoned, Average, apply_gradients, find_gradients
 from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.compiled import compiled
+from actionclip.training.spread.sharded import shard
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
 
 MOST_BAD_IN_A_ROW = 3
@@ -97,6 +105,7 @@ def train(
         with (
             torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []),
             checkpointed(model, config.activation_checkpointing),
+            compiled(model, config.compile),
             Trainer(config, model, source, Path(folder), evaluate, report, record) as trainer,
         ):
             return trainer.run()
@@ -125,6 +134,9 @@ class Trainer:
         self.evaluate, self.report = evaluate, report
         self.ranks = current_ranks()
         adapted = choose_trained(model, config)
+        self.own = model
+        if config.sharded and self.ranks.world > 1:
+            model = self.model = shard(model)
         texts = Texts(model, source.labels, config)
         self.batches = Batches(source, texts, model.config.preprocess, config, self.ranks)
         self.steps_per_epoch = self.batches.steps_per_epoch
@@ -174,7 +186,7 @@ class Trainer:
         self.find_start(found)
         if not found:
             self.save()  # what a rollback in the first epoch goes back to
-        elif self.ranks.is_first:
+        else:
             with self.averaged():
                 self.write_model(LAST, "")  # the last process may have ended before it could
         wait_for_all()
@@ -196,7 +208,7 @@ class Trainer:
         """Write the weights that the run begins with, or go back to them, if they are needed."""
         if not self.config.keeps_start:
             return
-        if not found and self.ranks.is_first:
+        if not found:
             self.write_model(START, "Written before the first step.")
         wait_for_all()
         if found and self.learner.adapted is not None:
@@ -207,6 +219,9 @@ class Trainer:
         """Make the caller's model an ordinary one with the weights that were saved."""
         if self.learner.average is not None:
             self.learner.average.give(self.model)
+        if self.model is not self.own:
+            self.own.load_state_dict(self.learner.plain())
+            self.model = self.own
         if self.learner.adapted is not None:
             self.learner.adapted.remove()
             self.learner.adapted = None
@@ -321,8 +336,7 @@ class Trainer:
                 better = self.progress.best is None or first > self.progress.best
                 if math.isfinite(first) and better and self.learner.is_finite():
                     self.progress.best, self.progress.best_step = first, self.progress.step
-                    if self.ranks.is_first:
-                        self.write_model(BEST, f"Its score in training: {first:.4f}.")
+                    self.write_model(BEST, f"Its score in training: {first:.4f}.")
         self.save()
         wait_for_all()
 
@@ -330,18 +344,21 @@ class Trainer:
         """Whether a save between the ends of epochs is due."""
         every, minutes = self.config.save_every, self.config.save_minutes
         due = every is not None and self.progress.step % every == 0
-        return due or (minutes is not None and time.monotonic() - self._saved > 60 * minutes)
+        due = due or (minutes is not None and time.monotonic() - self._saved > 60 * minutes)
+        return any_rank(due, self.model.device) if self.learner.is_shared else due
 
     def save(self) -> None:
         """The state first, then the model folder made of it. Only the first process writes."""
-        if not self.ranks.is_first:
+        if not (self.ranks.is_first or self.learner.is_shared):
             return
-        if not self.learner.is_finite():
-            return  # the weights of the last save are good; the next bad steps lead back to them
         now = time.monotonic()
         self.progress.seconds += now - self._begun
         self._begun = self._saved = now
-        save_state(self.learner, self.path)
+        tensors = self.learner.tensors()
+        if not all_finite(tensors):
+            return  # the weights of the last save are good; the next bad steps lead back to them
+        if self.ranks.is_first:
+            save_state(tensors, self.path)
         with self.averaged():
             self.write_model(LAST, "")
 
@@ -349,7 +366,11 @@ class Trainer:
         """A model folder of the weights as they are."""
         trained = f"Trained for {self.progress.step:,} of {self.steps:,} steps of "
         trained += f"{self.config.batch_size} videos."
+        if not (self.ranks.is_first or self.learner.is_shared):
+            return
         weights = self.learner.plain()
+        if not self.ranks.is_first:
+            return
         about = " ".join(part for part in (self.record.about, trained, about) if part)
         save(self.model, self.path / name, labels=self.labels, about=about, tensors=weights)
 

@@ -31,6 +31,7 @@ from actionclip.model.weights.files import (
 )
 from actionclip.training.adapt.lora import Adapted
 from actionclip.training.run.step import Average
+from actionclip.training.spread.sharded import is_shared, like, whole
 
 STATE = "training.safetensors"
 
@@ -68,11 +69,11 @@ class Learner:
 
     def weights(self) -> dict[str, Tensor]:
         """What has to be saved of the model."""
-        return self.model.state_dict() if self.adapted is None else self.adapted.state()
+        return _whole(self.model.state_dict() if self.adapted is None else self.adapted.state())
 
     def plain(self) -> dict[str, Tensor]:
         """The weights of the ordinary model that computes the same, by its names."""
-        return self.model.state_dict() if self.adapted is None else self.adapted.merged()
+        return _whole(self.model.state_dict() if self.adapted is None else self.adapted.merged())
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by name."""
@@ -81,16 +82,19 @@ class Learner:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 for key, value in self.optimizer.state.get(parameter, {}).items():
                     if isinstance(value, Tensor):
-                        packed[f"optimizer.{name}.{key}"] = value
+                        packed[f"optimizer.{name}.{key}"] = whole(value)
         if self.average is not None:
-            packed |= {f"average.{name}": value for name, value in self.average.values.items()}
+            average = _whole(self.average.values)
+            packed |= {f"average.{name}": value for name, value in average.items()}
         data = json.dumps(dataclasses.asdict(self.progress)).encode()
         packed["progress"] = torch.tensor(list(data), dtype=torch.uint8)
         return packed
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a saved state."""
-        self.model.load_state_dict(_below("model.", tensors), strict=self.adapted is None)
+        own = self.model.state_dict()
+        weights = {name: like(own[name], v) for name, v in _below("model.", tensors).items()}
+        self.model.load_state_dict(weights, strict=self.adapted is None)
         remembered = _below("optimizer.", tensors)
         self.optimizer.state.clear()
         for group in self.optimizer.param_groups:
@@ -99,7 +103,7 @@ class Learner:
                 if own:
                     self.optimizer.state[parameter] = {
                         # torch keeps the count of steps on the CPU
-                        key: value.clone() if key == "step" else value.to(parameter.device)
+                        key: value.clone() if key == "step" else like(parameter, value)
                         for key, value in own.items()
                     }
         if self.average is not None:
@@ -108,7 +112,21 @@ class Learner:
 
     def is_finite(self) -> bool:
         """Whether all of it can be saved: a state with NaN in it is not a good one."""
-        return all(bool(torch.isfinite(value).all()) for value in self.tensors().values())
+        return all_finite(self.tensors())
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether every process has to take part when tensors are asked for."""
+        return any(is_shared(parameter) for parameter in self.model.parameters())
+
+
+def all_finite(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether there is no NaN and nothing infinite."""
+    return all(bool(torch.isfinite(value).all()) for value in tensors.values())
+
+
+def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: whole(value) for name, value in tensors.items()}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -124,13 +142,13 @@ def read_progress(tensors: Mapping[str, Tensor]) -> Progress:
     return Progress(**json.loads(bytes(tensors["progress"].tolist())))
 
 
-def save_state(learner: Learner, folder: Path) -> None:
+def save_state(tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Put the state in the place of the one before, whole or not at all.
 
     Raises:
         StorageError: when it cannot be written; the state before is untouched.
     """
-    write_together(folder, {STATE: tensor_content(learner.tensors())})
+    write_together(folder, {STATE: tensor_content(tensors)})
 
 
 def load_state(learner: Learner, folder: Path) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.training.adapt.teacher import Teacher, distillation
@@ -16,6 +15,14 @@ from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.sharded import (
+    clip_norm,
+    is_shared,
+    like,
+    local,
+    set_value,
+    total_norm,
+)
 
 Taught: TypeAlias = tuple[Tensor | None, Tensor | None]
 """A teacher's embeddings of videos and sentences, where they count."""
@@ -197,11 +204,11 @@ def apply_gradients(
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = get_total_norm(gradients)
+    norm = total_norm(gradients)
     finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
     if finite:
         if settings.clip_norm is not None:
-            clip_grads_with_norm_(parameters, settings.clip_norm, norm)
+            clip_norm(parameters, settings.clip_norm, norm)
         optimizer.step()
         if settings.largest_scale is not None:
             with torch.no_grad():
@@ -226,27 +233,31 @@ class Average:
         """Take in the newest weights."""
         newest = dict(model.named_parameters())
         for name, value in self.values.items():
-            value.lerp_(newest[name].detach(), 1 - self.momentum)
+            local(value).lerp_(local(newest[name].detach()), 1 - self.momentum)
 
     def load(self, values: Mapping[str, Tensor]) -> None:
         """Take over averages that were saved."""
         for name, value in self.values.items():
-            value.copy_(values[name])
+            value.copy_(like(value, values[name]))
 
     def give(self, model: nn.Module) -> None:
         """Make the averages the model's weights."""
         for name, parameter in model.named_parameters():
             if name in self.values:
-                parameter.data = self.values[name]
+                set_value(parameter, self.values[name])
 
     @contextlib.contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
         """Within it the model has the averages for weights."""
-        newest = {name: p.data for name, p in model.named_parameters() if name in self.values}
+        newest = {
+            name: p.detach().clone() if is_shared(p) else p.data
+            for name, p in model.named_parameters()
+            if name in self.values
+        }
         try:
             self.give(model)
             yield
         finally:
             for name, parameter in model.named_parameters():
                 if name in newest:
-                    parameter.data = newest[name]
+                    set_value(parameter, newest[name])

@@ -1,0 +1,110 @@
+"""Weights shared out over two processes: the same training, and states for any number of them."""
+
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from actionclip.errors import ActionCLIPError
+from actionclip.model.weights.folder import load_folder
+from actionclip.training import LoraConfig, OptimConfig, ScheduleConfig, Stopped
+from training_runs import SETTINGS, fingerprint, metrics, on_ranks, run, small_model
+
+SHARED = replace(
+    SETTINGS,
+    sharded=True,
+    accumulate=2,
+    clip_norm=0.5,
+    ema=0.5,
+    optim=OptimConfig(lr=1e-3, weight_decay=0.0),
+    schedule=ScheduleConfig(epochs=2, warmup_epochs=0),
+)
+
+
+def held(model):
+    """The share of the parameters that this process holds."""
+    parts = [p.to_local() if hasattr(p, "to_local") else p for p in model.parameters()]
+    return {"held": sum(p.numel() for p in parts) / sum(p.numel() for p in model.parameters())}
+
+
+def train_shared(folder, stop_at=None, settings=SHARED):
+    def stop(line):
+        if line["step"] == stop_at:
+            signal.raise_signal(signal.SIGTERM)
+
+    model = small_model(post="transf")
+    try:
+        run(folder, settings, model=model, report=stop, evaluate=held)
+    except Stopped:
+        return None
+    assert not any(hasattr(p, "to_local") for p in model.parameters())
+    return fingerprint(model)
+
+
+def embeddings(folder):
+    model = load_folder(folder / "last")
+    frames = torch.rand(4, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return model.encode_video(frames), model.encode_text(["a dog", "two cats"])
+
+
+def assert_close(here, there):
+    """Not weight by weight: the bias of the keys has no effect and moves by rounding alone."""
+    for ours, theirs in zip(embeddings(here), embeddings(there), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+    assert metrics(here) == pytest.approx(metrics(there), rel=1e-5)
+    assert metrics(here, "gradient") == pytest.approx(metrics(there, "gradient"), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    train_shared(folder)
+    return folder
+
+
+def test_shared_out_weights_learn_as_whole_ones_do(tmp_path, alone):
+    first, second = on_ranks(2, train_shared, tmp_path)
+
+    assert first == second == fingerprint(load_folder(tmp_path / "last"))
+    assert_close(tmp_path, alone)
+    assert all(scores["held"] < 0.6 for scores in metrics(tmp_path, "scores").values())
+    assert {scores["held"] for scores in metrics(alone, "scores").values()} == {1.0}
+    assert (
+        load_folder(tmp_path / "best").state_dict().keys()
+        == small_model(post="transf").state_dict().keys()
+    )
+
+
+def test_one_process_goes_on_where_two_stopped(tmp_path, alone):
+    assert on_ranks(2, train_shared, tmp_path, 6) == [None, None]
+
+    train_shared(tmp_path)
+
+    assert_close(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_one_or_whole_weights_stopped(tmp_path, alone):
+    assert train_shared(tmp_path / "one", 3) is None
+    whole = replace(SHARED, sharded=False)
+    assert on_ranks(2, train_shared, tmp_path / "whole", 3, whole) == [None, None]
+    undisturbed = on_ranks(2, train_shared, tmp_path / "undisturbed")
+    stopped = tmp_path / "stopped"
+    assert on_ranks(2, train_shared, stopped, 7) == [None, None]
+
+    on_ranks(2, train_shared, tmp_path / "one")
+    on_ranks(2, train_shared, tmp_path / "whole")
+    again = on_ranks(2, train_shared, stopped)
+
+    assert_close(tmp_path / "one", alone)
+    assert_close(tmp_path / "whole", alone)
+    assert again == undisturbed  # to the bit where the number of processes is the same
+
+
+def test_what_does_not_go_together_is_refused():
+    with pytest.raises(ActionCLIPError, match="neither lora nor compile"):
+        replace(SHARED, lora=LoraConfig())
+    with pytest.raises(ActionCLIPError, match="compile is True"):
+        replace(SHARED, compile=True)
