@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from recipes_for_tests import render_people, small_recipe, write_recipe
 from typer.testing import CliRunner
 
 from actionclip.cli.app import app
 from actionclip.model.weights.folder import save
 from actionclip.training.adapt.retention import REPORT
 from actionclip.training.recipes.reading import read_recipe
+from recipes_for_tests import render_people, small_recipe, write_recipe
 from training_runs import small_model
 
 
