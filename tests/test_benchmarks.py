@@ -56,7 +56,13 @@ def table():
     return module
 
 
-@pytest.mark.parametrize("name", QUICK)
+SLOW = {"train_step"}  # many processes, each of which loads torch
+AT_ONCE = [name for name in QUICK if name not in SLOW]
+
+
+@pytest.mark.parametrize(
+    "name", [*AT_ONCE, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_a_benchmark_says_what_ran_where(line_of, name):
     line = line_of(name)
 
@@ -103,10 +109,11 @@ def test_startup_times_the_help(line_of):
     assert "a decoding worker" in rows
 
 
-def test_the_table_holds_every_benchmark(line_of, table):
-    text = table.render({name: line_of(name) for name in QUICK})
+@pytest.mark.parametrize("names", [AT_ONCE, pytest.param(list(QUICK), marks=pytest.mark.slow)])
+def test_the_table_holds_every_benchmark(line_of, table, names):
+    text = table.render({name: line_of(name) for name in names})
 
-    for name in QUICK:
+    for name in names:
         assert f"benchmarks/{name}.py" in text
     assert "| tiny, tiny (fp32) |" in text
 
