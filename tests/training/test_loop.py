@@ -160,9 +160,10 @@ def test_a_damaged_config_is_an_error(finished):
 
 
 def hold(folder, ready, done):
-    from actionclip.training.run.folder import RunFolder
+    from actionclip.config import to_dict
+    from actionclip.training.run.folder import Record, RunFolder
 
-    files = RunFolder(folder, SETTINGS)
+    files = RunFolder(folder, Record(to_dict(SETTINGS)))
     ready.set()
     done.wait(60)
     files.close()

@@ -187,8 +187,9 @@ def test_a_hundred_killed_workers_cost_nothing(good):
     assert sum(clip.status is Outcome.CRASHED for clip in read) <= 2  # killed twice on one clip
 
 
-def test_a_video_on_which_the_decoder_dies_twice_gets_the_blame(good):
+def test_a_video_on_which_the_decoder_dies_twice_gets_the_blame(good, folder):
     """Whenever a worker has the file in hand, it is killed: what a decoder's crash looks like."""
+    long = source(render(folder / "long.mp4", 1000))  # in hand for longer than a look takes
     with DecodePool(1) as pool:
         pool.read(good[0], FOUR)
         stop = threading.Event()
@@ -196,14 +197,13 @@ def test_a_video_on_which_the_decoder_dies_twice_gets_the_blame(good):
         def assassin():
             while not stop.is_set():
                 for pid in pool.pids:
-                    if holds_file(pid, good[4].path):
+                    if holds_file(pid, long.path):
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.0005)  # on one core, a loop without a pause lets nobody else work
 
         thread = threading.Thread(target=assassin)
         thread.start()
-        long = ReadRequest(sampling=Sampling(frames=4, windows=10))
-        clip = pool.read(good[4], long)
+        clip = pool.read(long, ReadRequest(sampling=Sampling(frames=4, windows=10)))
         stop.set()
         thread.join()
 

@@ -78,7 +78,7 @@ def clip(tmp_path_factory):
 def read(path, wanted, monkeypatch, **request):
     """The reading of exactly these frame numbers, in this order."""
     numbers = np.array(wanted, np.int64)[None]
-    monkeypatch.setattr(reader, "choose", lambda *_, **__: numbers)
+    monkeypatch.setattr(reader, "choose_for", lambda *_, **__: numbers)
     file = os.open(path, os.O_RDONLY)
     try:
         sampling = Sampling(frames=numbers.size)
