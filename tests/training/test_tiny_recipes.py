@@ -14,25 +14,29 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 SHORT = ("training.batch_size=4", "data.synthetic.clips=8", "training.schedule.epochs=1")
 
 
-def test_two_stages_one_after_the_other(tmp_path):
-    first = read_recipe(RECIPES / "tiny-1-pretrain.toml", SHORT)
-    with Run.prepare(first) as run:
-        assert run.train(tmp_path / "one").steps == 2
-    start = f"model.name={tmp_path / 'one' / 'last'}"
-    second = read_recipe(RECIPES / "tiny-2-finetune.toml", [*SHORT, start])
-    with Run.prepare(second) as run:
-        before = {name: value.clone() for name, value in run.model.state_dict().items()}
-        assert run.model.backbone.motion
-        run.train(tmp_path / "two")
+STAGES = ("tiny-1-pretrain", "tiny-2-prompt", "tiny-3-finetune")
 
-    pictures, clips = (load_folder(tmp_path / name / "last") for name in ("one", "two"))
 
-    assert pictures.config.sampling.frames == 1
-    assert clips.config.sampling.spacing == 0.125
-    assert clips.config.backbone.motion
-    stem = "backbone.clip.visual.trunk.stem.conv.weight"
-    assert torch.equal(before[stem], pictures.state_dict()[stem]), "starts where the first ended"
-    assert not torch.equal(before[stem], clips.state_dict()[stem]), "and learns"
+def test_three_stages_one_after_the_other(tmp_path):
+    """Each starts where the one before it ended, and learns."""
+    start: list[str] = []
+    ended: dict[str, torch.Tensor] = {}
+    for stage in STAGES:
+        recipe = read_recipe(RECIPES / f"{stage}.toml", [*SHORT, *start])
+        with Run.prepare(recipe) as run:
+            begun = {name: value.clone() for name, value in run.model.state_dict().items()}
+            assert run.train(tmp_path / stage).steps == 2
+        for name, value in ended.items():
+            assert torch.equal(begun[name], value), f"{stage} starts with another {name}"
+        model = load_folder(tmp_path / stage / "last")
+        ended = model.state_dict()
+        stem = "backbone.clip.visual.trunk.stem.conv.weight"
+        assert not torch.equal(begun[stem], ended[stem])
+        assert model.backbone.motion
+        start = [f"model.name={tmp_path / stage / 'last'}"]
+
+    assert model.config.sampling.spacing == 0.125
+    assert model.config.prompts.post == "transf"
 
 
 def test_what_is_rendered_must_be_what_the_model_looks_at():

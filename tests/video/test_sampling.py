@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from actionclip.errors import ActionCLIPError
@@ -144,8 +144,30 @@ def test_spaced_frames_follow_the_clock_and_not_the_frame_count():
     assert times[row].tolist() == [0.5, 1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.parametrize("decimals", [3, 9])
+@pytest.mark.parametrize(
+    ("fps", "step"), [(8, 1), (10, 1), (15, 2), (24, 3), (25, 3), (30, 4), (50, 6), (60, 8)]
+)
+def test_spaced_frames_are_whole_frames_apart_where_the_rate_is_steady(fps, step, decimals):
+    """Also when the file counts milliseconds, as Matroska does."""
+    timeline = Timeline((np.arange(fps * 4) / fps).round(decimals), 4.0)
+
+    chosen = spaced(timeline, 12, 0.125, windows=3)
+
+    assert (np.diff(chosen) == step).all()
+
+
+def test_a_rate_that_does_not_divide_the_spacing_is_read_by_the_clock():
+    """12 frames/s: one frame is 0.083 s and two are 0.167 s, both too far from 0.125 s."""
+    [row] = spaced(even(48, 12.0), 8, 0.125)
+
+    assert set(np.diff(row).tolist()) == {1, 2}
+
+
 @given(timeline=timelines(), windows=st.integers(1, 6), spacing=st.floats(0.01, 3.0))
 def test_spaced_shows_the_last_frame_that_has_begun(timeline, windows, spacing):
+    shown = np.diff(timeline.times)
+    assume(len(shown) < 2 or np.ptp(shown) > 0.25 * shown.mean())  # a rate that is not steady
     chosen = spaced(timeline, 5, spacing, windows=windows)
 
     room = max(timeline.seconds - 4 * spacing, 0.0)

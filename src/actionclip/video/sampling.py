@@ -19,6 +19,8 @@ Frames = NDArray[np.int64]
 Random = np.random.Generator | np.random.RandomState
 
 _TICK = 1e-6  # seconds; 0.1 * 7 and 7 / 10 are the same instant, whatever the last bit says
+_UNSTEADY = 0.1  # share by which frames of a steady rate may be early or late (whole milliseconds)
+_ROUNDED = 0.2001  # share by which a spacing may be changed to be a whole number of frames
 
 
 @dataclass(frozen=True)
@@ -187,13 +189,24 @@ def spaced(
     Where a video is shorter than a window, the window begins with the video and the last frame is
     repeated.
 
+    The pace is even: where frames come at a steady rate, the spacing is rounded to whole frames if
+    that changes it by a fifth at most. Every 0.125 s of 25 frames/s would be 3, 3 and 4 frames in
+    turn, and a person who walks would seem to skip.
+
         >>> timeline = Timeline(np.arange(100) / 25, 4.0)
         >>> spaced(timeline, 4, 0.2, windows=2).tolist()
         [[21, 26, 31, 36], [63, 68, 73, 78]]
+        >>> spaced(timeline, 6, 0.125).tolist()
+        [[42, 45, 48, 51, 54, 57]]
     """
+    step, each = _whole_frames(timeline, spacing)
+    spacing = step * each if step else spacing
     room = max(timeline.seconds - (frames - 1) * spacing, 0.0)
     places = (np.arange(windows) + 0.5) / windows if rng is None else np.sort(rng.random(windows))
     starts = room * places
+    if step:
+        numbers = timeline.at(starts)[:, None] + step * np.arange(frames)
+        return numbers.clip(max=len(timeline) - 1)
     return timeline.at(starts[:, None] + spacing * np.arange(frames))
 
 
@@ -229,6 +242,20 @@ def sliding_windows(
     starts = np.append(starts[starts < last - _TICK], last)
     inside = (np.arange(frames) + 0.5) / frames * length
     return Windows(starts, starts + length, timeline.at(starts[:, None] + inside))
+
+
+def _whole_frames(timeline: Timeline, spacing: float) -> tuple[int, float]:
+    """How many frames of a steady rate make about `spacing` seconds, and how long each is shown;
+    0 of them where the rate changes or nothing is near enough.
+    """
+    if len(timeline) < 3:
+        return 0, 0.0
+    shown = np.diff(timeline.times)
+    each = float(timeline.times[-1] - timeline.times[0]) / len(shown)
+    if np.abs(shown - each).max() > max(_UNSTEADY * each, _TICK):
+        return 0, 0.0
+    step = round(spacing / each)
+    return (step, each) if abs(step * each - spacing) <= _ROUNDED * spacing else (0, 0.0)
 
 
 def _part_starts(length: int, segments: int) -> Frames:

@@ -72,3 +72,32 @@ def test_mistakes_are_named():
         PeopleConfig(without=("runing",))
     with pytest.raises(ActionCLIPError, match="above zero"):
         PeopleConfig(clips=0)
+
+
+def test_clips_get_harder_where_they_are_asked_to():
+    """A good camera always has the same little noise; of others some have none and some a lot."""
+    settings = PeopleConfig(
+        clips=3000, frames=2, size=48, spacing=0.01, actions=("standing still",), ease=3.0
+    )
+
+    def noises(epoch):
+        clips = [People(settings)[index, epoch].frames.float() for index in range(20)]
+        return sorted((clip[0] - clip[1]).abs().mean().item() for clip in clips)
+
+    first, later = noises(0), noises(3)
+
+    assert first[-1] < 1.5 * first[0]
+    assert later[4] < 0.8 * first[0]
+    assert later[-5] > 1.5 * first[-1]
+
+
+def test_a_cut_action_goes_at_its_own_pace():
+    """What takes longer than the clip is hurried into it, or seen in part."""
+
+    def moved(cut):
+        """How much changes from frame to frame."""
+        people = People(PeopleConfig(frames=6, size=48, actions=("bending down",), cut=cut))
+        clips = [people[index, 0].frames.float() for index in range(12)]
+        return sum((clip[1:] - clip[:-1]).abs().mean().item() for clip in clips)
+
+    assert moved(1.0) < 0.8 * moved(0.0)

@@ -34,6 +34,7 @@ DEMO = (
 
 _DRAWN = ("room", "hall", "park", "studio")  # scenes that look well from near
 _AT_ONCE = 16  # frames painted together: fewer cost more calls, more do not fit the cache
+_REST = 0.3  # share of a clip in which nothing has begun, or all is over, where an action is cut
 _SLOW, _QUICK = 0.86, 1.16  # tempo below and above which somebody would say so
 
 
@@ -187,9 +188,22 @@ def plan(
     frames: int,
     size: tuple[int, int],
     fps: float,
-    clean: bool = False,
+    clean: float = False,
+    cut: float = 0.0,
 ) -> Take:
-    """All that is decided about a clip before it is drawn; the arguments are `synthesise`'s."""
+    """All that is decided about a clip before it is drawn; the arguments are `synthesise`'s.
+
+    Args:
+        action: as there.
+        seed: as there, in several numbers.
+        frames: as there.
+        size: as there.
+        fps: as there.
+        clean: between 0 and 1 the chance that each of distance, camera, view and place is an easy
+            one.
+        cut: the chance that an action that happens once and takes longer than the clip goes at
+            its own pace, so that one sees a part of it; otherwise it is hurried.
+    """
     if action not in ACTIONS:
         raise unknown("synthetic action", action, ACTIONS)
     rng = np.random.default_rng([*seed, crc32(action.encode())])
@@ -198,12 +212,16 @@ def plan(
     framing, lens, light = Framing.draw(rng), Lens.draw(rng, size[1]), light_by_chance(rng)
     if doing.near:
         framing = replace(framing, share=0.72 + 0.2 * framing.column)
-    if clean:
-        framing, lens, light = _well_filmed(framing), Lens(), Light()
+    near, sharp, seen, plain = _eased(seed, clean)
+    if near:
+        framing = _well_filmed(framing)
+    if sharp:
+        lens, light = Lens(), Light()
     style, tempo = _manner(rng), float(rng.uniform(0.76, 1.3))
-    phase = _phases(doing, frames, fps, tempo, rng)
+    whole = np.random.default_rng([*seed, 5]).random() >= cut
+    phase = _phases(doing, frames, fps, tempo, rng, whole=whole)
     both = np.concatenate([phase, _later(doing, phase, lens.shutter * tempo / doing.seconds)])
-    facing = _facing(doing, rng, clean)
+    facing = _facing(doing, rng, seen)
     at = _in_the_world(joint_positions(body, doing.pose(both, style)), frames, facing)
     camera = aim(at[:frames], body.height, size, framing, _shake(frames, fps, rng))
     info = ClipInfo(
@@ -213,7 +231,7 @@ def plan(
         direction=_direction(at[:frames], body),
         view=_view(facing),
         side=style.side,
-        scene=str(rng.choice(_DRAWN if clean else list(SCENES))),
+        scene=str(rng.choice(_DRAWN if plain else list(SCENES))),
         fps=fps,
     )
     return Take(info, doing, at, both, facing, body, look, camera, lens, light, rng)
@@ -230,6 +248,13 @@ def _paint_all(
         seen = camera.at(here)
         paint_shadow(canvas[here[0] : here[-1] + 1], now, seen, light)
         paint(canvas[here[0] : here[-1] + 1], now, seen, light, then)
+
+
+def _eased(seed: tuple[int, ...], clean: float) -> tuple[bool, ...]:
+    """Whether distance, camera, view and place are easy ones."""
+    if clean in (0, 1):
+        return (bool(clean),) * 4
+    return tuple((np.random.default_rng([*seed, 4]).random(4) < clean).tolist())
 
 
 def _well_filmed(framing: Framing) -> Framing:
@@ -255,13 +280,18 @@ def _facing(doing: Action, rng: Random, clean: bool) -> float:
     return float(np.pi - facing if rng.random() < 0.5 else facing)
 
 
-def _phases(doing: Action, frames: int, fps: float, tempo: float, rng: Random) -> Array:
+def _phases(
+    doing: Action, frames: int, fps: float, tempo: float, rng: Random, *, whole: bool
+) -> Array:
     """When in the movement each frame is."""
     seconds = doing.seconds / tempo
     time, start = np.arange(frames) / fps, rng.uniform(0, 1)
     if doing.repeats:
         return time / seconds + start
     room = max((frames - 1) / fps, 1e-6)
+    if seconds > room and not whole:
+        missed = start * (seconds - (1 - 2 * _REST) * room) - _REST * room
+        return ((time + missed) / seconds).clip(0, 1)
     seconds = min(seconds, room)
     return ((time - start * (room - seconds)) / seconds).clip(0, 1)
 

@@ -42,6 +42,15 @@ class PeopleConfig:
     """Which; none named: all."""
     without: tuple[str, ...] = ()
     """Which are left out, to ask for them later."""
+    ease: float = 0.0
+    """Epochs over which clips get harder: at first all people are near, well filmed, seen from the
+    best side and in plain places, at the end as few as `easy` says. Without it, learning from
+    nothing starts only after tens of thousands of clips."""
+    easy: float = 0.0
+    """The chance, after these epochs, that each of those is as it was at first."""
+    cut: float = 0.0
+    """The chance that an action that happens once and takes longer than the clip is seen in part,
+    at its own pace, as a window of a longer video shows it; otherwise it is hurried."""
     captions: float = 0.5
     """Share of clips with a sentence that also tells manner, direction and view; the others have
     the bare name or another word for it."""
@@ -85,12 +94,15 @@ class People:
         label = int(order[place])
         rng = np.random.default_rng([settings.seed, epoch, index, 7])
         width = round(settings.size * float(rng.choice(_ASPECTS)))
-        still = settings.frames == 1
+        still, now = settings.frames == 1, epoch + index / settings.clips
+        hard = min(1.0, now / settings.ease) if settings.ease else 1.0
         take = plan(
             labels[label],
             (settings.seed, epoch, index),
             frames=_STILL_FROM if still else settings.frames,
             size=(width, settings.size),
+            clean=1 - hard * (1 - settings.easy),
+            cut=settings.cut,
             fps=1 / (settings.spacing * rng.uniform(1 - settings.jitter, 1 + settings.jitter)),
         )
         if still:
