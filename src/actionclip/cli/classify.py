@@ -36,20 +36,9 @@ def classify(
     ] = None,
     model: options.Model = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Labels shown for a video.")] = 5,
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A sentence with {} for the label; repeatable. Or a named set, or a file of them.",
-            show_default=False,
-        ),
-    ] = None,
-    descriptions: Annotated[
-        Path | None,
-        typer.Option(help="JSON or CSV with sentences for each label.", show_default=False),
-    ] = None,
-    ensemble: Annotated[
-        str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
-    ] = None,
+    template: options.Templates = None,
+    descriptions: options.Descriptions = None,
+    ensemble: options.Ensemble = None,
     reject: Annotated[
         str | None,
         typer.Option(
@@ -60,14 +49,7 @@ def classify(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Do not report labels that score below.")
     ] = 0.0,
-    clean_labels: Annotated[
-        bool | None,
-        typer.Option(
-            "--clean-labels/--raw-labels",
-            help="Read ApplyEyeMakeup and brush_hair as words.",
-            show_default=False,
-        ),
-    ] = None,
+    clean_labels: options.CleanLabels = None,
     frames: options.Frames = None,
     windows: options.Windows = None,
     spacing: options.Spacing = None,

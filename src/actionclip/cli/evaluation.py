@@ -108,28 +108,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A sentence with {} for the label; repeatable. Or a named set, or a file of them.",
-            show_default=False,
-        ),
-    ] = None,
-    descriptions: Annotated[
-        Path | None,
-        typer.Option(help="JSON or CSV with sentences for each label.", show_default=False),
-    ] = None,
-    ensemble: Annotated[
-        str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
-    ] = None,
-    clean_labels: Annotated[
-        bool | None,
-        typer.Option(
-            "--clean-labels/--raw-labels",
-            help="Read ApplyEyeMakeup and brush_hair as words.",
-            show_default=False,
-        ),
-    ] = None,
+    template: options.Templates = None,
+    descriptions: options.Descriptions = None,
+    ensemble: options.Ensemble = None,
+    clean_labels: options.CleanLabels = None,
     frames: options.Frames = None,
     spacing: options.Spacing = None,
     seed: Annotated[int, typer.Option(min=0, help="For what is drawn, and for intervals.")] = 0,

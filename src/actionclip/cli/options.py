@@ -99,3 +99,27 @@ def find_sources(videos: list[str]) -> "list[Source]":
     from actionclip.video.sources import find_videos
 
     return find_videos(videos)
+
+
+Templates = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A sentence with {} for the label; repeatable. Or a named set, or a file of them.",
+        show_default=False,
+    ),
+]
+Descriptions = Annotated[
+    Path | None,
+    typer.Option(help="JSON or CSV with sentences for each label.", show_default=False),
+]
+Ensemble = Annotated[
+    str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
+]
+CleanLabels = Annotated[
+    bool | None,
+    typer.Option(
+        "--clean-labels/--raw-labels",
+        help="Read ApplyEyeMakeup and brush_hair as words.",
+        show_default=False,
+    ),
+]
