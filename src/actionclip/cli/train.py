@@ -25,11 +25,11 @@ QUIET_SECONDS = 30.0
 
 EXAMPLES = """Examples:
 
-  actionclip train recipes/ucf101.toml --set data.path=ucf101/ --dry-run
+  actionclip train mine.toml --dry-run
 
-  actionclip train my.toml --out runs/first --set training.optim.lr=1e-5
+  actionclip train mine.toml --out runs/first --set training.optim.lr=1e-5
 
-  torchrun --nproc-per-node 4 -m actionclip train recipes/k400-b16-8f.toml
+  torchrun --nproc-per-node 4 -m actionclip train mine.toml
 """
 
 
