@@ -1,6 +1,6 @@
 """What does a video show? A few labels, one answer.
 
-python examples/classify.py holiday.mp4 "juggling, riding a horse" [MODEL]
+python examples/classify.py holiday.mp4 "jumping jacks, running" [MODEL]
 """
 
 import sys

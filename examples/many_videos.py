@@ -1,6 +1,6 @@
 """A folder of any size: results as they come, bad files among them, memory flat.
 
-python examples/many_videos.py clips "juggling, riding a horse" [MODEL]
+python examples/many_videos.py clips "jumping jacks, running" [MODEL]
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Which videos of a folder resemble a video, or a sentence?
 
 python examples/similar_videos.py clips holiday.mp4 [MODEL]
-python examples/similar_videos.py clips "a person juggles" [MODEL]
+python examples/similar_videos.py clips "a person is clapping" [MODEL]
 """
 
 import sys

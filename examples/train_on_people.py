@@ -25,7 +25,7 @@ class People:
     def __getitem__(self, key: tuple[int, int]) -> Example:
         index, epoch = key
         label = index % len(self.labels)
-        clip = stream(0, epoch, index, size=(112, 112), actions=[self.labels[label]])
+        clip = stream(0, epoch, index, size=(80, 80), actions=[self.labels[label]])
         return Example(torch.from_numpy(clip.frames).permute(0, 3, 1, 2), label)
 
 

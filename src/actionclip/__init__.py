@@ -2,7 +2,7 @@
 
 >>> import actionclip
 >>> model = actionclip.load("tiny")
->>> scores = model.classify("holiday.mp4", ["washing dishes", "juggling"])  # doctest: +SKIP
+>>> scores = model.classify("holiday.mp4", ["waving one hand", "running"])  # doctest: +SKIP
 
 The names below are the public ones; they are imported when first used, because importing torch
 takes seconds.

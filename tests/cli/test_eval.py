@@ -41,7 +41,7 @@ def test_a_table_and_a_folder_and_a_comparison(run, folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "protocol  zero-shot: Test clips of one split" in result.stdout
     assert "clips     4 clips, 2 labels" in result.stdout
-    assert "views     2x3 of 8 frames, fp32" in result.stdout
+    assert "views     2x3 of 12 frames, fp32" in result.stdout
     assert "top-1" in result.stdout
     assert "top-2 stands for top-5" in result.stdout
     assert "Everything is in first" in result.stderr
@@ -54,7 +54,7 @@ def test_a_table_and_a_folder_and_a_comparison(run, folder, tmp_path):
     again = run(*arguments, "--template", "a person {}", "--out", "second", "--json")
     row = json.loads(again.stdout)
     assert (row["protocol"], row["clips"], row["adds_up"]) == ("zero-shot", 4, True)
-    assert row["settings"]["views"] == "1x1"
+    assert row["settings"]["views"] == "3x1"
 
     compared = run("--compare", "first", "second")
     assert compared.exit_code == 0

@@ -9,25 +9,41 @@ import av
 import numpy as np
 import torch
 
+from actionclip.data.synthetic.clips import synthesise
+from actionclip.data.synthetic.files import write_clip
+
 VIDEOS = (
     "holiday.mp4",
     "door.mp4",
-    "cat.mp4",
+    "yard.mp4",
     "clips/beach.mp4",
     "clips/kitchen.mp4",
     "clips/park/bench.mp4",
 )
 """Files that a document may name."""
+SHOWN = ("jumping jacks", "waving one hand", "walking", "running", "clapping", "bending down")
+"""What somebody does in each of them."""
 BROKEN = "inbox/broken.mp4"
+RECIPE = """
+[model]
+name = "tiny"
+sampling = { frames = 2 }
+[data]
+path = "actions"
+[training]
+batch_size = 2
+schedule = { epochs = 1, warmup_epochs = 0 }
+"""
 
 
 def lay_out(folder: Path) -> None:
     """Put the files that documents name into a folder."""
-    for number, name in enumerate(VIDEOS):
-        write_video(folder / name, number)
-    write_video(folder / "inbox" / "good.mp4", 6)
+    for number, (name, action) in enumerate(zip(VIDEOS, SHOWN, strict=True)):
+        write_person(folder / name, action, number)
+    write_person(folder / "inbox" / "good.mp4", SHOWN[0], 6)
     (folder / BROKEN).write_bytes(b"this is not a video")
-    (folder / "actions.txt").write_text("opening a door\nringing a bell\nwalking past\n")
+    (folder / "actions.txt").write_text("waving one hand\nclapping\npointing\n")
+    (folder / "mine.toml").write_text(RECIPE)
     write_checkpoint(folder / "vit-16-32f.pt")
     write_data_sets(folder)
 
@@ -55,6 +71,13 @@ def write_data_sets(folder: Path) -> None:
         write_video(folder / "videos" / name, 5 + number, seconds=1.0)
     (folder / "train_list.txt").write_text("kick.mp4 0\nhug.mp4 1\n")
     (folder / "names.txt").write_text("kick\nhug\n")
+
+
+def write_person(path: Path, action: str, seed: int) -> None:
+    """Somebody who does something for two seconds, H.264, 160 x 120."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clip = synthesise(action, seed, frames=24, size=(160, 120), fps=12.0, clean=True)
+    write_clip(path, clip.frames, fps=12.0)
 
 
 def write_video(path: Path, number: int, *, seconds: float = 2.0, rate: int = 12) -> None:

@@ -65,8 +65,7 @@ def test_what_is_asked_for_is_taken_whatever_the_hardware(cpu_with):
 
 @pytest.fixture
 def tiny():
-    with pytest.warns(UserWarning, match="random weights"):
-        return build("tiny")
+    return build("tiny")
 
 
 @torch.no_grad()
@@ -84,7 +83,7 @@ def tower_of(kind):
 
 def test_bf16_is_for_pictures_and_words_stay_exact(tiny):
     texts = tiny.encode_text(["running", "waving"])
-    frames = torch.rand(2, 8, 3, 112, 112)
+    frames = torch.rand(2, 8, 3, 80, 80)
     exact = encoded(tiny, frames)
 
     half = set_precision(tiny, "bf16")
@@ -134,7 +133,7 @@ def test_the_sum_of_the_blocks_in_float32_halves_the_error_at_least():
 
 
 def test_a_precision_can_be_changed_copied_and_asked_for_again(tiny):
-    frames = torch.rand(1, 4, 3, 112, 112)
+    frames = torch.rand(1, 4, 3, 80, 80)
     set_precision(tiny, "bf16")
     first = encoded(tiny, frames)
 
@@ -154,7 +153,7 @@ def test_a_model_cast_as_a_whole_says_that_it_is_bf16(tiny):
     tiny.cast(torch.bfloat16)
 
     assert recognizer.precision == "bf16"
-    assert encoded(tiny, torch.rand(1, 4, 3, 112, 112)).shape == (1, tiny.backbone.embed_dim)
+    assert encoded(tiny, torch.rand(1, 4, 3, 80, 80)).shape == (1, tiny.backbone.embed_dim)
     words = recognizer.embed_text("a person runs")
     assert not torch.equal(words, exact)
     assert torch.cosine_similarity(words, exact) > 0.999

@@ -153,7 +153,7 @@ def test_prompts_are_put_around_towers_that_learnt_without(tmp_path):
     [
         ({"architecture": "ViT-B-33"}, "ViT-B-32"),
         ({"architecture": {"embed_dim": 1}}, "without vision_cfg, text_cfg"),
-        ({"name": "tiny", "preprocess": {"size": 64}}, "The image tower takes 112"),
+        ({"name": "tiny", "preprocess": {"size": 64}}, "The image tower takes 80"),
         ({"name": "tiny", "prompts": {"post": "transfer"}}, "model.prompts"),
         ({"name": "tiny", "sampling": {"frames": "x"}}, "model.sampling"),
         ({"name": "tiny", "templates": "clip2"}, "clip28"),

@@ -86,14 +86,15 @@ def survey(known: dict[str, int | None] | None = None) -> list[dict[str, Any]]:
     import open_clip
 
     from actionclip.model.zoo.pretrained import tag_config, wanted_files
-    from actionclip.model.zoo.tiny import ARCHITECTURE
+    from actionclip.model.zoo.tiny import tiny_config
 
     counts = dict(known or {})
+    tiny = tiny_config()
     rows = [
         {
             "name": "tiny",
-            "parameters": count_parameters(ARCHITECTURE),
-            "size": ARCHITECTURE["vision_cfg"]["image_size"],
+            "parameters": count_parameters(tiny.backbone.architecture),
+            "size": tiny.preprocess.size,
             "place": "",
             "files": [],
             "licence": "Apache-2.0",

@@ -98,14 +98,13 @@ def build(
     if isinstance(found, Path):
         return load_folder(found, device=device, dtype=dtype)
     if found is None:
-        model = build_tiny()
-    else:
-        config = found.config
-        if prompts is not None:
-            config = dataclasses.replace(config, prompts=prompts)
-        if sampling is not None:
-            config = dataclasses.replace(config, sampling=sampling)
-        model = ActionCLIP(load_towers(found), config)
+        return build_tiny(device=device, dtype=dtype)
+    config = found.config
+    if prompts is not None:
+        config = dataclasses.replace(config, prompts=prompts)
+    if sampling is not None:
+        config = dataclasses.replace(config, sampling=sampling)
+    model = ActionCLIP(load_towers(found), config)
     if dtype != torch.float32:
         model.cast(dtype)
     return (model if device is None else model.to(device)).eval()
