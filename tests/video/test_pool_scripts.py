@@ -77,8 +77,10 @@ def test_the_package_is_found_however_the_script_found_it(script, tmp_path):
 
 
 def test_an_interrupted_script_ends_at_once_and_leaves_no_child(script):
+    """Also where the tests run in the background of a shell, which has interrupts ignored."""
     more = """
-    import itertools
+    import itertools, signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for clip in pool.read_all(itertools.repeat(video), request):
         print(*pool.pids, flush=True)  # none while a worker that has done its share is replaced
     """
