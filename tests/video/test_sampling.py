@@ -164,6 +164,11 @@ def test_a_rate_that_does_not_divide_the_spacing_is_read_by_the_clock():
     assert set(np.diff(row).tolist()) == {1, 2}
 
 
+def test_frames_that_are_all_shown_at_once_have_no_rate():
+    """A file may say of every frame that it begins at the same instant; the last one stays."""
+    assert spaced(Timeline(np.zeros(5), 0.2), 4, 0.1).tolist() == [[4, 4, 4, 4]]
+
+
 @given(timeline=timelines(), windows=st.integers(1, 6), spacing=st.floats(0.01, 3.0))
 def test_spaced_shows_the_last_frame_that_has_begun(timeline, windows, spacing):
     shown = np.diff(timeline.times)

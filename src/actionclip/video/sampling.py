@@ -252,7 +252,7 @@ def _whole_frames(timeline: Timeline, spacing: float) -> tuple[int, float]:
         return 0, 0.0
     shown = np.diff(timeline.times)
     each = float(timeline.times[-1] - timeline.times[0]) / len(shown)
-    if np.abs(shown - each).max() > max(_UNSTEADY * each, _TICK):
+    if each <= _TICK or np.abs(shown - each).max() > max(_UNSTEADY * each, _TICK):
         return 0, 0.0
     step = round(spacing / each)
     return (step, each) if abs(step * each - spacing) <= _ROUNDED * spacing else (0, 0.0)
