@@ -24,9 +24,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
-from common import Film, Program, machine, rendered, report, resident_mib, say, serve, take_turns
+from common import (
+    Film,
+    Program,
+    architecture_of,
+    machine,
+    rendered,
+    report,
+    resident_mib,
+    say,
+    serve,
+    take_turns,
+)
 from peers import Straightforward, XClip, matmuls
 
 import actionclip
@@ -59,11 +69,6 @@ LABELS = [
     "washing dishes",
     "waving both hands",
 ]
-TINY = {
-    "embed_dim": 64,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 128, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
-}
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait for each other sleep. The command line sets this for itself; here all programs
 get it, or on a busy machine the others would look many times slower than they are."""
@@ -86,8 +91,7 @@ def model_folder(name: str, place: Path) -> Path:
     whatever the clip. So the mean is taken out of both, as training would.
     """
     torch.manual_seed(0)
-    architecture = TINY if name == "tiny" else open_clip.get_model_config(name)
-    assert architecture is not None, f"open_clip has no {name}"
+    architecture = architecture_of(name)
     size = architecture["vision_cfg"]["image_size"]
     config = ModelConfig(
         backbone=BackboneConfig(name=name, architecture=architecture),

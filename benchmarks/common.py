@@ -28,6 +28,23 @@ BITS = 16
 """Blocks along the upper edge of a numbered frame: its number, the lowest bit on the left."""
 
 
+TINY = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 128, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
+}
+"""Towers that only show whether a benchmark works."""
+
+
+def architecture_of(name: str) -> dict[str, Any]:
+    """The shape that open_clip knows by a name, or that of `tiny`, which is `TINY`."""
+    import open_clip
+
+    architecture = TINY if name == "tiny" else open_clip.get_model_config(name)
+    assert architecture is not None, f"open_clip has no {name}"
+    return architecture
+
+
 @dataclass
 class Times:
     """Wall and processor seconds of several ways to do the same, a value for each round."""

@@ -16,9 +16,8 @@ from typing import Any
 
 import av
 import numpy as np
-import open_clip
 import torch
-from common import Film, rendered, report, say, take_turns
+from common import Film, architecture_of, rendered, report, say, take_turns
 
 from actionclip.encoding.encoder import VideoEncoder, Views
 from actionclip.model.actionclip import ActionCLIP
@@ -31,18 +30,12 @@ from actionclip.video.transforms import to_input
 
 WINDOWS, CROPS = 10, 3
 FILMS = {"2 s": Film(320, 240, 2), "10 s": Film(320, 240, 10)}
-TINY = {
-    "embed_dim": 64,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 128, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
-}
 
 
 def network(name: str, frames: int) -> ActionCLIP:
     """Random towers of open_clip's shape `name`, with the paper's head."""
     torch.manual_seed(0)
-    architecture = TINY if name == "tiny" else open_clip.get_model_config(name)
-    assert architecture is not None, f"open_clip has no {name}"
+    architecture = architecture_of(name)
     size = architecture["vision_cfg"]["image_size"]
     config = ModelConfig(
         backbone=BackboneConfig(name=name, architecture=architecture),

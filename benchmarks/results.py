@@ -73,6 +73,8 @@ def zero_shot(videos: Path) -> Iterator[str]:
     )
     yield f"**{_top1(found)}** of {found.clips} clips of 3 people, 10 labels; guessing gives 10 %."
     yield from ("", *_per_class(found))
+    notes = found.parts[0].numbers.notes
+    yield from ("", *notes) if notes else ()
 
 
 def _top1(found: Evaluation) -> str:

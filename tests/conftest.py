@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from typer.testing import CliRunner
+
+from actionclip.cli.app import app
 
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
@@ -41,3 +44,17 @@ def videos():
     if not VIDEOS.is_dir():
         pytest.skip(f"the real clips are not here: no folder {VIDEOS}")
     return VIDEOS
+
+
+@pytest.fixture
+def command_line(monkeypatch, tmp_path):
+    """Runs the command line in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, **options):
+        result = CliRunner().invoke(app, [str(word) for word in arguments], **options)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run

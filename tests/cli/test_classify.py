@@ -5,9 +5,7 @@ import io
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from actionclip.cli.app import app
 from actionclip.errors import ActionCLIPError
 from sample_videos import write_video
 
@@ -23,16 +21,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
+def run(command_line):
     def run(*arguments, **options):
-        words = [str(word) for word in arguments]
-        result = CliRunner().invoke(app, [*words, "--model", "tiny", "--workers", "1"], **options)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        return command_line(*arguments, "--model", "tiny", "--workers", "1", **options)
 
     return run
 

@@ -2,11 +2,10 @@
 
 import json
 import shutil
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
-from actionclip.cli.app import app
 from actionclip.data.manifest import read_manifest
 from actionclip.errors import ActionCLIPError
 from sample_videos import write_video
@@ -23,17 +22,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, ["data", *(str(word) for word in arguments)])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+def run(command_line):
+    return partial(command_line, "data")
 
 
 def test_inspect_says_what_it_saw(run, folder):

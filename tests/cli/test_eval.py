@@ -1,11 +1,10 @@
 """`actionclip eval`, run in this process on small files with the model that is always there."""
 
 import json
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
-from actionclip.cli.app import app
 from actionclip.errors import ActionCLIPError
 from sample_videos import write_video
 
@@ -21,17 +20,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, ["eval", *(str(word) for word in arguments)])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+def run(command_line):
+    return partial(command_line, "eval")
 
 
 def test_a_table_and_a_folder_and_a_comparison(run, folder, tmp_path):

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyarrow import parquet
-from typer.testing import CliRunner
 
-from actionclip.cli.app import app
+from actionclip.cli import options
 from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
 
@@ -25,17 +24,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Run the command line in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, [str(word) for word in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+def run(command_line):
+    return command_line
 
 
 def test_embed_writes_the_same_vectors_as_npz_and_parquet(run, folder, tmp_path):
@@ -172,3 +162,12 @@ def test_a_full_disk_is_exit_code_5(tmp_path):
     assert run.returncode == 5
     assert "the disk is full" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    """As torchrun counts them on this machine, not among all machines."""
+    assert options.own_gpu() is None
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert options.own_gpu() == "cuda:1"

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from actionclip.cli import main
-from actionclip.data.manifest import Manifest, Row
+from actionclip.data.manifest import Manifest, Row, write_manifest
 from actionclip.data.shards import find_shards, write_shards
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import BackboneConfig, ModelConfig
@@ -158,3 +159,20 @@ def test_shards_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert said["pairs"] == 3
     assert len(said["shards"]) == 2
     assert len(ShardEntries(str(tmp_path / "out" / "*.tar"))) == 3
+
+
+def test_one_split_goes_into_shards(tmp_path, monkeypatch, capsys, mixed):
+    rows = [
+        replace(row, split=split) for row, split in zip(mixed.rows, ("train", "test"), strict=False)
+    ]
+    write_manifest(Manifest(tuple(rows), root=mixed.root), tmp_path / "two.csv", root=mixed.root)
+    command = ["data", "shards", str(tmp_path / "two.csv"), "--root", str(mixed.root), "--json"]
+    monkeypatch.setattr(
+        "sys.argv", ["actionclip", *command, "-o", str(tmp_path / "out"), "--split", "test"]
+    )
+
+    with pytest.raises(SystemExit) as end:
+        main()
+
+    assert not end.value.code
+    assert json.loads(capsys.readouterr().out)["pairs"] == 1

@@ -157,6 +157,12 @@ def test_the_bins_are_those_of_the_calibration_error():
     assert Image.open(BytesIO(reliability_picture(found))).width > 400
 
 
+def test_a_score_on_an_edge_belongs_to_the_bin_above():
+    found = reliability([sheet_of([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]], [0, 0])], bins=4)
+
+    assert found.clips.tolist() == [0, 0, 1, 1]
+
+
 def test_the_worst_mistakes_come_first():
     mistakes = worst_mistakes([sheet_of(SCORES, TRUTH)])
 
@@ -238,6 +244,15 @@ def test_a_paired_difference(two_tests):
     ]
     assert [(row.label, row.clips) for row in found.classes] == [("a", 20), ("b", 20)]
     assert found.to_dict()["difference"]["value"] == 0.2
+
+
+def test_clips_are_matched_by_name_and_not_by_place(two_tests, tmp_path):
+    """Another machine may list a folder in another order."""
+    [part] = read_results(two_tests[1])[1]
+    turned = Sheet(part.name, part.classes, part.rows[::-1], part.scores[::-1])
+    write_results(evaluation_of(turned), tmp_path / "turned")
+
+    assert compare(two_tests[0], tmp_path / "turned") == compare(*two_tests)
 
 
 def test_a_test_does_not_differ_from_itself(two_tests):

@@ -87,6 +87,25 @@ def test_a_recipe_that_only_tests_does(path, on_disk):
     assert 0 <= scores["top1"] <= 1
 
 
+def test_what_was_not_drawn_for_training_is_tested_too(on_disk):
+    """Trained on the base classes; the novel ones are in the draw and not in the training data."""
+    [path] = [path for path in TRAINED if path.stem == "base-to-novel-k400"]
+    recipe = changed(path, on_disk, TWO_LAYERS)
+    model = build_model(recipe.model)
+    evaluate = make_evaluate(recipe, model)
+    with Run.prepare(recipe) as run:
+        base, novel = (set(part.classes) for part in run.data.drawn.manifests.values())
+        assert set(run.data.source.labels) == base
+
+    asked: list[set[str]] = []
+    encode = model.encode_text
+    model.encode_text = lambda texts, **how: (asked.append(set(texts)), encode(texts, **how))[1]
+    evaluate(model)
+
+    said = " ".join(text for texts in asked for text in texts)
+    assert all(name in said for name in base | novel)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["k400-b32-8f", "k400-b16-8f"])
 def test_a_recipe_runs_at_its_real_size(name, on_disk, tmp_path):

@@ -78,7 +78,7 @@ SHARDS_EXAMPLES = """Examples:
 
   actionclip data shards people/manifest.csv --output shards/
 
-  actionclip data shards pairs.csv --split train --pairs 5000 --output shards/
+  actionclip data shards people/manifest.csv --split train --pairs 5000 --output train/
 """
 
 

@@ -32,7 +32,9 @@ EXAMPLES = """Examples:
 
   actionclip eval tiny --data actions/ --protocol zero-shot --out results/
 
-  actionclip eval model/ --data ucf101/ --protocol zero-shot-3-splits --views 10x3
+  actionclip eval tiny --data actions/ --protocol zero-shot --template "a person {}" --out others/
+
+  actionclip eval tiny --data ucf101/ --protocol zero-shot-3-splits --views 10x3
 
   actionclip eval --compare results/ others/
 """
@@ -190,8 +192,7 @@ def _processes(device: str | None) -> Iterator[tuple[str | None, bool]]:
     from actionclip.training.ranks import join, launched
 
     ranks = launched()
-    if ranks.world > 1 and device is None and torch.cuda.is_available():
-        device = f"cuda:{ranks.rank % torch.cuda.device_count()}"
+    device = device or options.own_gpu()
     is_member = join(choose_device(device))
     try:
         yield device, ranks.is_first

@@ -1,5 +1,6 @@
 """Options that several verbs share, so that they are spelled and explained once."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,14 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, one object a
 Failures = Annotated[
     Path, typer.Option(help="Where videos that failed are listed (only when some did).")
 ]
+
+
+def own_gpu() -> str | None:
+    """Under torchrun each process of a machine has a GPU of its own, where there are any."""
+    import torch
+
+    number = os.environ.get("LOCAL_RANK")
+    return f"cuda:{number}" if number is not None and torch.cuda.is_available() else None
 
 
 def crops_of(crops: int | None) -> int | None:

@@ -13,9 +13,9 @@ from actionclip.errors import ActionCLIPError, unknown
 
 EXAMPLES = """Examples:
 
-  actionclip data synth people/ --clips 590
+  actionclip data synth people/ --clips 59
 
-  actionclip data synth people/ --actions "walking, running, waving one hand" --seconds 4
+  actionclip data synth three/ --actions "walking, running, waving one hand" --seconds 4
 
   actionclip data synth small/ --size 96x96 --fps 12 --seed 1 --json
 """

@@ -1,7 +1,6 @@
 """`actionclip train`: run a recipe, or go on with a run."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -73,7 +72,7 @@ def train(
         first = launched().is_first
         folder = out or RUNS / recipe.stem
         settings = read_recipe(recipe, changes or ())
-        with Run.prepare(settings, choose_device(device or _own_gpu())) as run:
+        with Run.prepare(settings, choose_device(device or options.own_gpu())) as run:
             plan = run.plan(measure=first)
             if first:
                 _show_plan(run, plan, folder, as_json=as_json and dry_run, quiet=quiet)
@@ -97,14 +96,6 @@ def train(
 
 
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLES}"
-
-
-def _own_gpu() -> str | None:
-    """Under torchrun each process of a machine has a GPU of its own, where there are any."""
-    import torch
-
-    number = os.environ.get("LOCAL_RANK")
-    return f"cuda:{number}" if number is not None and torch.cuda.is_available() else None
 
 
 def _show_plan(run: "Run", plan: "Plan", folder: Path, *, as_json: bool, quiet: bool) -> None:

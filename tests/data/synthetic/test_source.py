@@ -72,6 +72,9 @@ def test_mistakes_are_named():
         PeopleConfig(without=("runing",))
     with pytest.raises(ActionCLIPError, match="above zero"):
         PeopleConfig(clips=0)
+    for wrong in ({"easy": 1.5}, {"cut": -0.1}, {"captions": 2.0}, {"ease": -1.0}, {"jitter": 1.0}):
+        with pytest.raises(ActionCLIPError, match=next(iter(wrong))):
+            PeopleConfig(**wrong)
 
 
 def test_clips_get_harder_where_they_are_asked_to():

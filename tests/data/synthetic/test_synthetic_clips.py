@@ -175,3 +175,17 @@ def test_a_clip_whose_writing_fails_leaves_the_old_one(tmp_path, monkeypatch):
 def test_odd_sizes_are_refused(tmp_path):
     with pytest.raises(ActionCLIPError, match="31 x 32"):
         write_clip(tmp_path / "clip.mp4", np.zeros((2, 32, 31, 3), np.uint8))
+
+
+def test_of_a_cut_action_any_part_is_seen_and_never_little():
+    """At its own pace a window of 1.4 s shows a half of bending down: its start, middle or end."""
+    takes = [
+        plan("bending down", (seed,), frames=12, size=(48, 48), fps=8.0, cut=1.0).phase[:12]
+        for seed in range(60)
+    ]
+
+    assert any(phase[0] == 0 and phase[-1] < 0.7 for phase in takes), "how it begins"
+    assert any(phase[0] > 0.3 and phase[-1] == 1 for phase in takes), "how it ends"
+    assert any(phase[0] > 0 and phase[-1] < 1 for phase in takes), "what is between"
+    for phase in takes:
+        assert np.mean((phase > 0) & (phase < 1)) >= 0.6

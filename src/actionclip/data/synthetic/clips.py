@@ -188,7 +188,7 @@ def plan(
     frames: int,
     size: tuple[int, int],
     fps: float,
-    clean: float = False,
+    clean: float = 0.0,
     cut: float = 0.0,
 ) -> Take:
     """All that is decided about a clip before it is drawn; the arguments are `synthesise`'s.

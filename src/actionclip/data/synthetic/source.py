@@ -64,6 +64,16 @@ class PeopleConfig:
                 f"{self.spacing} s apart.",
                 expected="Each number must be above zero.",
             )
+        for name in ("easy", "cut", "captions"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ActionCLIPError(
+                    f"{name} is {getattr(self, name)}.", expected="A share is from 0 to 1."
+                )
+        if not (0 <= self.jitter < 1 and self.ease >= 0):
+            raise ActionCLIPError(
+                f"jitter is {self.jitter} and ease is {self.ease}.",
+                expected="A jitter from 0 to below 1, and an ease of 0 or more epochs.",
+            )
         for action in (*self.actions, *self.without):
             if action not in ACTIONS:
                 raise unknown("synthetic action", action, ACTIONS)

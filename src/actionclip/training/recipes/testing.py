@@ -58,5 +58,5 @@ def _tested(recipe: Recipe) -> Manifest | Mapping[str, Manifest]:
     """The data, in parts where training had only one of them."""
     assert recipe.evaluation is not None
     rows = read_rows(recipe.evaluation if recipe.evaluation.path else recipe.data)
-    is_in_parts = rows.drawn is not None and len(rows.drawn.manifests) > 1
-    return rows.drawn.manifests if rows.drawn is not None and is_in_parts else rows.manifest
+    parts = {} if rows.drawn is None else rows.drawn.manifests
+    return parts if len(parts) > 1 else rows.manifest
