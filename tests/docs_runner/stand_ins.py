@@ -54,16 +54,20 @@ def write_data_sets(folder: Path) -> None:
         for clip in range(3):
             write_video(folder / "actions" / name / f"{clip}.mp4", 3 * number + clip, seconds=1.5)
     for number, name in enumerate(("Archery", "Bowling")):
-        for group in (1, 2):
+        for group in (1, 2, 3):
             clip = f"UCF-101/{name}/v_{name}_g0{group}_c01.avi"
-            write_video(folder / "ucf101" / clip, 2 * number + group, seconds=1.0)
+            write_video(folder / "ucf101" / clip, 3 * number + group, seconds=1.0)
     lists = folder / "ucf101" / "ucfTrainTestlist"
     lists.mkdir()
     (lists / "classInd.txt").write_text("1 Archery\n2 Bowling\n")
-    for fold in (1, 2):
+    for fold in (1, 2, 3):
         named = [f"{n}/v_{n}_g0{{}}_c01.avi" for n in ("Archery", "Bowling")]
-        train = [f"{name.format(fold)} {i}" for i, name in enumerate(named, start=1)]
-        test = [name.format(3 - fold) for name in named]
+        train = [
+            f"{name.format(group)} {i}"
+            for i, name in enumerate(named, start=1)
+            for group in {1, 2, 3} - {fold}
+        ]
+        test = [name.format(fold) for name in named]
         (lists / f"trainlist0{fold}.txt").write_text("\n".join(train) + "\n")
         (lists / f"testlist0{fold}.txt").write_text("\n".join(test) + "\n")
     (folder / "few_shot_1.txt").write_text("v_Archery_g01_c01.avi 5\nv_Bowling_g01_c01.avi 0\n")
