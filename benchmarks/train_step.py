@@ -237,9 +237,9 @@ def real_files(
             training=settings_of(precision, videos),
         )
         with Run.prepare(recipe) as run:
-            settings, config = recipe.training, run.model.config
+            settings = recipe.training
             texts = Texts(run.model, run.data.source.labels, settings)
-            batches = Batches(run.data.source, texts, config.preprocess, settings, Ranks())
+            batches = Batches(run.data.source, texts, settings, Ranks())
             stream = batches.epoch(0)
             next(stream)  # the decoding processes have started
             began, seen = time.perf_counter(), 0

@@ -17,6 +17,7 @@ from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts, order
 from actionclip.training.run.step import Average, find_gradients
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
+from actionclip.video.transforms import normalise
 from training_runs import SETTINGS, Colours, fingerprint, metrics, run, small_model
 
 SHORT = replace(SETTINGS, schedule=ScheduleConfig(epochs=1, warmup_epochs=0))
@@ -25,7 +26,7 @@ SHORT = replace(SETTINGS, schedule=ScheduleConfig(epochs=1, warmup_epochs=0))
 def batches(source, settings=SETTINGS, model=None, ranks=Ranks()):  # noqa: B008
     model = model or small_model()
     texts = Texts(model, source.labels, settings)
-    return Batches(source, texts, model.config.preprocess, settings, ranks)
+    return Batches(source, texts, settings, ranks)
 
 
 def gradients(settings, source=None, **prompts):
@@ -69,6 +70,18 @@ def test_a_part_that_is_encoded_twice_drops_the_same_units_out():
     assert_same(first, second, rtol=0, atol=0)
     undivided = gradients(replace(settings, accumulate=1), post="transf_cls")
     assert undivided[0] != first[0]  # parts draw for themselves
+
+
+def test_pixels_that_travel_as_bytes_give_the_bits_of_normalised_ones():
+    class Numbers(Colours):
+        def __getitem__(self, key):
+            example = super().__getitem__(key)
+            numbers = normalise(example.frames, small_model().config.preprocess)
+            return replace(example, frames=numbers)
+
+    assert next(batches(Colours()).epoch(0)).frames.dtype == torch.uint8
+
+    assert_same(gradients(SETTINGS), gradients(SETTINGS, Numbers()), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("prompts", [{"post": "transf"}, {"inner": "shift"}, {"pre": "joint"}])

@@ -67,6 +67,16 @@ def normalise(
     return scaled.sub_(mean).div_(std)
 
 
+def as_input(
+    frames: UInt8[Tensor, "*N 3 R R2"] | Float[Tensor, "*N 3 R R2"],
+    settings: Preprocess,
+    device: torch.device,
+) -> Float[Tensor, "*N 3 R R2"]:
+    """Frames of a batch on the device; pixels travel as bytes and are normalised there."""
+    frames = frames.to(device, non_blocking=True)
+    return frames if frames.is_floating_point() else normalise(frames, settings)
+
+
 def _pad(pixels: Tensor, size: int) -> Tensor:
     """Black borders, so that both sides have at least `size` pixels."""
     rows, columns = (max(size - side, 0) for side in pixels.shape[-2:])

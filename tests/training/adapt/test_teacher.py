@@ -12,6 +12,7 @@ from actionclip.training.adapt.teacher import DistillConfig, Teacher, distillati
 from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts
 from actionclip.training.run.step import find_gradients
+from actionclip.video.transforms import as_input
 from training_runs import (
     SETTINGS,
     Colours,
@@ -29,7 +30,7 @@ TAUGHT = replace(SETTINGS, distill=DistillConfig(video=2.0, text=0.5))
 def first_batch(model, settings):
     source = Colours()
     texts = Texts(model, source.labels, settings)
-    return next(Batches(source, texts, model.config.preprocess, settings, Ranks()).epoch(0))
+    return next(Batches(source, texts, settings, Ranks()).epoch(0))
 
 
 def gradients(settings, teacher_seed=7):
@@ -50,7 +51,8 @@ def test_the_term_is_the_weighted_distance_to_the_teacher(distance):
 
     with torch.no_grad():
         student, teacher = small_model(post="transf"), small_model(7)
-        video, other = (m.encode_video(batch.frames) for m in (student, teacher))
+        frames = as_input(batch.frames, student.config.preprocess, student.device)
+        video, other = (m.encode_video(frames) for m in (student, teacher))
         text, words = (m.encode_text(batch.tokens) for m in (student, teacher))
     if distance == "cosine":
         terms = [(1 - (a * b).sum(1)).mean() for a, b in ((video, other), (text, words))]
@@ -67,7 +69,7 @@ def test_a_teacher_that_is_the_student_adds_nothing():
     taught = teacher.embed(batch.frames, batch.tokens, "fp32")
     term = distillation(
         teacher.settings,
-        student.encode_video(batch.frames),
+        student.encode_video(as_input(batch.frames, student.config.preprocess, student.device)),
         student.encode_text(batch.tokens),
         taught,
     )

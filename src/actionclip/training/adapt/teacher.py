@@ -10,12 +10,13 @@ B videos, D embedding width.
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.video.transforms import as_input
 
 
 @config
@@ -58,14 +59,18 @@ class Teacher:
     @torch.no_grad()
     def embed(
         self,
-        frames: Float[Tensor, "B T 3 R R"],
+        frames: UInt8[Tensor, "B T 3 R R"] | Float[Tensor, "B T 3 R R"],
         tokens: Int[Tensor, "B L"],
         precision: Literal["fp32", "bf16"],
     ) -> tuple[Float[Tensor, "B D"] | None, Float[Tensor, "B D"] | None]:
         """What it makes of videos and sentences; None where the term's weight is 0."""
         device = self.model.device
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            video = self.model.encode_video(frames.to(device)) if self.settings.video else None
+            video = None
+            if self.settings.video:
+                video = self.model.encode_video(
+                    as_input(frames, self.model.config.preprocess, device)
+                )
             text = self.model.encode_text(tokens.to(device)) if self.settings.text else None
         return video, text
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -24,8 +24,6 @@ from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.prompts.text import make_prompts
 from actionclip.training.ranks import Ranks
 from actionclip.training.settings import TrainConfig
-from actionclip.video.settings import Preprocess
-from actionclip.video.transforms import normalise
 
 AHEAD = 2
 """Batches that are prepared while the model computes."""
@@ -56,7 +54,8 @@ class ClipSource(Protocol):
 class Batch:
     """What goes into one step."""
 
-    frames: Float[Tensor, "B T 3 R R"]
+    frames: UInt8[Tensor, "B T 3 R R"] | Float[Tensor, "B T 3 R R"]
+    """Pixels, normalised where the model is (a quarter of the bytes to move), or numbers."""
     labels: Int64[Tensor, " B"] | Float[Tensor, "B C"]
     tokens: Int[Tensor, "B L"]
     text_labels: Int64[Tensor, " B"]
@@ -112,7 +111,6 @@ class Batches:
     Args:
         source: the videos.
         texts: what is said about their labels.
-        preprocess: mean and deviation that pixels are normalised with.
         settings: batch size, seed, workers.
         ranks: which share of each batch is ours.
 
@@ -124,7 +122,6 @@ class Batches:
         self,
         source: ClipSource,
         texts: Texts,
-        preprocess: Preprocess,
         settings: TrainConfig,
         ranks: Ranks,
     ) -> None:
@@ -134,7 +131,7 @@ class Batches:
                 f"{settings.accumulate} equal parts each.",
                 hint="Choose a batch_size that is a multiple of processes x accumulate.",
             )
-        self.source, self.texts, self.preprocess = source, texts, preprocess
+        self.source, self.texts = source, texts
         self.settings, self.ranks = settings, ranks
         self.steps_per_epoch = len(order(len(source), settings.batch_size, settings.seed, 0))
 
@@ -159,8 +156,6 @@ class Batches:
     def collate(self, keys: Sequence[tuple[int, int]], examples: Sequence[Example]) -> Batch:
         """One batch of examples, with a sentence for each."""
         pixels = torch.stack([torch.as_tensor(example.frames) for example in examples])
-        if not pixels.is_floating_point():
-            pixels = normalise(pixels, self.preprocess)
         labels = torch.stack([torch.as_tensor(example.label) for example in examples])
         captions = [example.text for example in examples if example.text is not None]
         if len(captions) == len(examples):
@@ -176,6 +171,8 @@ class Batches:
             tokens = self.texts.table[[row for row, _ in drawn]]
             named = torch.tensor([label for _, label in drawn])
         labels = labels.long() if labels.ndim == 1 else labels.float()
+        if self.texts.model.device.type == "cuda":
+            pixels = pixels.pin_memory()  # so that copying it waits for nothing
         return Batch(pixels, labels, tokens, named)
 
 

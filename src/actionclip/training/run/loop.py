@@ -138,7 +138,7 @@ class Trainer:
         if config.sharded and self.ranks.world > 1:
             model = self.model = shard(model)
         texts = Texts(model, source.labels, config)
-        self.batches = Batches(source, texts, model.config.preprocess, config, self.ranks)
+        self.batches = Batches(source, texts, config, self.ranks)
         self.steps_per_epoch = self.batches.steps_per_epoch
         self.steps = self.steps_per_epoch * config.schedule.epochs
         self.learner = Learner(

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from actionclip.model.actionclip import ActionCLIP
@@ -23,6 +23,7 @@ from actionclip.training.spread.sharded import (
     set_value,
     total_norm,
 )
+from actionclip.video.transforms import as_input
 
 Taught: TypeAlias = tuple[Tensor | None, Tensor | None]
 """A teacher's embeddings of videos and sentences, where they count."""
@@ -40,14 +41,14 @@ def sow(seed: int, step: int, rank: int, part: int = 0) -> None:
 
 def encode(
     model: ActionCLIP,
-    frames: Float[Tensor, "B T 3 R R"],
+    frames: UInt8[Tensor, "B T 3 R R"] | Float[Tensor, "B T 3 R R"],
     tokens: Int[Tensor, "B L"],
     precision: Literal["fp32", "bf16"],
 ) -> tuple[Tensor, Tensor]:
     """Embeddings of the videos and of the sentences, of unit length and in float32."""
     device = model.device
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        video = model.encode_video(frames.to(device, non_blocking=True))
+        video = model.encode_video(as_input(frames, model.config.preprocess, device))
         text = model.encode_text(tokens.to(device, non_blocking=True))
     return video, text
 
