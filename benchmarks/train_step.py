@@ -4,19 +4,21 @@
     python benchmarks/train_step.py --sizes ViT-B-32/8 --precisions fp32 --rounds 2
     python benchmarks/train_step.py --quick                           does it work?
 
-A step is forward, backward and optimiser for a batch of videos and their sentences. Four ways, each
+A step is forward, backward and optimiser for a batch of videos and their sentences. Five ways, each
 in a process of its own, so that its largest memory is its own: ours, ours with activation
-checkpointing, the same step as open_clip's own calls make it (all 77 positions of each sentence, a
-loss and an optimiser in plain torch, no tricks), and the matrix products of the image tower alone,
-forward and backward, which no program can leave out. Random weights, one thread on a CPU, mean over
-frames. Times are compared as processor time on a CPU, which a busy machine does not change.
+checkpointing, ours with compiled blocks (on a GPU), the same step as open_clip's own calls make it
+(all 77 positions of each sentence, a loss and an optimiser in plain torch, no tricks), and the
+matrix products of the image tower alone, forward and backward, which no program can leave out (on a
+CPU). Random weights, one thread on a CPU, mean over frames. Times are compared as processor time on
+a CPU, which a busy machine does not change.
 
-Then real files: how many videos a second come out of decoding and augmentation alone, and for what
-share of a run the step waits for them. On a GPU also TFLOP/s and, with --peak-tflops, what share of
-the card's that is.
+Then real files: how many videos a second come out of decoding and augmentation alone with so many
+decoding processes, and for what share of a run the step waits for them. On a GPU also TFLOP/s and,
+with --peak-tflops, what share of the card's that is.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import resource
@@ -43,10 +45,13 @@ from actionclip.training.recipes.running import Run
 from actionclip.training.recipes.settings import DataSettings, ModelSettings, Recipe
 from actionclip.training.run.batches import Batch, Batches, Texts
 from actionclip.training.run.step import apply_gradients, find_gradients
+from actionclip.training.spread.compiled import compiled
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
+from actionclip.video.transforms import normalise
 
 SIZES = ("ViT-B-32/8", "ViT-B-32/16", "ViT-B-16/8", "ViT-B-16/16")
-WAYS = ("ours", "ours, checkpointing", "plain open_clip", "only matrix products")
+WAYS = ("ours", "ours, checkpointing", "plain open_clip")
+"""Everywhere; on a GPU also compiled, on a CPU also the matrix products alone."""
 FILM = Film(320, 240, 10)
 SENTENCE = "a video of a person who opens a door"
 
@@ -74,20 +79,25 @@ def batch_for(model: ActionCLIP, size: int) -> Batch:
     """Noise, and a sentence for each."""
     side, frames = model.config.preprocess.size, model.config.sampling.frames
     numbers = torch.arange(size)
-    videos = torch.randn(size, frames, 3, side, side)
-    return Batch(videos, numbers, model.tokenize([SENTENCE] * size), numbers)
+    pixels = torch.randint(0, 256, (size, frames, 3, side, side), dtype=torch.uint8)
+    if model.device.type == "cuda":
+        pixels = pixels.pin_memory()  # as training does
+    return Batch(pixels, numbers, model.tokenize([SENTENCE] * size), numbers)
 
 
-def ours(size: str, precision: str, videos: int, *, saving: bool) -> Callable[[], object]:
+def ours(size: str, precision: str, videos: int, **how: bool) -> Callable[[], object]:
     """The step of `actionclip.training.train`."""
     model = model_of(size)
-    settings = replace(settings_of(precision, videos), activation_checkpointing=saving)
+    settings = replace(settings_of(precision, videos), **how)
     choose_trained(model, settings)
     set_training_mode(model)
     optimizer, batch = build_optimizer(model, settings.optim), batch_for(model, videos)
 
+    work = contextlib.ExitStack()
+    work.enter_context(compiled(model, settings.compile))
+
     def step() -> None:
-        with checkpointed(model, saving):
+        with checkpointed(model, settings.activation_checkpointing):
             loss = find_gradients(model, batch, settings, 0)
         apply_gradients(model, optimizer, settings, loss)
 
@@ -99,13 +109,14 @@ def plain(size: str, precision: str, videos: int) -> Callable[[], object]:
     model = model_of(size)
     clip, device = model.backbone.clip.train(), model.device  # type: ignore[attr-defined]
     batch = batch_for(model, videos)
+    numbers = normalise(batch.frames, model.config.preprocess)  # as their loaders bring them
     tokens = open_clip.SimpleTokenizer()([SENTENCE] * videos)
     optimizer = torch.optim.AdamW(clip.parameters(), lr=1e-6, betas=(0.9, 0.98), weight_decay=0.2)
     target = F.softmax(10 * torch.eye(videos, device=device), dim=1)
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            frames = batch.frames.to(device)
+            frames = numbers.to(device)
             image = clip.encode_image(frames.flatten(0, 1))
             video = image.unflatten(0, frames.shape[:2]).mean(dim=1)
             text = clip.encode_text(tokens.to(device))
@@ -141,7 +152,8 @@ def program(way: str, size: str, precision: str, videos: int) -> Callable[[Any],
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if way.startswith("ours"):
-        step = ours(size, precision, videos, saving=way != "ours")
+        saving, quick = way == "ours, checkpointing", way == "ours, compiled"
+        step = ours(size, precision, videos, activation_checkpointing=saving, compile=quick)
     elif way == "plain open_clip":
         step = plain(size, precision, videos)
     else:
@@ -166,7 +178,7 @@ def program(way: str, size: str, precision: str, videos: int) -> Callable[[Any],
 def measure(size: str, precision: str, videos: int, rounds: int, peak: float) -> dict[str, Any]:
     """All ways, in turns."""
     on_gpu = torch.cuda.is_available()
-    ways = [way for way in WAYS if not (on_gpu and way == "only matrix products")]
+    ways = [*WAYS, "ours, compiled" if on_gpu else "only matrix products"]
     words = [size, precision, str(videos)]
     programs = {way: Program(__file__, "--way", way, *words) for way in ways}
     try:
@@ -193,7 +205,9 @@ def measure(size: str, precision: str, videos: int, rounds: int, peak: float) ->
         "checkpointing takes longer": ratio(seconds["ours, checkpointing"], seconds["ours"]),
     }
     if on_gpu:
-        row |= utilisation(size, videos, statistics.median(seconds["ours"]), peak)
+        row["ours takes longer than compiled"] = ratio(seconds["ours"], seconds["ours, compiled"])
+        for way in ("ours", "ours, compiled", "plain open_clip"):
+            row[f"{way}, used"] = utilisation(size, videos, statistics.median(seconds[way]), peak)
     else:
         row["over the products"] = ratio(seconds["ours"], seconds["only matrix products"])
     return row
@@ -218,11 +232,23 @@ def utilisation(size: str, videos: int, seconds: float, peak: float) -> dict[str
     return {"TFLOP/s": round(rate, 2), **shares}
 
 
+def loader(run: Run) -> float:
+    """Videos a second out of decoding and augmentation, once the decoding processes run."""
+    settings = run.recipe.training
+    texts = Texts(run.model, run.data.source.labels, settings)
+    stream = Batches(run.data.source, texts, settings, Ranks()).epoch(0)
+    next(stream)
+    began, seen = time.perf_counter(), 0
+    for batch in stream:
+        seen += len(batch.labels)
+    return seen / (time.perf_counter() - began)
+
+
 def real_files(
     size: str, precision: Any, videos: int, steps: int, film: Film, clips: Path | None
 ) -> dict[str, Any]:
     """Decoding and augmentation alone, and a run that needs them."""
-    paths = rendered(film, 2 * videos, clips)
+    paths = rendered(film, min(2 * videos, 16), clips)
     with tempfile.TemporaryDirectory() as place:
         manifest = Path(place) / "clips.csv"
         with manifest.open("w", newline="") as file:
@@ -233,24 +259,19 @@ def real_files(
         name, frames = size.split("/")
         recipe = Recipe(
             model=ModelSettings(architecture=name, sampling={"frames": int(frames)}),
-            data=DataSettings(path=str(manifest)),
+            data=DataSettings(path=str(manifest), decoders=ARGS.decoders[-1]),
             training=settings_of(precision, videos),
         )
-        with Run.prepare(recipe) as run:
-            settings = recipe.training
-            texts = Texts(run.model, run.data.source.labels, settings)
-            batches = Batches(run.data.source, texts, settings, Ranks())
-            stream = batches.epoch(0)
-            next(stream)  # the decoding processes have started
-            began, seen = time.perf_counter(), 0
-            for batch in stream:
-                seen += len(batch.labels)
-            alone = seen / (time.perf_counter() - began)
+        alone = {}
+        for count in ARGS.decoders:
+            with Run.prepare(replace(recipe, data=replace(recipe.data, decoders=count))) as run:
+                alone[count] = round(loader(run), 2)
+        with Run.prepare(recipe, "cuda" if torch.cuda.is_available() else "cpu") as run:
             run.train(Path(place) / "run")
             lines = (Path(place) / "run" / "metrics.jsonl").read_text().splitlines()
     waited = [json.loads(line)["waited"] for line in lines if "waited" in line]
     return {
-        "loader alone, videos/s": round(alone, 2),
+        "loader alone, videos/s by decoders": alone,
         "share of a run that waits": round(statistics.mean(waited[1:]), 4),
         "steps": len(waited),
     }
@@ -290,6 +311,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), help="NAME/FRAMES of open_clip")
     parser.add_argument("--precisions", nargs="*", default=["fp32", "bf16"])
     parser.add_argument("--batch", type=int, default=4, help="videos in a step")
+    parser.add_argument("--decoders", type=int, nargs="*", default=[1, 2], help="the last trains")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=12, help="of the run on real files")
     parser.add_argument("--peak-tflops", type=float, default=0.0, help="of the GPU")

@@ -143,7 +143,7 @@ def fingerprint(model):
     """Equal for weights that are equal to the bit."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+        digest.update(name.encode() + value.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
