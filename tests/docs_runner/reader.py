@@ -90,9 +90,25 @@ class Reader:
                 return 0
             case ["torchrun", "--nproc-per-node", _, "-m", "actionclip", "train", *arguments]:
                 return run_actionclip(["train", *arguments, "--dry-run"])  # as far as one can go
+            case ["actionclip", "serve", *arguments]:
+                with _service_that_ends():
+                    return run_actionclip(["serve", *arguments])
             case ["actionclip", *arguments]:
                 return run_actionclip(arguments)
         raise WrongDocument(f"The tests cannot run {command!r}: mark it, with the reason.")
+
+
+@contextmanager
+def _service_that_ends() -> Iterator[None]:
+    """`actionclip serve` as far as one can go without waiting for clients."""
+    from actionclip.serving import server
+
+    def announce(recognizer: Any, name: str, settings: Any, ready: Callable[[Any], None]) -> None:
+        with recognizer:
+            ready(server.Address(f"http://{settings.host}:{settings.port}", settings.token))
+
+    with mock.patch.object(server, "serve", announce):
+        yield
 
 
 def insist(block: Block, shown: tuple[str, ...], printed: str) -> None:

@@ -19,6 +19,7 @@ from actionclip.cli import (
     interpolate,
     labels,
     models,
+    serve,
     train,
 )
 from actionclip.cli.console import show_error
@@ -42,6 +43,7 @@ app.command()(labels.labels)
 app.command()(convert.convert)
 app.command()(fewshot.fewshot)
 app.command()(interpolate.interpolate)
+app.command()(serve.serve)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(data.app, name="data")

@@ -5,6 +5,7 @@ V views of a video (windows x crops), T frames, R input size, D embedding width.
 
 import dataclasses
 import itertools
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -95,6 +96,7 @@ class VideoEncoder:
         self.model = model
         self._workers, self._limits, self.decoder = workers, limits or Limits(), decoder
         self._pool: DecodePool | None = None
+        self._starting = threading.Lock()
 
     def encode(
         self, videos: Iterable[Video], views: Views, *, batch_size: int | None = None
@@ -103,12 +105,20 @@ class VideoEncoder:
         clips = self._clips(videos, views)
         size = batch_size or max(1, frames_at_once(self.model) // views.frames)
         while batch := list(itertools.islice(clips, size)):
-            embeddings = iter(self._forward([c for c in batch if c.status.usable], views))
+            embeddings = iter(self.forward([c for c in batch if c.status.usable], views))
             for clip in batch:
                 yield clip, next(embeddings) if clip.status.usable else None
 
-    def _forward(self, clips: list[Clip], views: Views) -> list[Tensor]:
-        """The views of some videos, nothing decoded or encoded twice."""
+    def read(self, source: Source, views: Views) -> Clip:
+        """The frames of one file; for callers with threads of their own, which may share this.
+
+        A bad file is a clip with another status than `ok`, never an exception.
+        """
+        request = ReadRequest(sampling=views.sampling, resize=views.preprocess.resize)
+        return self.decoders.read(source, request)
+
+    def forward(self, clips: list[Clip], views: Views) -> list[Float[Tensor, "V D"]]:
+        """The unit vectors of clips that have frames, read for these views, in one go."""
         if not clips:
             return []
         with torch.inference_mode():
@@ -125,12 +135,15 @@ class VideoEncoder:
                     assert not isinstance(frames, (str, Path, Source))
                     yield clip_of_array(frames, request)
             else:
-                yield from self._decoders().read_all(map(_source, run), request)
+                yield from self.decoders.read_all(map(_source, run), request)
 
-    def _decoders(self) -> DecodePool:
-        if self._pool is None:
-            self._pool = DecodePool(self._workers, limits=self._limits, decoder=self.decoder)
-        return self._pool
+    @property
+    def decoders(self) -> DecodePool:
+        """The decoding workers; their processes start when there is work."""
+        with self._starting:
+            if self._pool is None:
+                self._pool = DecodePool(self._workers, limits=self._limits, decoder=self.decoder)
+            return self._pool
 
     def close(self) -> None:
         """Stop the decoding workers."""

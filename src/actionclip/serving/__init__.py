@@ -1,0 +1,1 @@
+"""HTTP: the same questions and answers as in Python, for other programs and for the page."""

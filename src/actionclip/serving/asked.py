@@ -1,0 +1,183 @@
+"""What a request may ask: the same names as in Python, checked before anything is done.
+
+Fields come from the address, from a form or from JSON; in the first two everything is text. Labels
+and templates are words here and never the name of a file: a client must not be able to have the
+service read one.
+"""
+
+import csv
+import io
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from actionclip.data import label_sets
+from actionclip.encoding.encoder import Views
+from actionclip.errors import ActionCLIPError
+from actionclip.model.config import ModelConfig
+from actionclip.model.prompts.text import TEMPLATE_SETS
+from actionclip.serving.answers import RequestError, wrong
+from actionclip.serving.settings import ServeConfig
+
+M = TypeVar("M", bound=BaseModel)
+LONGEST_NAME = 255
+
+
+def words(value: Any) -> Any:
+    """Labels as a list: a list as it stands; the name of a built-in set; words between commas.
+
+    >>> words('running, "ready, steady, go"')
+    ['running', 'ready, steady, go']
+    >>> len(words("ucf101"))
+    101
+    """
+    if not isinstance(value, str):
+        return value
+    if value.strip() in label_sets.names():
+        return list(label_sets.load(value.strip()))
+    try:
+        rows = list(csv.reader(io.StringIO(value), skipinitialspace=True, strict=True))
+    except csv.Error:
+        rows = [line.split(",") for line in value.splitlines()]
+    return [word.strip() for row in rows for word in row if word.strip()]
+
+
+def _sentences(value: Any) -> Any:
+    """A list of templates; one alone, or the name of a set, may stand without a list."""
+    if isinstance(value, str):
+        return list(TEMPLATE_SETS[value]) if value in TEMPLATE_SETS else [value]
+    return value
+
+
+def _nothing(value: Any) -> Any:
+    """An empty field of a form is one that was not filled in."""
+    return None if value == "" else value
+
+
+Words = Annotated[list[str], BeforeValidator(words)]
+Sentences = Annotated[list[str], BeforeValidator(_sentences)]
+Count = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(_nothing)]
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_nothing)]
+Pace = Annotated[Annotated[float, Field(gt=0, le=3600)] | None, BeforeValidator(_nothing)]
+
+
+class Asked(BaseModel):
+    """What all questions about a video share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    video: str | None = Field(
+        None, description="A video that was sent before, by the `video` of its answer."
+    )
+    name: str | None = Field(None, description="What to call the video: `source` in the answer.")
+    keep: bool = Field(
+        True, description="Whether to keep what the model saw, for asking again without sending."
+    )
+
+    def source(self, name: str) -> str:
+        """What the answer calls a video: as asked, or as the client calls the file.
+
+        It is shown and never used as a path; what cannot be shown is left out.
+        """
+        text = self.name or name
+        return "".join(c for c in text if c.isprintable())[:LONGEST_NAME] or "video"
+
+
+class Frames(Asked):
+    """Which frames the model sees; what is not said is as the model folder says."""
+
+    frames: Count = Field(None, description="Frames in a window.")
+    windows: Count = Field(None, description="Temporal views of a video.")
+    spacing: Pace = Field(None, description="Seconds between frames.")
+    crops: Annotated[Literal[1, 3] | None, BeforeValidator(lambda v: _number(_nothing(v)))] = Field(
+        None, description="Spatial views: 1 or 3."
+    )
+
+    def views(self, config: ModelConfig, settings: ServeConfig) -> Views:
+        """The views asked for.
+
+        Raises:
+            RequestError: for more frames than the service allows.
+        """
+        try:
+            views = Views.of(
+                config,
+                frames=self.frames,
+                windows=self.windows,
+                spacing=self.spacing,
+                crops=self.crops,
+            )
+        except ActionCLIPError as error:
+            raise wrong(error) from None
+        if views.frames > settings.max_frames:
+            raise RequestError(
+                400,
+                "request",
+                f"frames x windows x crops is {views.frames}.",
+                hint=f"The service looks at {settings.max_frames} frames of a video at most.",
+            )
+        return views
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value in ("1", "3") else value
+
+
+class Labelled(BaseModel):
+    """The labels, and how they become sentences."""
+
+    labels: Words | None = Field(
+        None,
+        description="Words to choose from: a list, words between commas, or the name of a built-in "
+        "set. Left out: the labels the model was trained on.",
+    )
+    templates: Sentences | None = Field(
+        None, description="Sentences with {} for the label; or the name of a set."
+    )
+    ensemble: Annotated[Literal["scores", "embeddings"] | None, BeforeValidator(_nothing)] = Field(
+        None, description="Where to average over templates: `scores` (the paper's), `embeddings`."
+    )
+    reject: Words = Field(
+        default_factory=list, description="Competing labels, reported as `none of these`."
+    )
+    clean_labels: Annotated[bool | None, BeforeValidator(_nothing)] = Field(
+        None, description="Whether `ApplyEyeMakeup` becomes words."
+    )
+
+
+class ClassifyRequest(Labelled, Frames):
+    """Which of the labels a video shows."""
+
+    top_k: Count = Field(5, description="How many labels to report; null for all.")
+    threshold: Share = Field(None, description="Labels that score below it are left out.")
+
+
+class EmbedRequest(Frames):
+    """A video's unit vector."""
+
+
+class SearchRequest(BaseModel):
+    """Moments in the index of this service."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: str = Field(min_length=1, max_length=500, description="What to look for, in words.")
+    top: int = Field(10, ge=1, le=200, description="How many moments to report.")
+
+
+def parse(kind: type[M], fields: dict[str, Any]) -> M:
+    """The fields of a request as one of the classes above.
+
+    Raises:
+        RequestError: 400, naming every field that is unknown or wrong.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()[:5]]
+        raise RequestError(
+            400,
+            "request",
+            f"There is something wrong with {'; '.join(lines)}.",
+            hint=f"Fields: {', '.join(kind.model_fields)}.",
+        ) from None

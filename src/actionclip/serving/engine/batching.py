@@ -1,0 +1,100 @@
+"""Requests that come at the same time go through the model together.
+
+One thread works with the image tower. While it is busy, clips that were decoded meanwhile gather;
+it takes all that have the same views in one pass. When others are being decoded it waits some
+milliseconds for them.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from actionclip.encoding.encoder import FRAMES_AT_ONCE, VideoEncoder, Views
+from actionclip.video.decode.clip import Clip
+
+GATHER = 0.004
+"""Seconds to wait for clips that are being decoded."""
+
+
+@dataclass
+class _Wanted:
+    clip: Clip
+    views: Views
+    answer: "Future[Tensor]" = field(default_factory=Future)
+
+
+class Batcher:
+    """Clips in, vectors out, many at a time.
+
+    Args:
+        encoder: whose model is used.
+        expected: how many more clips are on their way at the moment.
+    """
+
+    def __init__(self, encoder: VideoEncoder, expected: Callable[[], int]) -> None:
+        self._encoder, self._expected = encoder, expected
+        self._waiting: queue.SimpleQueue[_Wanted | None] = queue.SimpleQueue()
+        self.passes: list[int] = [0, 0]
+        """How many passes there were, and how many clips in them."""
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    def encode(self, clip: Clip, views: Views) -> "Future[Tensor]":
+        """The unit vectors [V, D] of a clip that has frames."""
+        wanted = _Wanted(clip, views)
+        self._waiting.put(wanted)
+        return wanted.answer
+
+    def close(self) -> None:
+        """Finish what waits, and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            going_on = self._gather(batch, max(1, FRAMES_AT_ONCE // first.views.frames))
+            by_views: dict[Views, list[_Wanted]] = {}
+            for wanted in batch:
+                by_views.setdefault(wanted.views, []).append(wanted)
+            for views, group in by_views.items():
+                self._encode(group, views)
+            del first, batch, by_views  # or the frames would live until the next request
+            if not going_on:
+                return
+
+    def _gather(self, batch: list[_Wanted], most: int) -> bool:
+        """Take what waits and what comes soon; False when the end has come."""
+        until = time.monotonic() + GATHER
+        while len(batch) < most:
+            patience = until - time.monotonic() if self._expected() > len(batch) else 0
+            try:
+                wanted = self._waiting.get(timeout=max(patience, 0))
+            except queue.Empty:
+                return True
+            if wanted is None:
+                return False
+            batch.append(wanted)
+        return True
+
+    def _encode(self, group: list[_Wanted], views: Views) -> None:
+        """One pass for all; should it fail, one for each, so that only its cause fails."""
+        group = [wanted for wanted in group if wanted.answer.set_running_or_notify_cancel()]
+        for some in [group] if len(group) == 1 else [group, *([one] for one in group)]:
+            try:
+                found = self._encoder.forward([wanted.clip for wanted in some], views)
+            except BaseException as error:
+                if len(some) == 1:
+                    some[0].answer.set_exception(error)
+                continue
+            self.passes[0] += 1
+            self.passes[1] += len(some)
+            for wanted, vectors in zip(some, found, strict=True):
+                wanted.answer.set_result(vectors.clone())
+            if len(some) == len(group):
+                return

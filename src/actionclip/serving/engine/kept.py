@@ -1,0 +1,124 @@
+"""What is kept of a video, so that other labels need no second upload: vectors, never the file.
+
+V views of a video, D embedding width.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from actionclip.encoding.encoder import Views
+from actionclip.inference.results import VideoResult
+from actionclip.serving.answers import RequestError
+from actionclip.serving.engine.thumbnails import Thumbnail
+
+OVERHEAD = 2048
+"""Bytes that an entry takes besides its numbers."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A video as the model saw it in some views."""
+
+    result: VideoResult
+    """Without scores."""
+    embedding: Float[Tensor, "V D"]
+
+
+@dataclass
+class KeptVideo:
+    """What is known of one content."""
+
+    id: str
+    digest: str
+    encoded: dict[Views, Encoded] = field(default_factory=dict)
+    timelines: dict[Any, Any] = field(default_factory=dict)
+    """By its windows: what a timeline needs to be asked again; has `nbytes`."""
+    frames: list[Thumbnail] = field(default_factory=list)
+    used: float = 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        vectors = sum(one.embedding.nbytes for one in self.encoded.values())
+        long = sum(one.nbytes for one in self.timelines.values())
+        return OVERHEAD + vectors + long + sum(len(one.jpeg) for one in self.frames)
+
+
+class KeptVideos:
+    """Videos by an id that cannot be guessed; the least recently used go first.
+
+    Used from the event loop alone, so there is no lock.
+
+    Args:
+        memory: most bytes, all together.
+        seconds: how long after its last use.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, memory: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._memory, self._seconds, self._clock = memory, seconds, clock
+        self._videos: OrderedDict[str, KeptVideo] = OrderedDict()
+        self._by_content: dict[str, str] = {}
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def get(self, id: str) -> KeptVideo:
+        """The video of an id.
+
+        Raises:
+            RequestError: 404 for one that is not there, or not any more.
+        """
+        self.tidy()
+        video = self._videos.get(id)
+        if video is None:
+            raise RequestError(
+                404,
+                "unknown_video",
+                "This video is not here, or not any more.",
+                hint="Send it again.",
+            )
+        self._use(video)
+        return video
+
+    def find(self, digest: str) -> KeptVideo | None:
+        """The video of a content, by its hash."""
+        self.tidy()
+        id = self._by_content.get(digest)
+        return None if id is None else self._videos[id]
+
+    def keep(self, digest: str, change: Callable[[KeptVideo], None]) -> KeptVideo | None:
+        """Add to what is known of a content; None when it is too much to be kept."""
+        video = self.find(digest) or KeptVideo(secrets.token_urlsafe(18), digest)
+        before = video.nbytes if video.id in self._videos else 0
+        change(video)
+        self.nbytes += video.nbytes - before
+        self._videos[video.id] = video
+        self._by_content[digest] = video.id
+        self._use(video)
+        self.tidy()
+        return video if video.id in self._videos else None
+
+    def tidy(self) -> None:
+        """Let go of what is too old or too much."""
+        oldest = self._clock() - self._seconds
+        while self._videos:
+            video = next(iter(self._videos.values()))
+            if video.used >= oldest and self.nbytes <= self._memory:
+                return
+            del self._videos[video.id], self._by_content[video.digest]
+            self.nbytes -= video.nbytes
+
+    def _use(self, video: KeptVideo) -> None:
+        video.used = self._clock()
+        self._videos.move_to_end(video.id)

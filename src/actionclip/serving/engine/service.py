@@ -1,0 +1,232 @@
+"""One model answers many clients: places in a queue, decoding, vectors, scores, what is kept.
+
+The event loop calls this; whatever takes long runs in threads: decoding waits in as many threads as
+there are workers, the image tower has one, sentences have one, and questions whose words are known
+one more, so that they never wait for a video.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from actionclip.encoding.encoder import Views
+from actionclip.encoding.questions import Question
+from actionclip.inference.recognizer import Recognizer
+from actionclip.inference.results import VideoResult
+from actionclip.serving.answers import RequestError
+from actionclip.serving.asked import Asked, ClassifyRequest, EmbedRequest
+from actionclip.serving.engine.batching import Batcher
+from actionclip.serving.engine.kept import Encoded, KeptVideo, KeptVideos
+from actionclip.serving.engine.thumbnails import Thumbnail, thumbnails
+from actionclip.serving.engine.words import Wording, Words
+from actionclip.serving.settings import ServeConfig
+from actionclip.serving.uploads.receive import Received
+from actionclip.serving.uploads.spool import Spool
+from actionclip.video.sources import Source
+
+T = TypeVar("T")
+AHEAD, AHEAD_ON_ACCELERATORS = 8, 64
+"""Decoded clips that may wait for the model."""
+
+
+class Service:
+    """Everything behind the routes.
+
+    Args:
+        recognizer: the model; closed together with this.
+        name: what it was loaded by.
+        settings: limits.
+    """
+
+    def __init__(self, recognizer: Recognizer, name: str, settings: ServeConfig) -> None:
+        self.recognizer, self.name, self.settings = recognizer, name, settings
+        self.spool = Spool(settings.folder, settings.max_spool)
+        self.words = Words(recognizer.model, settings)
+        self.kept = KeptVideos(settings.keep_memory, settings.keep_seconds)
+        self.batcher = Batcher(recognizer.encoder, lambda: self._coming)
+        self.busy = self._coming = 0
+        self.started = time.monotonic()
+        self._seconds = 1.0
+        workers = recognizer.encoder.decoders.workers
+        self._decoding = ThreadPoolExecutor(workers, "decoding")
+        self._sentences = ThreadPoolExecutor(1, "sentences")
+        self._scoring = ThreadPoolExecutor(1, "scoring")
+        on_cpu = recognizer.device.type == "cpu"
+        self._ahead = asyncio.Semaphore(AHEAD if on_cpu else AHEAD_ON_ACCELERATORS)
+
+    def close(self) -> None:
+        """End the threads and the workers, and remove what lies on the disk."""
+        for pool in (self._decoding, self._sentences, self._scoring):
+            pool.shutdown(cancel_futures=True)
+        self.batcher.close()
+        self.recognizer.close()
+        self.spool.close()
+
+    def check_room(self) -> None:
+        """Refuse what would have to wait too long.
+
+        Raises:
+            RequestError: 429, with the seconds after which to try again.
+        """
+        if self.busy >= self.settings.queue:
+            wait = self.busy * self._seconds / max(self.recognizer.encoder.decoders.workers, 1)
+            raise RequestError(
+                429,
+                "busy",
+                f"{self.busy} videos wait or are worked on.",
+                hint="Send it again after the seconds in the header Retry-After.",
+                wait=min(wait, 60),
+            )
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place in the queue, for as long as something is worked on.
+
+        Raises:
+            RequestError: 429 when all are taken.
+        """
+        self.check_room()
+        self.busy += 1
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.busy -= 1
+            self._seconds += 0.1 * (time.monotonic() - start - self._seconds)
+
+    async def classify(self, received: Received, asked: ClassifyRequest) -> dict[str, Any]:
+        """Scores for a video that was sent, or for one that is kept.
+
+        Raises:
+            RequestError: for what cannot be answered.
+        """
+        views = asked.views(self.recognizer.config, self.settings)
+        wording = self.words.wording(asked)
+        question, warnings = await self.question(wording, asked.threshold)
+        result, encoded, video = await self.encoded(received, asked, views)
+        if encoded is not None:
+            scores = await self._run(
+                self._scoring, question.scores, encoded.embedding, top_k=asked.top_k
+            )
+            result = replace(result, scores=scores)
+        return {**result.to_dict(), "video": video, "warnings": warnings}
+
+    async def embed(self, received: Received, asked: EmbedRequest) -> dict[str, Any]:
+        """The unit vector of a video.
+
+        Raises:
+            RequestError: for what cannot be answered.
+        """
+        views = asked.views(self.recognizer.config, self.settings)
+        result, encoded, video = await self.encoded(received, asked, views)
+        vector = None
+        if encoded is not None:
+            mean = encoded.embedding.mean(dim=0)
+            vector = (mean / mean.norm()).tolist()
+        return {**result.to_dict(), "video": video, "embedding": vector}
+
+    def frames(self, id: str) -> list[Thumbnail]:
+        """Pictures of the frames of a kept video.
+
+        Raises:
+            RequestError: 404 for one that is not there.
+        """
+        return self.kept.get(id).frames
+
+    async def question(
+        self, wording: Wording, threshold: float | None
+    ) -> tuple[Question, list[str]]:
+        """The labels as vectors, and sentences about what is wrong with them."""
+
+        def ask() -> tuple[Question, list[str]]:
+            question = self.words.question(wording, threshold)
+            return question, self.words.warnings(wording, question)
+
+        if not self.words.missing(wording):
+            return await self._run(self._scoring, ask)
+        async with self.place():
+            return await self._run(self._sentences, ask)
+
+    async def encoded(
+        self, received: Received, asked: Asked, views: Views
+    ) -> tuple[VideoResult, Encoded | None, str | None]:
+        """What the model saw of a video, new or kept: the result without scores, and its id.
+
+        Raises:
+            RequestError: for a video that is not there, or not in these views.
+        """
+        upload = received.upload
+        if upload is None:
+            return self._again(asked, views)
+        if asked.video is not None:
+            raise RequestError(
+                400, "request", "There is a file, and `video` names one.", hint="Send one of them."
+            )
+        source = asked.source(received.name)
+        known = self.kept.find(upload.digest)
+        if known is not None and views in known.encoded:
+            known = self.kept.get(known.id)
+            encoded = known.encoded[views]
+            return replace(encoded.result, source=source), encoded, known.id
+        async with self.place():
+            result, encoded, pictures = await self._see(Source(source, upload.path), views)
+        if encoded is None or not asked.keep:
+            return result, encoded, None
+
+        def add(video: KeptVideo) -> None:
+            video.encoded[views] = encoded
+            video.frames = pictures
+
+        kept = self.kept.keep(upload.digest, add)
+        return result, encoded, None if kept is None else kept.id
+
+    def _again(self, asked: Asked, views: Views) -> tuple[VideoResult, Encoded, str]:
+        """A video that is kept."""
+        if asked.video is None:
+            raise RequestError(
+                400,
+                "request",
+                "There is no video.",
+                hint="Send a file, or the `video` of an earlier answer.",
+            )
+        video = self.kept.get(asked.video)
+        encoded = video.encoded.get(views)
+        if encoded is None:
+            raise RequestError(
+                409,
+                "other_frames",
+                "Of this video other frames were looked at.",
+                hint="Send it again, or ask with the frames, windows, spacing and crops of then.",
+            )
+        source = asked.source(encoded.result.source)
+        return replace(encoded.result, source=source), encoded, video.id
+
+    async def _see(
+        self, source: Source, views: Views
+    ) -> tuple[VideoResult, Encoded | None, list[Thumbnail]]:
+        """Decode a file and encode what came."""
+        encoder, precision = self.recognizer.encoder, self.recognizer.precision
+        async with self._ahead:
+            self._coming += 1
+            try:
+                clip = await self._run(self._decoding, encoder.read, source, views)
+            finally:
+                self._coming -= 1
+            result = VideoResult.of(clip, [], precision, keep=False)
+            if not clip.status.usable:
+                return result, None, []
+            vectors = asyncio.wrap_future(self.batcher.encode(clip, views))
+            pictures = await self._run(self._decoding, thumbnails, clip)
+            return result, Encoded(result, await vectors), pictures
+
+    @staticmethod
+    async def _run(
+        pool: ThreadPoolExecutor, work: Callable[..., T], *args: object, **options: object
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            pool, lambda: work(*args, **options)
+        )

@@ -1,0 +1,158 @@
+"""Labels become vectors once: label by label, so that a changed set costs only what is new in it.
+
+K templates, C labels (those to reject included), D embedding width.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from actionclip.encoding.questions import Question, ask, labels_of
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.prompts.labels import check
+from actionclip.serving.answers import RequestError, wrong
+from actionclip.serving.asked import Labelled
+from actionclip.serving.settings import MIB, ServeConfig
+
+MEMORY = 64 * MIB
+"""Bytes of text embeddings kept."""
+MOST_COMPARED = 200
+"""Labels up to which the answer warns of those that are hard to tell apart."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Checked labels and how they become sentences."""
+
+    labels: tuple[str, ...]
+    reject: tuple[str, ...]
+    templates: tuple[str, ...] | None
+    ensemble: str | None
+    clean: bool | None
+
+    @property
+    def style(self) -> tuple[object, ...]:
+        """What a label's vectors depend on, besides the label."""
+        return self.templates, self.ensemble, self.clean
+
+
+class Words:
+    """Questions for one model, put together from labels that are encoded once.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, model: ActionCLIP, settings: ServeConfig) -> None:
+        self._model, self._settings = model, settings
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self._bytes = 0
+        self._frames: dict[tuple[object, ...], Question] = {}
+
+    def wording(self, asked: Labelled) -> Wording:
+        """What was asked, checked without encoding anything.
+
+        Raises:
+            RequestError: 400 for labels that are missing, twice there, or too many.
+        """
+        config = self._model.config
+        try:
+            labels = labels_of(self._model, asked.labels or None)
+        except ActionCLIPError as error:
+            raise _labels(error.what, "Send labels: words between commas, or a list.") from None
+        every = [*labels, *asked.reject]
+        if len(every) > self._settings.max_labels:
+            raise _labels(
+                f"There are {len(every)} labels.",
+                f"The service takes {self._settings.max_labels} at most.",
+            )
+        templates = None if asked.templates is None else tuple(asked.templates)
+        count = len(config.templates if templates is None else templates)
+        if count * len(every) > self._settings.max_sentences:
+            raise _labels(
+                f"{len(every)} labels with {count} templates are {count * len(every)} sentences.",
+                f"The service takes {self._settings.max_sentences} at most: fewer labels or "
+                "templates.",
+            )
+        clean = config.clean_labels if asked.clean_labels is None else asked.clean_labels
+        try:
+            check(every, clean_labels=clean).raise_for_errors()
+        except ActionCLIPError as error:
+            raise wrong(error, "labels") from None
+        return Wording(
+            tuple(labels), tuple(asked.reject), templates, asked.ensemble, asked.clean_labels
+        )
+
+    def missing(self, wording: Wording) -> list[str]:
+        """The labels that have to be encoded first."""
+        with self._lock:
+            every = [*wording.labels, *wording.reject]
+            return [label for label in every if (label, *wording.style) not in self._known]
+
+    def question(self, wording: Wording, threshold: float | None = None) -> Question:
+        """The question, ready to be scored; encodes what is missing.
+
+        Raises:
+            RequestError: 400 for a label or a template that cannot be used.
+        """
+        every = [*wording.labels, *wording.reject]
+        if missing := self.missing(wording):
+            self._learn(missing, wording)
+        with self._lock:
+            found = [self._known.get((label, *wording.style)) for label in every]
+            frame = self._frames[wording.style]
+        texts = [vectors for vectors in found if vectors is not None]
+        if len(texts) < len(every):  # more labels than fit in the cache
+            whole = self._encode(every, wording)
+            return replace(whole, labels=wording.labels, threshold=threshold or None)
+        return replace(
+            frame,
+            labels=wording.labels,
+            texts=torch.stack(texts, dim=1),
+            threshold=threshold or None,
+        )
+
+    def warnings(self, wording: Wording, question: Question) -> list[str]:
+        """Sentences about labels that are hard to tell apart, or alone."""
+        every = [*wording.labels, *wording.reject]
+        if len(every) > MOST_COMPARED:
+            return []
+        clean = self._model.config.clean_labels if wording.clean is None else wording.clean
+        return check(every, clean_labels=clean, embeddings=question.texts).warnings
+
+    def _learn(self, labels: Sequence[str], wording: Wording) -> None:
+        question = self._encode(labels, wording)
+        with self._lock:
+            self._frames[wording.style] = replace(question, texts=question.texts[:, :0])
+            for label, vectors in zip(labels, question.texts.unbind(dim=1), strict=True):
+                self._keep((label, *wording.style), vectors.clone())
+            while self._bytes > MEMORY:
+                self._bytes -= self._known.popitem(last=False)[1].nbytes
+
+    def _keep(self, key: tuple[object, ...], vectors: Float[Tensor, "K D"]) -> None:
+        if key not in self._known:
+            self._known[key] = vectors
+            self._bytes += vectors.nbytes
+
+    def _encode(self, labels: Sequence[str], wording: Wording) -> Question:
+        try:
+            return ask(
+                self._model,
+                list(labels),
+                templates=wording.templates,
+                ensemble=wording.ensemble,
+                clean_labels=wording.clean,
+                look_alikes=False,
+            )
+        except ActionCLIPError as error:
+            raise wrong(error, "labels") from None
+
+
+def _labels(message: str, hint: str) -> RequestError:
+    return RequestError(400, "labels", message, hint=hint)

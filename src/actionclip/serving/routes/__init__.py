@@ -1,0 +1,1 @@
+"""HTTP itself: addresses, who may ask, the page's files, the reference."""

@@ -1,0 +1,78 @@
+"""The application: routes put together, and what every error becomes.
+
+Importing this needs the packages of `pip install 'actionclip[serve]'`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from actionclip import __version__
+from actionclip.errors import ActionCLIPError
+from actionclip.inference.recognizer import Recognizer
+from actionclip.serving.answers import RequestError, wrong
+from actionclip.serving.engine.service import Service
+from actionclip.serving.routes import facts, page, questions
+from actionclip.serving.settings import ServeConfig
+
+DESCRIPTION = "Says what people do in a video, in words you choose."
+CODES = {404: "not_found", 405: "method"}
+
+
+def create_app(recognizer: Recognizer, name: str, settings: ServeConfig) -> FastAPI:
+    """The service as an ASGI application, without its guard (`routes.guard`).
+
+    Args:
+        recognizer: the model, which belongs to the application from now on.
+        name: what it was loaded by.
+        settings: limits.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = app.state.service = Service(recognizer, name, settings)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.close)
+
+    app = FastAPI(
+        title="actionclip",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_exception_handler(RequestError, _refused)
+    app.add_exception_handler(ActionCLIPError, _mistake)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+    for routes in (questions.router, facts.router, page.routes()):
+        app.include_router(routes)
+    return app
+
+
+def _refused(_: Request, error: Any) -> Response:
+    return JSONResponse(error.body, error.status, error.headers)
+
+
+def _mistake(request: Request, error: Any) -> Response:
+    return _refused(request, wrong(error))
+
+
+def _http(request: Request, error: Any) -> Response:
+    hint = "The reference is at /docs."
+    code = CODES.get(error.status_code, "request")
+    return _refused(request, RequestError(error.status_code, code, str(error.detail), hint=hint))
+
+
+def _bug(request: Request, _: Any) -> Response:
+    """What we did not foresee; the log of the service has the traceback."""
+    hint = "Whoever runs the service finds the reason in its log."
+    return _refused(request, RequestError(500, "internal", "Something went wrong here.", hint=hint))

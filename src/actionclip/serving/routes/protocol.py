@@ -1,0 +1,88 @@
+"""uvicorn, with two things added: clients that never finish their headers are let go, and the
+moment is told from which on others can connect.
+
+Importing this needs the packages of `pip install 'actionclip[serve]'`.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEADER_SECONDS = 10.0
+"""From the first byte of a request (or from connecting) to the end of its headers."""
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 waits for ever for the end of a request's headers; this does not."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A client connected: the time runs."""
+        super().connection_made(transport)
+        self._start()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: of headers until the request is whole, of its body after that."""
+        if self.conn.their_state is h11.IDLE and self._deadline is None:
+            self._start()
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+
+    def on_response_complete(self) -> None:
+        """The next request may be on its way already."""
+        super().on_response_complete()
+        waiting, _ = self.conn.trailing_data
+        if waiting and self.conn.their_state is h11.IDLE and self._deadline is None:
+            self._start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _start(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._give_up)
+
+    def _stop(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            body = (
+                b'{"error": {"code": "slow", "message": "The headers did not come.", "hint": ""}}'
+            )
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                b"Content-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server.
+
+    Args:
+        config: as for uvicorn.
+        ready: called when clients can connect.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()

@@ -1,0 +1,102 @@
+"""The routes that take a question: about a video that is sent or kept, or about the index."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from actionclip.serving.answers import RequestError
+from actionclip.serving.asked import ClassifyRequest, EmbedRequest, SearchRequest, parse
+from actionclip.serving.engine.service import Service
+from actionclip.serving.routes import reference
+from actionclip.serving.uploads.receive import Received, receive
+
+T = TypeVar("T")
+router = APIRouter()
+
+
+@router.post(
+    "/classify",
+    responses=reference.ERRORS | {200: {"model": reference.ClassifyAnswer}},
+    openapi_extra=reference.video_request(ClassifyRequest),
+)
+async def classify(request: Request) -> Response:
+    """Which of the labels a video shows. The video is sent, or named by `video`."""
+    return await _ask(request, lambda s, r: s.classify(r, parse(ClassifyRequest, r.fields)))
+
+
+@router.post(
+    "/embed",
+    responses=reference.ERRORS | {200: {"model": reference.EmbedAnswer}},
+    openapi_extra=reference.video_request(EmbedRequest),
+)
+async def embed(request: Request) -> Response:
+    """The unit vector of a video."""
+    return await _ask(request, lambda s, r: s.embed(r, parse(EmbedRequest, r.fields)))
+
+
+@router.post("/search", responses=reference.ERRORS)
+async def search(request: Request) -> Response:
+    """Moments in the index of this service, by words."""
+    service: Service = request.app.state.service
+    received = await receive(request, service.spool, service.settings)
+    received.remove()
+    parse(SearchRequest, received.fields)
+    raise RequestError(
+        404,
+        "no_index",
+        "This service was started without an index.",
+        hint="Nothing can be searched here.",
+    )
+
+
+@router.get("/videos/{id}/frames", responses=reference.ERRORS)
+async def frames(request: Request, id: str) -> Response:
+    """Small pictures of the frames that the model saw of a kept video."""
+    service: Service = request.app.state.service
+    rows = [
+        {
+            "time": round(one.time, 3),
+            "number": one.number,
+            "image": "data:image/jpeg;base64," + base64.b64encode(one.jpeg).decode(),
+        }
+        for one in service.frames(id)
+    ]
+    return JSONResponse({"video": id, "frames": rows})
+
+
+async def _ask(
+    request: Request, answer: Callable[[Service, Received], Awaitable[dict[str, Any]]]
+) -> Response:
+    """Take what is sent, answer, and remove the file in any case."""
+    service: Service = request.app.state.service
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        service.check_room()  # before a large body is on its way
+    received = await receive(request, service.spool, service.settings)
+    try:
+        row = await _while_there(request, answer(service, received))
+    finally:
+        received.remove()
+    usable = row["status"] in ("ok", "degraded")
+    return JSONResponse(row, 200 if usable else 422)
+
+
+async def _while_there(request: Request, work: Awaitable[T]) -> T:
+    """Work for a client, and stop when it goes away."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError, RequestError):
+                await task
+    raise RequestError(400, "disconnected", "The client went away.")

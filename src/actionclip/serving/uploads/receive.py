@@ -1,0 +1,169 @@
+"""What a client sends, a piece at a time: fields and at most one video, within limits.
+
+A body is JSON (no video), the bytes of a video as they are, or a form with several parts. Only the
+fields are gathered in memory; slow senders, silent ones and those who send too much are stopped.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from actionclip.serving.answers import RequestError, too_large
+from actionclip.serving.settings import ServeConfig
+from actionclip.serving.uploads.parts import Parts
+from actionclip.serving.uploads.spool import Spool, Upload
+
+MOST_QUERY = 1000
+"""Fields in an address."""
+
+
+class Received:
+    """The fields of a request, the video where there was one, and what the client calls it."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+        self.upload: Upload | None = None
+        self.name = "video"
+
+    def remove(self) -> None:
+        """Delete the video."""
+        if self.upload is not None:
+            self.upload.remove()
+
+
+async def receive(request: Request, spool: Spool, settings: ServeConfig) -> Received:
+    """Read the whole body of a request.
+
+    Raises:
+        RequestError: for a body of another kind, one that is too large, too slow, or broken off.
+            No file is left then.
+    """
+    received = Received()
+    received.fields = fields_of(request.url.query)
+    try:
+        await _read(request, received, spool, settings)
+    except BaseException:
+        received.remove()
+        raise
+    return received
+
+
+def fields_of(query: str) -> dict[str, Any]:
+    """What an address says after its question mark; a field that is there several times is a list.
+
+    Raises:
+        RequestError: for too many fields.
+    """
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_QUERY)
+    except ValueError:
+        raise RequestError(
+            400, "request", f"There are more than {MOST_QUERY} fields in the address."
+        ) from None
+    return gathered(pairs)
+
+
+def gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Fields by name; one that is there several times is a list.
+
+    >>> gathered([("labels", "running"), ("labels", "clapping"), ("top_k", "3")])
+    {'labels': ['running', 'clapping'], 'top_k': '3'}
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+async def _read(request: Request, received: Received, spool: Spool, settings: ServeConfig) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        received.fields |= await _json(request, settings)
+    elif kind == "multipart/form-data":
+        parts = Parts(request.headers["content-type"], settings)
+        limit = settings.max_upload + 2 * settings.max_text
+        async for data in pieces(request, limit, settings):
+            for piece in parts.feed(data):
+                if received.upload is None:
+                    received.upload = spool.new(settings.max_upload)
+                await _take(received.upload, piece)
+        parts.end()
+        received.fields |= gathered(parts.fields)
+        received.name = parts.name or received.name
+    elif kind == "application/octet-stream" or kind.startswith("video/"):
+        received.upload = spool.new(settings.max_upload)
+        async for data in pieces(request, settings.max_upload, settings):
+            await _take(received.upload, data)
+    else:
+        raise RequestError(
+            415,
+            "type",
+            f"The content type is {kind!r}." if kind else "There is no content type.",
+            hint="Send a video as application/octet-stream or video/*, a form as "
+            "multipart/form-data (curl -F file=@clip.mp4), or fields alone as application/json.",
+        )
+    if received.upload is not None:
+        await run_in_threadpool(received.upload.write)
+
+
+async def _take(upload: Upload, data: bytes) -> None:
+    if upload.take(data):
+        await run_in_threadpool(upload.write)
+
+
+async def _json(request: Request, settings: ServeConfig) -> dict[str, Any]:
+    text = b"".join([data async for data in pieces(request, settings.max_text, settings)])
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()  # halves of characters are no text
+    except (ValueError, RecursionError):
+        raise RequestError(400, "request", "The body is not JSON.") from None
+    if not isinstance(found, dict):
+        raise RequestError(400, "request", "The body is JSON, but not an object: {…}.")
+    return found
+
+
+async def pieces(request: Request, limit: int, settings: ServeConfig) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Args:
+        request: whose body.
+        limit: most bytes.
+        settings: how slow and how silent a sender may be.
+
+    Raises:
+        RequestError: 413 beyond the limit (at once where the length is announced), 408 for a sender
+            who is silent or slow, 400 for one who went away.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large("The body", limit, f"--max-upload {settings.max_upload}")
+    loop = asyncio.get_running_loop()
+    start, total = loop.time(), 0
+    while True:
+        left = start + settings.grace + total / settings.slowest - loop.time()
+        try:
+            async with asyncio.timeout(min(settings.idle, max(left, 0))):
+                message = await request.receive()
+        except TimeoutError:
+            raise RequestError(
+                408,
+                "slow",
+                f"After {loop.time() - start:.0f} s only {total:,} bytes had come.",
+                hint="Send it again over a faster connection.",
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise RequestError(400, "disconnected", "The client went away.")
+        data = message.get("body", b"")
+        total += len(data)
+        if total > limit:
+            raise too_large("The body", limit, f"--max-upload {settings.max_upload}")
+        if data:
+            yield data
+        if not message.get("more_body", False):
+            return

@@ -1,0 +1,149 @@
+"""Where uploads lie while they are worked on: a folder of this process, and nothing left behind.
+
+The folder is locked while its process lives. Whoever starts next removes the folders nobody holds:
+those of processes that were killed.
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from actionclip.errors import StorageError
+from actionclip.serving.answers import RequestError, too_large
+
+PREFIX = "actionclip-serve-"
+LOCK = "lock"
+BLOCK = 256 * 1024
+"""Bytes gathered before they are written."""
+
+
+class Spool:
+    """A folder for uploads.
+
+    Args:
+        parent: where it is made; None: the system's folder for temporary files.
+        limit: most bytes in it.
+
+    Raises:
+        StorageError: when it cannot be made.
+    """
+
+    def __init__(self, parent: Path | None, limit: int) -> None:
+        place = Path(tempfile.gettempdir()) if parent is None else parent
+        self.limit, self.used = limit, 0
+        try:
+            sweep(place)
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+            self._lock = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StorageError(
+                f"Uploads cannot be kept in {place}: {error.strerror}.",
+                hint="Name a place that is writable with --uploads FOLDER.",
+            ) from None
+
+    def new(self, most: int) -> "Upload":
+        """An empty file of at most `most` bytes. Its name has nothing to do with the client's."""
+        return Upload(self, self.folder / secrets.token_hex(16), most)
+
+    def take(self, count: int) -> None:
+        """Set bytes aside.
+
+        Raises:
+            RequestError: 429 when all that may lie here lies here.
+        """
+        if self.used + count > self.limit:
+            raise RequestError(
+                429,
+                "busy",
+                "The disk space for uploads is taken.",
+                hint="Send it again later.",
+                wait=10,
+            )
+        self.used += count
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+class Upload:
+    """One file that arrives. `remove` in every case."""
+
+    def __init__(self, spool: Spool, path: Path, most: int) -> None:
+        self.path, self.size = path, 0
+        self._spool, self._most = spool, most
+        self._file = path.open("xb", buffering=0)
+        self._hash = hashlib.sha256()
+        self._waiting = bytearray()
+
+    def take(self, data: bytes) -> bool:
+        """Some more of the file; whether it is time to `write`.
+
+        Raises:
+            RequestError: 413 beyond the limit, 429 when the disk space for uploads is taken.
+        """
+        if self.size + len(data) > self._most:
+            raise too_large("The video", self._most, f"--max-upload {self._most}")
+        self._spool.take(len(data))
+        self.size += len(data)
+        self._waiting += data
+        return len(self._waiting) >= BLOCK
+
+    def write(self) -> None:
+        """Put what was taken onto the disk. Runs in a thread.
+
+        Raises:
+            RequestError: 507 when the disk is full.
+        """
+        data, self._waiting = self._waiting, bytearray()
+        self._hash.update(data)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise RequestError(
+                507,
+                "storage",
+                f"The video cannot be kept while it is worked on: {error.strerror}.",
+                hint="Try again later; whoever runs the service has to make room.",
+            ) from None
+
+    @property
+    def digest(self) -> str:
+        """A hash of the content, once all of it is written."""
+        return self._hash.hexdigest()
+
+    def remove(self) -> None:
+        """Delete the file, whatever state it is in."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+        self._spool.used -= self.size
+        self.size = 0
+
+
+def sweep(place: Path) -> list[Path]:
+    """Remove the folders of services that were killed; those removed."""
+    removed = []
+    for folder in place.glob(f"{PREFIX}*"):
+        try:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+        except OSError:
+            pass  # somebody is at work there
+        finally:
+            os.close(lock)
+    return removed

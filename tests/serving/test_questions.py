@@ -1,0 +1,197 @@
+"""Questions over HTTP get the answers of Python."""
+
+import time
+
+import pytest
+
+import actionclip
+
+LABELS = ["waving one hand", "jumping jacks", "running"]
+
+
+@pytest.fixture(scope="session")
+def truth(clips, tmp_path_factory):
+    """What Python says of each clip."""
+    folder = tmp_path_factory.mktemp("truth")
+    paths = [folder / f"{number}.mp4" for number in range(len(clips))]
+    for path, data in zip(paths, clips, strict=True):
+        path.write_bytes(data)
+    with actionclip.load("tiny", device="cpu", workers=1) as model:
+        results = list(model.results(paths, LABELS, top_k=None))
+        vectors = model.embed_video(paths)
+    return results, vectors
+
+
+def by_label(row):
+    return {score["label"]: score["score"] for score in row["scores"]}
+
+
+def same(row, result):
+    expected = {score.label: score.score for score in result.scores}
+    return by_label(row) == pytest.approx(expected, abs=2e-6)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_video_sent_as_it_is_or_in_a_form_gets_pythons_answer(service, clips, truth, number):
+    plain = service.send("/classify", clips[number], labels=",".join(LABELS), top_k="")
+    form = service.send_form(
+        "/classify", ("file", "a.mp4", clips[number]), *(("labels", label) for label in LABELS)
+    )
+
+    for answer in (plain, form):
+        assert answer.status == 200
+        assert same(answer.json, truth[0][number])
+        expected = truth[0][number].to_dict()
+        for key in ("status", "frames", "seconds", "precision"):
+            assert answer.json[key] == expected[key]
+    assert form.json["source"] == "a.mp4"
+
+
+def test_the_keys_are_those_of_the_command_line(service, clips, truth):
+    row = service.send("/classify", clips[0], labels="running,clapping").json
+
+    assert set(row) == {*truth[0][0].to_dict(), "video", "warnings"}
+
+
+def test_other_labels_need_no_second_upload(service, clips, truth):
+    video = service.send("/classify", clips[1], labels="running,clapping").json["video"]
+
+    again = service.ask("/classify", video=video, labels=LABELS)
+
+    assert again.status == 200
+    assert again.json["video"] == video
+    assert same(again.json, truth[0][1])
+
+
+def test_known_labels_are_scored_at_once(service, clips):
+    video = service.send("/classify", clips[1], labels="running,clapping").json["video"]
+    service.ask("/classify", video=video, labels="kinetics400", top_k=3)
+    times = []
+    for number in range(10):
+        start = time.perf_counter()
+        answer = service.ask("/classify", video=video, labels=LABELS[number % 2 :], top_k=1)
+        times.append(time.perf_counter() - start)
+        assert answer.status == 200
+
+    assert sorted(times)[5] < 0.05
+
+
+def test_embeddings_are_pythons(service, clips, truth):
+    answer = service.send("/embed", clips[2])
+
+    assert answer.json["embedding"] == pytest.approx(truth[1][2].tolist(), abs=1e-5)
+    assert answer.json["scores"] == []
+    again = service.ask("/embed", video=answer.json["video"])
+    assert again.json["embedding"] == answer.json["embedding"]
+
+
+def test_the_sampled_frames_can_be_seen(service, clips):
+    video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
+
+    frames = service.get(f"/videos/{video}/frames").json["frames"]
+
+    assert 1 < len(frames) <= 16
+    times = [frame["time"] for frame in frames]
+    assert times == sorted(times)
+    assert all(frame["image"].startswith("data:image/jpeg;base64,/9j/") for frame in frames)
+
+
+def test_what_is_not_to_be_kept_is_not(service, clips):
+    answer = service.send("/classify", clips[0] + b"\0\0\0\x08free", labels="a,b", keep="false")
+
+    assert answer.status == 200
+    assert answer.json["video"] is None
+
+
+def test_reject_threshold_and_sets_of_labels_are_understood(service, clips):
+    video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
+
+    rejecting = service.ask(
+        "/classify", video=video, labels=["running"], reject=["standing", "sitting"], top_k=None
+    )
+    strict = service.ask("/classify", video=video, labels=LABELS, threshold=0.9999)
+    many = service.ask("/classify", video=video, labels="ucf101", top_k=None)
+
+    assert {"running", "none of these"} == set(by_label(rejecting.json))
+    assert sum(by_label(rejecting.json).values()) == pytest.approx(1, abs=1e-5)
+    assert list(by_label(strict.json)) == ["none of these"]
+    assert len(many.json["scores"]) == 101
+
+
+def test_a_broken_video_is_a_row_with_its_outcome(service):
+    answer = service.send("/classify", b"this is no video", labels="a,b", name="x.mp4")
+
+    assert answer.status == 422
+    assert answer.json["source"] == "x.mp4"
+    assert answer.json["status"] == answer.code == "unreadable"
+    assert answer.json["error"]["hint"]
+    assert answer.json["scores"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"labels": "running, running"}, 400, "labels"),
+        ({"labels": ["x" * 3000]}, 400, "labels"),
+        ({"labels": [f"label {n}" for n in range(10_000)]}, 400, "labels"),
+        ({"labels": "a,b", "templates": ["no place for it"]}, 400, "labels"),
+        ({"labels": "a,b", "top_k": 0}, 400, "request"),
+        ({"labels": "a,b", "top_k": "many"}, 400, "request"),
+        ({"labels": "a,b", "windows": 100_000}, 400, "request"),
+        ({"labels": "a,b", "lables": "c"}, 400, "request"),
+        ({"labels": ["\ud800"]}, 400, "request"),
+        ({"labels": {"a": 1}}, 400, "request"),
+        ({"labels": "a,b", "frames": 3}, 409, "other_frames"),
+        ({"labels": "a,b", "video": "guessed"}, 404, "unknown_video"),
+        ({"labels": "a,b", "video": None}, 400, "request"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(service, clips, fields, status, code):
+    video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
+
+    answer = service.ask("/classify", **{"video": video, **fields})
+
+    assert (answer.status, answer.code) == (status, code)
+    assert "Traceback" not in answer.body.decode()
+
+
+def test_labels_are_never_read_from_a_file_of_the_server(service, clips, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret\n")
+    video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
+
+    for fields in ({"labels": str(secret)}, {"labels": "a,b", "templates": str(secret)}):
+        answer = service.ask("/classify", video=video, **fields)
+        assert b"the secret" not in answer.body
+
+
+def test_facts_can_be_looked_up(service):
+    health = service.get("/health").json
+    models = service.get("/models").json
+    sets = service.get("/labels").json["sets"]
+
+    assert (health["status"], health["model"]) == ("ok", "tiny")
+    assert health["limits"]["upload"] == 2**20
+    assert models["serving"]["name"] == "tiny"
+    assert "tiny" in {entry["name"] for entry in models["models"]}
+    assert sets["kinetics400"] == 400
+    assert len(service.get("/labels/ucf101").json["labels"]) == 101
+    assert service.get("/labels/nothing").status == 404
+
+
+def test_the_reference_lists_every_route_and_loads_nothing_from_elsewhere(service):
+    api = service.get("/openapi.json").json
+    page = service.get("/docs").body.decode()
+
+    assert {"/classify", "/embed", "/search", "/health", "/models"} <= set(api["paths"])
+    assert all(path in page for path in api["paths"])
+    assert "http://" not in page
+    assert "https://" not in page
+    fields = {field["name"] for field in api["paths"]["/classify"]["post"]["parameters"]}
+    assert {"labels", "top_k", "templates", "reject", "threshold", "video"} <= fields
+
+
+def test_without_an_index_search_says_so(service):
+    answer = service.ask("/search", query="someone jumps")
+
+    assert (answer.status, answer.code) == (404, "no_index")
