@@ -118,6 +118,27 @@ def test_a_plot_is_a_picture_of_frames_and_bars(run, folder, tmp_path):
     assert len(list((tmp_path / "many").glob("*.png"))) == 3
 
 
+def test_explain_says_what_carried_the_answer(run, folder, tmp_path):
+    options = ("--labels", LABELS, "--template", "{}", "--template", "a person {}")
+    rows = run("classify", folder, *options, "--explain", "why", "--json").stdout.splitlines()
+    told = run("classify", folder / "0.mp4", *options, "--explain", "why.png")
+
+    assert len(list((tmp_path / "why").glob("*.png"))) == 3
+    assert (tmp_path / "why.png").is_file()
+    for row in map(json.loads, rows):
+        why = row["explanation"]
+        assert (why["label"], why["runner_up"]) == tuple(s["label"] for s in row["scores"][:2])
+        assert sum(each["share"] for each in why["sentences"]) == pytest.approx(1, abs=1e-5)
+        assert "maps" not in why
+    first = json.loads(rows[0])["explanation"]
+    frame = max(first["frames"], key=lambda frame: frame["margin_drop"])
+    assert f"{frame['time']:.2f} s" in told.stdout
+    assert f"{first['sentences'][0]['sentence']!r} gave" in told.stdout
+    assert told.stderr.count("stand-in") == 1
+    with pytest.raises(ActionCLIPError, match=r"why\.png, and there are 3 videos"):
+        run("classify", folder, "--labels", LABELS, "--explain", "why.png")
+
+
 def test_reject_and_threshold(run, folder):
     result = run(
         "classify", folder / "0.mp4", "--labels", LABELS, "--reject", "nothing happens", "--json"

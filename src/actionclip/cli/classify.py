@@ -1,5 +1,6 @@
 """`actionclip classify`: which of the given labels each video shows."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from actionclip.cli.console import Progress, is_terminal, plain_warnings, say
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
+    from actionclip.inference.explain.explanation import Explanation
     from actionclip.inference.results import VideoResult
 
 SOME_FAILED = 3
@@ -21,6 +23,8 @@ EXAMPLES = """Examples:
   actionclip classify clips/ --labels kinetics400 --json > results.jsonl
 
   actionclip classify door.mp4 --labels actions.txt --reject "nothing happens" --threshold 0.3
+
+  actionclip classify door.mp4 --labels "opening a door, closing a door" --explain why.png
 """
 
 
@@ -68,17 +72,19 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    explain: options.Explain = None,
     failures: options.Failures = Path("failures.csv"),
 ) -> None:
     """Say which of the given labels each video shows."""
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
     sources = options.find_sources(videos)
-    if save_plot is not None and save_plot.suffix == ".png" and len(sources) > 1:
-        raise ActionCLIPError(
-            f"--save-plot is the picture {save_plot}, and there are {len(sources)} videos.",
-            expected="For several videos it must be a folder; each gets a picture there.",
-        )
+    for name, place in (("--save-plot", save_plot), ("--explain", explain)):
+        if place is not None and place.suffix == ".png" and len(sources) > 1:
+            raise ActionCLIPError(
+                f"{name} is the picture {place}, and there are {len(sources)} videos.",
+                expected="For several videos it must be a folder; each gets a picture there.",
+            )
     with plain_warnings():
         recognizer = options.open_model(
             model,
@@ -98,27 +104,28 @@ def classify(
                 threshold=threshold,
                 clean_labels=clean_labels,
             )
-            results = recognizer.results(
-                sources,
-                question,
-                top_k=top_k,
-                frames=frames,
-                windows=windows,
-                spacing=spacing,
-                crops=options.crops_of(crops),  # type: ignore[arg-type]
-                keep_clips=save_plot is not None,
-            )
+            views: Any = {
+                **{"frames": frames, "windows": windows, "spacing": spacing},
+                "crops": options.crops_of(crops),
+            }
+            keep = save_plot is not None
+            results = recognizer.results(sources, question, top_k=top_k, keep_clips=keep, **views)
             show = Printer(as_json=as_json, as_csv=as_csv)
             failed = []
             with Progress(len(sources)) as progress:
                 for number, result in enumerate(results):
                     progress.add(result)
+                    place = number if len(sources) > 1 else None
+                    why = None
+                    if explain is not None and result.status.usable:
+                        why = recognizer.explain(sources[number], question, **views)
+                        _draw(why, _picture(explain, result, place))
                     with progress.aside():
-                        show(result)
+                        show(result, why)
                     if not result.status.usable:
                         failed.append(result)
                     elif save_plot is not None:
-                        _plot(result, save_plot, number if len(sources) > 1 else None)
+                        _plot(result, _picture(save_plot, result, place))
     if len(sources) > 1:
         say(f"{progress.done} videos: {progress.summary} ({progress.rate})")
     if failed:
@@ -138,12 +145,23 @@ def finish_failed(failed: "list[VideoResult]", path: Path, *, listed: bool) -> N
     raise typer.Exit(SOME_FAILED)
 
 
-def _plot(result: "VideoResult", path: Path, number: int | None) -> None:
+def _picture(path: Path, result: "VideoResult", number: int | None) -> Path:
+    """The file of a picture: the one named, or one of many in that folder."""
+    if path.suffix == ".png":
+        return path
+    return path / f"{number or 0:04d}-{Path(result.source).stem}.png"
+
+
+def _plot(result: "VideoResult", path: Path) -> None:
     from actionclip.inference.plot import plot_result
 
-    if number is not None:
-        path = path / f"{number:04d}-{Path(result.source).stem}.png"
     plot_result(result, path)
+
+
+def _draw(why: "Explanation", path: Path) -> None:
+    from actionclip.inference.explain.picture import draw_explanation
+
+    draw_explanation(why, path)
 
 
 class Printer:
@@ -151,23 +169,53 @@ class Printer:
 
     def __init__(self, *, as_json: bool, as_csv: bool) -> None:
         self.as_json, self.as_csv = as_json, as_csv
+        self._noted: set[str] = set()
         if as_csv:
             from actionclip.inference.results import CSV_COLUMNS, csv_lines
 
             typer.echo(csv_lines([CSV_COLUMNS]))
 
-    def __call__(self, result: "VideoResult") -> None:
-        """Print one result."""
+    def __call__(self, result: "VideoResult", why: "Explanation | None" = None) -> None:
+        """Print one result, and what carried it where that was asked for."""
         if self.as_json:
-            typer.echo(result.to_json())
+            typer.echo(result.to_json() if why is None else _json(result, why))
         elif self.as_csv:
             typer.echo(result.to_csv())
         else:
-            for line in _lines(result, colour=is_terminal()):
+            for line in [*_lines(result, colour=is_terminal()), *reasons(why)]:
                 typer.echo(line)
+            for note in () if why is None else why.notes:
+                if note not in self._noted:
+                    self._noted.add(note)
+                    say(f"note: {note}")
         if not self.as_json and not result.status.usable:
             typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
             say(f"  {result.hint}")
+
+
+def _json(result: "VideoResult", why: "Explanation") -> str:
+    return json.dumps(result.to_dict() | {"explanation": why.to_dict()}, ensure_ascii=False)
+
+
+MOMENTS = 3
+"""Frames named in words."""
+
+
+def reasons(why: "Explanation | None") -> list[str]:
+    """What carried an answer, in words."""
+    if why is None:
+        return []
+    lines = []
+    rivals = "" if why.runner_up is None else f" rather than {why.runner_up!r}"
+    told = [frame for frame in why.frames if frame.margin_drop is not None]
+    if told:
+        most = sorted(told, key=lambda f: -(f.margin_drop or 0))[:MOMENTS]
+        times = ", ".join(f"{f.time:.2f} s" for f in sorted(most, key=lambda f: f.time))
+        lines.append(f"  {why.label!r}{rivals}: most would be lost without the frames at {times}")
+    if len(why.sentences) > 1:
+        first = why.sentences[0]
+        lines.append(f"  {first.sentence!r} gave {first.share:.0%} of the score")
+    return lines
 
 
 BAR_WIDTH = 24

@@ -52,6 +52,14 @@ Timeout = Annotated[
 ]
 DecoderName = Annotated[str, typer.Option("--decoder", help="pyav, or torchcodec where installed.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, one object a line.")]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        help="Picture of what carried the answer (frames, places, sentences): a .png, or a folder. "
+        "With --json also the key `explanation`.",
+        show_default=False,
+    ),
+]
 Failures = Annotated[
     Path, typer.Option(help="Where videos that failed are listed (only when some did).")
 ]

@@ -102,7 +102,7 @@ class VideoEncoder:
         self, videos: Iterable[Video], views: Views, *, batch_size: int | None = None
     ) -> Iterator[tuple[Clip, Float[Tensor, "V D"] | None]]:
         """Each video in the order given, with its unit vectors, or None if it gave no frames."""
-        clips = self._clips(videos, views)
+        clips = self.clips(videos, views)
         size = batch_size or max(1, frames_at_once(self.model) // views.frames)
         while batch := list(itertools.islice(clips, size)):
             embeddings = iter(self.forward([c for c in batch if c.status.usable], views))
@@ -126,7 +126,7 @@ class VideoEncoder:
                 return _by_frames(self.model, clips, views)
             return _by_windows(self.model, clips, views)
 
-    def _clips(self, videos: Iterable[Video], views: Views) -> Iterator[Clip]:
+    def clips(self, videos: Iterable[Video], views: Views) -> Iterator[Clip]:
         """The frames of each video; runs of files go through the workers together."""
         request = ReadRequest(sampling=views.sampling, resize=views.preprocess.resize)
         for are_arrays, run in itertools.groupby(videos, key=_is_array):

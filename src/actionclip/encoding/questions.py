@@ -47,6 +47,13 @@ class Question:
     ensemble: Ensemble
     activation: Activation
     threshold: float | None
+    prompts: Prompts | None = None
+    """The sentences that were encoded."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels and then those to reject: what the columns of `matrix` are."""
+        return self.labels if self.prompts is None else self.prompts.labels
 
     def matrix(self, videos: Float[Tensor, "B V D"]) -> Float[Tensor, "B C"]:
         """How well each label fits each of B videos, from the unit vectors of their views."""
@@ -62,7 +69,7 @@ class Question:
     def only(self, labels: Sequence[str]) -> "Question":
         """The same about some of the labels, without those to reject."""
         places = [self.labels.index(label) for label in labels]
-        return replace(self, labels=tuple(labels), texts=self.texts[:, places])
+        return replace(self, labels=tuple(labels), texts=self.texts[:, places], prompts=None)
 
     def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
         """The answer for one video from the unit vectors of its views, best first."""
@@ -120,16 +127,36 @@ def ask(
     texts = arrange(encode_cached(model, prompts.sentences), prompts, chosen)
     if look_alikes and not _is_built_in(labels):
         _warn(check([*names, *rejected], clean_labels=clean, embeddings=texts))
-    bias = 0.0 if model.logit_bias is None else float(model.logit_bias.detach())
+    return _question(model, prompts, len(names), texts, chosen, threshold or None)
+
+
+def _question(
+    model: ActionCLIP,
+    prompts: Prompts,
+    labels: int,
+    texts: Float[Tensor, "K C D"],
+    ensemble: Ensemble,
+    threshold: float | None,
+) -> Question:
+    """What was encoded, with what the model says about scores."""
+    scale, bias = _scale_and_bias(model)
     return Question(
-        labels=tuple(names),
+        labels=prompts.labels[:labels],
         texts=texts,
-        scale=float(model.logit_scale.detach().exp()) if config.scale is None else config.scale,
+        scale=scale,
         bias=bias,
-        ensemble=chosen,
-        activation=config.activation,
-        threshold=threshold or None,
+        ensemble=ensemble,
+        activation=model.config.activation,
+        threshold=threshold,
+        prompts=prompts,
     )
+
+
+def _scale_and_bias(model: ActionCLIP) -> tuple[float, float]:
+    """What the cosines are multiplied by, and what is added."""
+    scale, bias = model.config.scale, model.logit_bias
+    learned = float(model.logit_scale.detach().exp()) if scale is None else scale
+    return learned, 0.0 if bias is None else float(bias.detach())
 
 
 def labels_of(model: ActionCLIP, labels: str | Path | Sequence[str] | None) -> list[str]:

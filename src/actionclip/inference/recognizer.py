@@ -17,6 +17,8 @@ from actionclip.encoding.encoder import Decoder, Video, VideoEncoder, Views
 from actionclip.encoding.questions import Question, ask
 from actionclip.errors import unknown
 from actionclip.inference.embeddings import EmbeddedVideo
+from actionclip.inference.explain.explaining import explain_clip
+from actionclip.inference.explain.explanation import Explanation
 from actionclip.inference.precision import choose_precision, precision_of, set_precision
 from actionclip.inference.results import VideoResult
 from actionclip.model.actionclip import ActionCLIP
@@ -173,6 +175,55 @@ class Recognizer:
         for clip, embedding in self.encoder.encode(videos, views, batch_size=batch_size):
             scores = [] if embedding is None else question.scores(embedding, top_k=top_k)
             yield VideoResult.of(clip, scores, precision, keep=keep_clips)
+
+    def explain(
+        self,
+        video: Video,
+        labels: Labels,
+        *,
+        label: str | None = None,
+        against: str | None = None,
+        maps: str = "auto",
+        leave_out: bool = True,
+        frames: int | None = None,
+        windows: int | None = None,
+        spacing: float | None = None,
+        crops: Literal[1, 3] | None = None,
+        **options: Any,
+    ) -> Explanation:
+        """Why a video is classified as it is: which frames, where in them, which sentence.
+
+        Args:
+            video: one video, as for `classify`.
+            labels: as for `classify`.
+            label: what is explained; None: the best label.
+            against: what it is compared with; None: the best of the others.
+            maps: `locations`, `patches`, `rollout` or `occlusion`; `auto`: what the tower gives at
+                no cost, else `occlusion`; `none`.
+            leave_out: whether to ask what the score is without each frame.
+            frames: as for `results`, like `windows`, `spacing` and `crops`.
+            windows: temporal views.
+            spacing: seconds between frames.
+            crops: 1 or 3 spatial views.
+            options: as for `question`.
+
+        Raises:
+            VideoError: for a video that gives no frames.
+            ActionCLIPError: for labels or options we cannot use.
+        """
+        question = self.question(labels, **options)
+        views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
+        [clip] = self.encoder.clips([video], views)
+        return explain_clip(
+            self.model,
+            clip,
+            question,
+            views,
+            label=label,
+            against=against,
+            maps=maps,
+            leave_out=leave_out,
+        )
 
     def embeddings(
         self,
