@@ -119,6 +119,8 @@ def matmuls(
 ) -> Callable[[], torch.Tensor]:
     """The matrix products of the image tower for the frames of one video, and nothing else.
 
+    Only those whose results are used: behind the last block the class token alone is.
+
     The function returned runs them with torch's threads, on operands that are made beforehand.
     """
     vision = architecture["vision_cfg"]
@@ -127,11 +129,12 @@ def matmuls(
     patches = (vision["image_size"] // patch) ** 2
     tokens, part = patches + 1, width // heads
     shapes = [(1, frames * patches, 3 * patch * patch, width)]
-    for _ in range(vision["layers"]):
-        rows = frames * tokens
-        shapes += [(1, rows, width, 3 * width), (1, rows, width, width)]
-        shapes += [(1, rows, width, 4 * width), (1, rows, 4 * width, width)]
-        shapes += [(frames * heads, tokens, part, tokens), (frames * heads, tokens, tokens, part)]
+    for layer in range(vision["layers"]):
+        left = tokens if layer + 1 < vision["layers"] else 1  # only the class token leaves the last
+        rows, kept = frames * tokens, frames * left
+        shapes += [(1, kept, width, width), (1, rows, width, 2 * width), (1, kept, width, width)]
+        shapes += [(1, kept, width, 4 * width), (1, kept, 4 * width, width)]
+        shapes += [(frames * heads, left, part, tokens), (frames * heads, left, tokens, part)]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     operands = {
         shape: (

@@ -17,7 +17,7 @@ from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts, order
 from actionclip.training.run.step import Average, find_gradients
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
-from actionclip.video.transforms import normalise
+from actionclip.video.transforms import as_input, normalise
 from training_runs import SETTINGS, Colours, fingerprint, metrics, run, small_model
 
 SHORT = replace(SETTINGS, schedule=ScheduleConfig(epochs=1, warmup_epochs=0))
@@ -303,14 +303,15 @@ def test_pixels_are_normalised_and_numbers_are_not():
     std = torch.tensor(model.config.preprocess.std)[:, None, None]
     [row] = order(4, 4, SETTINGS.seed, 0)
     expected = (source[int(row[0]), 0].frames / 255 - mean) / std
-    torch.testing.assert_close(batch.frames[0], expected)
+    found = as_input(batch.frames, model.config.preprocess, model.device)
+    torch.testing.assert_close(found[0], expected)
 
     class Ready(Colours):
         def __getitem__(self, key):
             return Example(torch.full((2, 3, 16, 16), 7.0), 0)
 
     [batch] = batches(Ready(4)).epoch(0)
-    assert (batch.frames == 7).all()
+    assert (as_input(batch.frames, model.config.preprocess, model.device) == 7).all()
 
 
 def test_an_error_in_the_source_reaches_the_caller(tmp_path):

@@ -3,6 +3,7 @@
 B videos, T frames, R input size, K sentences, L context length, D embedding width.
 """
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model import text_tower
+from actionclip.model.class_token import ClassTokenOnly
 from actionclip.model.motion import motion_input
 from actionclip.model.prompts.tower import TowerPrompt
 
@@ -119,6 +121,8 @@ class OpenClipBackbone(nn.Module):
         self._prompts: tuple[TowerPrompt, ...] = ()
         self.motion = motion
         self._causal = text_tower.is_causal(clip)
+        visual = self.clip.visual
+        self._narrow = ClassTokenOnly(visual) if ClassTokenOnly.fits(visual) else None
 
     @classmethod
     def from_architecture(
@@ -255,6 +259,13 @@ class OpenClipBackbone(nn.Module):
         images = frames.flatten(0, 1).to(self.dtype)
         features = self.clip.encode_image(images, normalize=False)
         return features.unflatten(0, (videos, -1))
+
+    def all_tokens(self) -> contextlib.AbstractContextManager[None]:
+        """Within it patches go through the last block too, for who wants to look at them there.
+
+        Otherwise a tower that ends in its class token computes no more than that.
+        """
+        return contextlib.nullcontext() if self._narrow is None else self._narrow.off()
 
     def tokenize(self, texts: list[str]) -> Int[Tensor, "K L"]:
         """Sentences to tokens, on the CPU.
