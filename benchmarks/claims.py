@@ -1,0 +1,147 @@
+"""Do the paper's claims hold in miniature? Writes the section of docs/results.md about them.
+
+    python benchmarks/claims.py --scale gpu --device cuda --minutes 5 --out claims.jsonl
+    python benchmarks/claims.py --only real --videos FOLDER --out claims.jsonl
+    python benchmarks/claims.py --write benchmarks/claims.jsonl
+
+Rendered clips are made once and shared by all arms; every arm then trains from memory with the
+library's own step. Results are lines of JSON, written as they come in; `--write` makes the tables
+of them. FOLDER is that of benchmarks/results.py: real clips, which nobody may pass on. With it,
+some models are also asked about people they never saw; `--pack` writes what these need into a file
+that can be carried to a machine without the videos, and given as `--real`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import machine, say
+from miniature import real, tables
+from miniature.arm import Arm
+from miniature.arms import ARMS, CLAIMS
+from miniature.clips import render
+from miniature.running import Setup, append, jobs, run_all
+from miniature.scale import SCALES
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+
+
+def main() -> None:
+    """Measure, or write what was measured."""
+    args = arguments()
+    if args.write:
+        lines = [json.loads(line) for path in args.write for line in path.read_text().splitlines()]
+        page = tables.replaced(PAGE.read_text(), tables.render(lines))
+        PAGE.write_text(page)
+        return
+    if args.pack:
+        real.write(real.read_videos(args.videos, real.SMALL)["weizmann_dev"], args.pack)
+        return
+    append(
+        args.out, {"scale": args.scale, "command": command(), "machine": machine(), **card(args)}
+    )
+    if args.only == "real":
+        measure_real(args)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        measure(args, args.folder or Path(temporary))
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--only", choices=[*CLAIMS, "real"], help="one claim; else all but `real`")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scale", choices=list(SCALES), default="small")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--minutes", type=float, default=600.0, help="in all; arms left are named")
+    parser.add_argument("--processes", type=int, default=1, help="arms at a time")
+    parser.add_argument("--renderers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--videos", type=Path, help="folder of real clips")
+    parser.add_argument("--real", type=Path, help="what --pack wrote")
+    parser.add_argument("--pack", type=Path, help="write real clips into this file and end")
+    parser.add_argument("--folder", type=Path, help="keep rendered clips and towers here")
+    parser.add_argument("--out", type=Path, default=Path("claims.jsonl"))
+    parser.add_argument("--write", type=Path, nargs="+", help="results to make tables of")
+    args = parser.parse_args()
+    if (args.only == "real" or args.pack) and args.videos is None:
+        parser.error("real clips need --videos")
+    if args.real is not None and not args.real.is_file():
+        parser.error(f"there is no file {args.real}")
+    return args
+
+
+def command() -> str:
+    """What was typed, without places on this machine."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return " ".join(["python benchmarks/claims.py", *words])
+
+
+def card(args: argparse.Namespace) -> dict[str, str]:
+    """The graphics card, asked in another process, so that this one can be forked."""
+    if args.device == "cpu":
+        return {"device": "cpu"}
+    from miniature.processes import CONTEXT
+
+    with CONTEXT.Pool(1) as pool:
+        return {"device": pool.apply(_card)}
+
+
+def _card() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def measure(args: argparse.Namespace, folder: Path) -> None:
+    """Render, and run the arms."""
+    ends = time.monotonic() + 60 * args.minutes
+    if not (folder / "rendered.json").exists():
+        took = render(SCALES[args.scale], folder, args.renderers)
+        say(f"rendered {took['clips']:.0f} clips in {took['seconds']} s")
+    packed = args.real
+    if packed is None and args.videos is not None:
+        packed = folder / "real.npz"
+        real.write(real.read_videos(args.videos, real.SMALL)["weizmann_dev"], packed)
+    setup = Setup(args.scale, folder.resolve(), args.device, ends, packed)
+    todo = jobs(CLAIMS[args.only] if args.only else ARMS.values(), args.seeds)
+    began, lines = time.monotonic(), 0
+    for record in run_all(todo, setup, args.processes):
+        append(args.out, record)
+        lines += 1
+        what = record.get("skipped") or f"{record['split']}: {record['correct']}/{record['count']}"
+        say(f"{time.monotonic() - began:6.1f} s  {record['arm']}, seed {record['seed']}: {what}")
+    say(f"{len(todo)} jobs, {lines} lines in {time.monotonic() - began:.1f} s")
+
+
+def measure_real(args: argparse.Namespace) -> None:
+    """Fine-tune on real clips, from `tiny` and from random towers."""
+    for name, clips in real.read_videos(args.videos, real.TINY).items():
+        for start in ("tiny", "random"):
+            arm = Arm(f"{start}, {name}", length="real")
+            for seed in range(args.seeds):
+                began = time.monotonic()
+                scale = SCALES[args.scale]
+                parts = list(real.fine_tune(start, clips, arm, seed, scale, args.device))
+                record = {
+                    "arm": arm.name,
+                    "seed": seed,
+                    "steps": scale.real,
+                    "batch": arm.batch(scale),
+                    "split": "one left out",
+                    "count": sum(count for _, count, _ in parts),
+                    "correct": sum(right for _, _, right in parts),
+                    "labels": len(set(clips.labels.tolist())),
+                    "parts": parts,
+                    "seconds": round(time.monotonic() - began, 1),
+                }
+                append(args.out, record)
+                say(f"{arm.name}, seed {seed}: {record['correct']}/{record['count']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Arms in the order of their seeds, several at a time, until the time is over."""
+
+import json
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from miniature import real
+from miniature.actions import SETS
+from miniature.arm import Arm
+from miniature.arms import STAGE_1
+from miniature.clips import Clips, read
+from miniature.frozen import embed, learn_head
+from miniature.learning import (
+    Counts,
+    OutOfTime,
+    Pool,
+    ask,
+    ask_with,
+    embed_clips,
+    fit,
+    train_settings,
+)
+from miniature.processes import CONTEXT
+from miniature.scale import SCALES
+from miniature.towers import build, stage_1
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all arms share."""
+
+    scale: str
+    folder: Path
+    """Rendered clips, towers of stage 1, kept frames."""
+    device: str
+    ends: float
+    """When all must be over, as `time.monotonic` tells it."""
+    real: Path | None = None
+    """The file of real clips as the miniature sees them."""
+
+    def time_left(self) -> float:
+        """Seconds until the end."""
+        return self.ends - time.monotonic()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with one seed."""
+
+    arm: Arm
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """For those who wait for it."""
+        return f"{self.arm.name}, seed {self.seed}"
+
+    @property
+    def needs(self) -> str | None:
+        """The job that must be done before."""
+        return None if self.arm.needs is None else f"{self.arm.needs}, seed {self.seed}"
+
+
+def jobs(arms: Iterable[Arm], seeds: int) -> list[Job]:
+    """The arms and what they need, seed by seed, stage 1 of all seeds first."""
+    arms = list(dict.fromkeys(arms))
+    bases, kept = {arm.name: arm for arm in STAGE_1}, {}
+    needed = {arm.name: arm for arm in arms if arm.stage == 1}
+    for arm in arms:
+        if arm.needs is not None:
+            needed[arm.base] = bases[arm.base]
+        if arm.learns == "head":
+            name = f"{arm.base}, embedded"
+            kept[name] = replace(bases[arm.base], name=name, stage=3, tests=())
+    rest = [*kept.values(), *(arm for arm in arms if arm.name not in needed)]
+    first = [Job(arm, seed) for seed in range(seeds) for arm in needed.values()]
+    return first + [Job(arm, seed) for seed in range(seeds) for arm in rest]
+
+
+def run_all(todo: list[Job], setup: Setup, processes: int) -> Iterator[Record]:
+    """Records as they come in: of tests, and of jobs that were not done and why."""
+    waiting, done, running = list(todo), set[str](), dict[Future[list[Record]], Job]()
+    failed = set[str]()
+    with ProcessPoolExecutor(processes, mp_context=CONTEXT) as pool:
+        while waiting or running:
+            for job in [j for j in waiting if j.needs in failed]:
+                waiting.remove(job)
+                failed.add(job.name)
+                yield {"arm": job.arm.name, "seed": job.seed, "skipped": f"needs {job.needs}"}
+            ready = [j for j in waiting if j.needs is None or j.needs in done]
+            for job in ready[: processes + 1 - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(run_job, job, setup)] = job
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                job = running.pop(future)
+                try:
+                    yield from future.result()
+                    done.add(job.name)
+                except OutOfTime:
+                    failed.add(job.name)
+                    yield {"arm": job.arm.name, "seed": job.seed, "skipped": "out of time"}
+                except Exception:  # an arm that fails must not end the others
+                    failed.add(job.name)
+                    said = traceback.format_exc()
+                    yield {"arm": job.arm.name, "seed": job.seed, "skipped": said}
+
+
+_CLIPS: dict[Path, Clips] = {}
+
+
+def _clips(folder: Path) -> Clips:
+    """Opened once in each process, which then keeps the part it used last."""
+    if folder not in _CLIPS:
+        torch.set_num_threads(1)
+        _CLIPS[folder] = read(folder)
+    return _CLIPS[folder]
+
+
+def run_job(job: Job, setup: Setup) -> list[Record]:
+    """Train and test one arm.
+
+    Raises:
+        OutOfTime: when it cannot be finished.
+    """
+    began = time.monotonic()
+    if setup.time_left() < 0:
+        raise OutOfTime
+    train, test = _clips(setup.folder / "train"), _clips(setup.folder / "test")
+    arm, seed = job.arm, job.seed
+    if arm.name.endswith(", embedded"):
+        embed(arm, seed, setup.folder, train, test, setup.device)
+        return []
+    if arm.learns == "head":
+        _, found = learn_head(arm, seed, setup.folder, test, SCALES[setup.scale], setup.device)
+        learnt = len(train.rows(SETS[arm.labels]))
+    else:
+        found, learnt = _train(arm, seed, setup, train, test)
+    about = {
+        "arm": arm.name,
+        "seed": seed,
+        "steps": arm.steps(SCALES[setup.scale]),
+        "batch": min(arm.batch(SCALES[setup.scale]), learnt),
+        "learnt": learnt,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return [
+        {**about, "split": split, "count": count, "correct": right, "labels": labels}
+        for split, (count, right, labels) in found.items()
+    ]
+
+
+def _train(arm: Arm, seed: int, setup: Setup, train: Clips, test: Clips) -> tuple[Counts, int]:
+    """What came of it, and how many clips it learnt from."""
+    scale, device, names = SCALES[setup.scale], setup.device, SETS[arm.labels]
+    model = build(arm, seed, setup.folder, device)
+    rows = train.rows(names) if arm.shots is None else train.drawn(names, arm.shots, seed)
+    pixels, labels, tokens = train.part(names, arm.frames, device, rows=rows)
+    pool = Pool(pixels, labels, tokens if arm.stage == 1 else None, names)
+    settings = train_settings(arm, seed, scale, device)
+    classifier = fit(model, pool, arm, settings, arm.steps(scale), setup.time_left)
+    if arm.stage == 1:
+        state = {name: value.cpu() for name, value in model.state_dict().items()}
+        torch.save(state, stage_1(arm, seed, setup.folder))
+    rendered = tuple(split for split in arm.tests if split != "weizmann_dev")
+    asked, truth, _ = test.part(SETS["all"], arm.frames, "cpu")
+    videos, truth = embed_clips(model, asked, raw=classifier is not None), truth.to(device)
+    if classifier is None:
+        found = ask(model, videos, truth, rendered, arm.labels)
+    else:
+        with torch.no_grad():
+            logits = torch.full((len(videos), len(SETS["all"])), -torch.inf, device=device)
+            places = [SETS["all"].index(name) for name in names]
+            logits[:, places] = classifier(videos)
+        found = ask_with(lambda rows, columns: logits[rows][:, columns], truth, rendered, names)
+    if "weizmann_dev" in arm.tests and setup.real is not None:
+        found |= real.zero_shot(model, real.load(setup.real))
+    return found, len(rows)
+
+
+def append(path: Path, record: Record) -> None:
+    """One line more."""
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")

@@ -1,0 +1,76 @@
+"""How much is rendered and trained: from a test of the program to a graphics card.
+
+Clips are of `FRAMES` frames of `SIZE` pixels; an arm that wants fewer frames takes every second,
+fourth, ... of them, so that all see the same 1.4 seconds.
+"""
+
+from dataclasses import dataclass
+
+from actionclip.data.synthetic.actions import ACTIONS
+
+FRAMES, SIZE, SPACING = 16, 64, 0.09
+CONTEXT = 32
+"""Tokens of a sentence."""
+TRAIN_SEED, TEST_SEED = 4_000, 777
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of a measurement."""
+
+    train: int
+    """Rendered clips of each action to learn from."""
+    test: int
+    """Other people doing each action, to test on."""
+    pretrain: int
+    """Steps of stage 1."""
+    tune: int
+    """Steps of a fine-tuning."""
+    twin: int
+    """Steps of the four models that learn all actions."""
+    vit: int
+    """Steps of a fine-tuning of the small ViT."""
+    head: int
+    """Steps of a head on frozen towers."""
+    shots: int
+    """Steps of a fine-tuning on a few clips."""
+    real: int
+    """Steps of a fine-tuning on real clips."""
+    batch: int
+    """Clips in a step, at most."""
+
+    @property
+    def rendered(self) -> tuple[int, int]:
+        """Clips to learn from and to test on, of all actions."""
+        return self.train * len(ACTIONS), self.test * len(ACTIONS)
+
+
+SCALES = {
+    "test": Scale(
+        train=2, test=1, pretrain=10, tune=10, twin=10, vit=2, head=10, shots=10, real=10, batch=12
+    ),
+    "small": Scale(
+        train=40,
+        test=6,
+        pretrain=300,
+        tune=60,
+        twin=100,
+        vit=40,
+        head=100,
+        shots=30,
+        real=60,
+        batch=48,
+    ),
+    "gpu": Scale(
+        train=500,
+        test=40,
+        pretrain=1200,
+        tune=400,
+        twin=800,
+        vit=300,
+        head=400,
+        shots=100,
+        real=100,
+        batch=128,
+    ),
+}

@@ -1,0 +1,159 @@
+"""The claims in miniature: an arm runs, its numbers are judged rightly, the page shows them."""
+
+import importlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+RECORDED = BENCHMARKS / "claims.jsonl"
+
+
+@pytest.fixture(scope="module")
+def miniature():
+    """The modules of benchmarks/miniature, by name."""
+    sys.path.insert(0, str(BENCHMARKS))
+    names = ("arms", "sections", "numbers", "tables", "actions", "clips")
+    try:
+        yield {name: importlib.import_module(f"miniature.{name}") for name in names}
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def line(arm, seed, correct, split="target", count=100, labels=12):
+    about = {"arm": arm, "seed": seed, "split": split}
+    return {**about, "count": count, "correct": correct, "labels": labels}
+
+
+@pytest.mark.parametrize("claim", ["text-prompts", pytest.param("all", marks=pytest.mark.slow)])
+def test_arms_learn_and_answer(tmp_path, claim):
+    only = [] if claim == "all" else ["--only", claim]
+    out = tmp_path / "claims.jsonl"
+    done = subprocess.run(
+        [
+            sys.executable,
+            BENCHMARKS / "claims.py",
+            *only,
+            "--scale=test",
+            "--seeds=1",
+            "--out",
+            out,
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    about, *lines = [json.loads(text) for text in out.read_text().splitlines()]
+    assert about["command"].startswith("python benchmarks/claims.py")
+    assert not [found for found in lines if "skipped" in found]
+    for name in ("standard", "label alone"):
+        [found] = [found for found in lines if found["arm"] == name]
+        assert (found["count"], found["labels"], found["learnt"]) == (12, 12, 24)
+        assert 0 <= found["correct"] <= 12
+
+
+def test_no_time_left_is_said_and_not_hidden(tmp_path):
+    out = tmp_path / "claims.jsonl"
+    command = [BENCHMARKS / "claims.py", "--only=loss", "--scale=test", "--seeds=1", "--minutes=0"]
+    subprocess.run([sys.executable, *command, "--out", out], check=True, capture_output=True)
+
+    _, *lines = [json.loads(text) for text in out.read_text().splitlines()]
+    assert {found["skipped"] for found in lines} == {
+        "out of time",
+        "needs stage 1, conv, differences, seed 0",
+    }
+
+
+def test_every_cell_and_claim_names_an_arm_and_a_test_it_has(miniature):
+    arms = miniature["arms"].ARMS
+    sections = miniature["sections"].SECTIONS
+    cells = [
+        cell
+        for section in sections
+        for grid in section.grids
+        for _, row in grid.rows
+        for cell in row
+    ]
+    for section in sections:
+        for claim in section.claims:
+            cells += [(arm, claim.split) for arm in (claim.better, claim.worse) if arm is not None]
+
+    for arm, split in cells:
+        if split != "one left out":
+            assert split in arms[arm].tests, arm
+    assert {arm for arm, _ in cells} >= set(arms) - {
+        "stage 1, conv, colours",
+        "stage 1, vit, colours",
+    }
+
+
+def test_a_claim_holds_when_the_gain_is_larger_than_chance(miniature):
+    numbers = miniature["numbers"].Numbers(
+        [line("a", seed, right) for seed, right in enumerate((80, 82, 84))]
+        + [line("b", seed, right) for seed, right in enumerate((50, 55, 54))]
+        + [line("c", seed, right) for seed, right in enumerate((78, 83, 80))]
+    )
+
+    assert numbers.compare("a", "b", "target").verdict == "**holds**"
+    assert numbers.compare("b", "a", "target").verdict == "**does not hold**"
+    assert numbers.compare("a", "c", "target").verdict == "not told apart"
+    assert numbers.compare("a", "never run", "target") is None
+
+
+def test_the_interval_of_a_difference_by_hand(miniature):
+    numbers = miniature["numbers"].Numbers([line("a", 0, 80), line("b", 0, 50)])
+
+    found = numbers.compare("a", "b", "target")
+
+    assert found.mean == pytest.approx(0.3)
+    assert found.reach == pytest.approx(1.96 * math.sqrt((0.8 * 0.2 + 0.5 * 0.5) / 100))
+
+
+def test_what_was_measured_later_counts_and_what_failed_is_named(miniature):
+    lines = [
+        {"arm": "standard", "seed": 0, "skipped": "out of time"},
+        {"arm": "random", "seed": 0, "skipped": "out of time"},
+        line("standard", 0, 10),
+        line("standard", 0, 90),
+    ]
+
+    text = miniature["tables"].render(lines)
+
+    assert "| both pre-trained | 90.0 [83, 94] |" in text
+    assert "- random, seed 0: out of time" in text
+    assert "- standard" not in text
+
+
+def test_fewer_frames_are_some_of_the_same_frames(miniature):
+    times = miniature["clips"].times
+
+    assert [len(times(count)) for count in (1, 4, 8, 16)] == [1, 4, 8, 16]
+    assert set(times(4)) <= set(range(16))
+
+
+def test_unseen_verbs_are_in_no_sentence_of_stage_1(miniature):
+    from actionclip.data.synthetic.captions import PHRASES
+
+    sets = miniature["actions"].SETS
+    said = {word for name in sets["base"] for phrase in PHRASES[name] for word in phrase.split()}
+
+    for name in miniature["actions"].VERBS:
+        verb = name.removeprefix("doing a ").split()[0]
+        assert verb not in said
+    assert not set(sets["base"]) & set(sets["target"])
+
+
+def test_the_page_shows_the_recorded_numbers(miniature):
+    tables = miniature["tables"]
+    page = (ROOT / "docs" / "results.md").read_text()
+    lines = [json.loads(text) for text in RECORDED.read_text().splitlines()]
+
+    assert tables.replaced(page, tables.render(lines)) == page
