@@ -1,14 +1,14 @@
 """Do the paper's claims hold in miniature? Writes the section of docs/results.md about them.
 
     python benchmarks/claims.py --scale gpu --device cuda --minutes 5 --out claims.jsonl
-    python benchmarks/claims.py --only real --videos FOLDER --out claims.jsonl
+    python benchmarks/claims.py --only twins --videos FOLDER --out claims.jsonl
     python benchmarks/claims.py --write benchmarks/claims.jsonl
 
 Rendered clips are made once and shared by all arms; every arm then trains from memory with the
 library's own step. Results are lines of JSON, written as they come in; `--write` makes the tables
 of them. FOLDER is that of benchmarks/results.py: real clips, which nobody may pass on. With it,
-some models are also asked about people they never saw; `--pack` writes what these need into a file
-that can be carried to a machine without the videos, and given as `--real`.
+some models are also asked about people they never saw, and some learn from these; `--pack` decodes
+them into a file that a machine without the videos can be given as `--real`.
 """
 
 import argparse
@@ -39,14 +39,11 @@ def main() -> None:
         PAGE.write_text(page)
         return
     if args.pack:
-        real.write(real.read_videos(args.videos, real.SMALL)["weizmann_dev"], args.pack)
+        real.pack(args.videos, args.pack)
         return
     append(
         args.out, {"scale": args.scale, "command": command(), "machine": machine(), **card(args)}
     )
-    if args.only == "real":
-        measure_real(args)
-        return
     with tempfile.TemporaryDirectory() as temporary:
         measure(args, args.folder or Path(temporary))
 
@@ -54,7 +51,14 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--only", choices=[*CLAIMS, "real"], help="one claim; else all but `real`")
+    parser.add_argument(
+        *("--only",),
+        nargs="+",
+        choices=[*CLAIMS, *ARMS],
+        metavar="NAME",
+        default=[],
+        help=f"{', '.join(CLAIMS)}, or the name of an arm; else all",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scale", choices=list(SCALES), default="small")
     parser.add_argument("--device", default="cpu")
@@ -68,8 +72,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("claims.jsonl"))
     parser.add_argument("--write", type=Path, nargs="+", help="results to make tables of")
     args = parser.parse_args()
-    if (args.only == "real" or args.pack) and args.videos is None:
-        parser.error("real clips need --videos")
+    if args.pack and args.videos is None:
+        parser.error("--pack needs --videos")
     if args.real is not None and not args.real.is_file():
         parser.error(f"there is no file {args.real}")
     return args
@@ -106,41 +110,27 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
     packed = args.real
     if packed is None and args.videos is not None:
         packed = folder / "real.npz"
-        real.write(real.read_videos(args.videos, real.SMALL)["weizmann_dev"], packed)
+        real.pack(args.videos, packed)
     setup = Setup(args.scale, folder.resolve(), args.device, ends, packed)
-    todo = jobs(CLAIMS[args.only] if args.only else ARMS.values(), args.seeds)
-    began, lines = time.monotonic(), 0
+    todo = jobs(chosen(args.only), args.seeds)
+    began, failed = time.monotonic(), 0
     for record in run_all(todo, setup, args.processes):
         append(args.out, record)
-        lines += 1
+        failed += record.get("failed", False)
         what = record.get("skipped") or f"{record['split']}: {record['correct']}/{record['count']}"
-        say(f"{time.monotonic() - began:6.1f} s  {record['arm']}, seed {record['seed']}: {what}")
-    say(f"{len(todo)} jobs, {lines} lines in {time.monotonic() - began:.1f} s")
+        took = f" ({record['seconds']} s)" if "seconds" in record else ""
+        name = f"{record['arm']}, seed {record['seed']}"
+        say(f"{time.monotonic() - began:6.1f} s  {name}{took}: {what}")
+    say(f"{len(todo)} jobs in {time.monotonic() - began:.1f} s")
+    if failed:
+        sys.exit(f"{failed} arms failed")
 
 
-def measure_real(args: argparse.Namespace) -> None:
-    """Fine-tune on real clips, from `tiny` and from random towers."""
-    for name, clips in real.read_videos(args.videos, real.TINY).items():
-        for start in ("tiny", "random"):
-            arm = Arm(f"{start}, {name}", length="real")
-            for seed in range(args.seeds):
-                began = time.monotonic()
-                scale = SCALES[args.scale]
-                parts = list(real.fine_tune(start, clips, arm, seed, scale, args.device))
-                record = {
-                    "arm": arm.name,
-                    "seed": seed,
-                    "steps": scale.real,
-                    "batch": arm.batch(scale),
-                    "split": "one left out",
-                    "count": sum(count for _, count, _ in parts),
-                    "correct": sum(right for _, _, right in parts),
-                    "labels": len(set(clips.labels.tolist())),
-                    "parts": parts,
-                    "seconds": round(time.monotonic() - began, 1),
-                }
-                append(args.out, record)
-                say(f"{arm.name}, seed {seed}: {record['correct']}/{record['count']}")
+def chosen(only: list[str]) -> list[Arm]:
+    """The arms of some claims, or of some names; all without any."""
+    if not only:
+        return list(ARMS.values())
+    return [arm for name in only for arm in (CLAIMS.get(name) or (ARMS[name],))]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The claims in miniature: an arm runs, its numbers are judged rightly, the page shows them."""
+"""The claims in miniature: an arm runs, its numbers are judged rightly."""
 
 import importlib
 import json
@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-BENCHMARKS = ROOT / "benchmarks"
-RECORDED = BENCHMARKS / "claims.jsonl"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def miniature():
     """The modules of benchmarks/miniature, by name."""
     sys.path.insert(0, str(BENCHMARKS))
-    names = ("arms", "sections", "numbers", "tables", "actions", "clips")
+    names = ("arms", "sections", "numbers", "tables", "actions", "clips", "running", "learning")
     try:
         yield {name: importlib.import_module(f"miniature.{name}") for name in names}
     finally:
@@ -60,16 +58,28 @@ def test_arms_learn_and_answer(tmp_path, claim):
         assert 0 <= found["correct"] <= 12
 
 
-def test_no_time_left_is_said_and_not_hidden(tmp_path):
-    out = tmp_path / "claims.jsonl"
-    command = [BENCHMARKS / "claims.py", "--only=loss", "--scale=test", "--seeds=1", "--minutes=0"]
-    subprocess.run([sys.executable, *command, "--out", out], check=True, capture_output=True)
+def test_no_time_left_is_said_and_nothing_is_trained(miniature, tmp_path):
+    running = miniature["running"]
+    setup = running.Setup("test", tmp_path, "cpu", ends=0.0)
 
-    _, *lines = [json.loads(text) for text in out.read_text().splitlines()]
-    assert {found["skipped"] for found in lines} == {
-        "out of time",
-        "needs stage 1, conv, differences, seed 0",
-    }
+    with pytest.raises(miniature["learning"].OutOfTime):
+        running.run_job(running.Job(miniature["arms"].STANDARD, 0), setup)
+
+
+def test_stage_1_comes_first_and_whole_seeds_follow(miniature):
+    arms = miniature["arms"].ARMS
+    chosen = [arms["standard"], arms["transf, head, 4 frames"], arms["random"]]
+
+    found = [job.name for job in miniature["running"].jobs(chosen, seeds=2)]
+
+    assert found == [
+        *("stage 1, conv, differences, seed 0", "stage 1, conv, colours, seed 0"),
+        *("stage 1, conv, differences, seed 1", "stage 1, conv, colours, seed 1"),
+        *("stage 1, conv, colours, embedded, seed 0", "standard, seed 0"),
+        *("transf, head, 4 frames, seed 0", "random, seed 0"),
+        *("stage 1, conv, colours, embedded, seed 1", "standard, seed 1"),
+        *("transf, head, 4 frames, seed 1", "random, seed 1"),
+    ]
 
 
 def test_every_cell_and_claim_names_an_arm_and_a_test_it_has(miniature):
@@ -149,11 +159,3 @@ def test_unseen_verbs_are_in_no_sentence_of_stage_1(miniature):
         verb = name.removeprefix("doing a ").split()[0]
         assert verb not in said
     assert not set(sets["base"]) & set(sets["target"])
-
-
-def test_the_page_shows_the_recorded_numbers(miniature):
-    tables = miniature["tables"]
-    page = (ROOT / "docs" / "results.md").read_text()
-    lines = [json.loads(text) for text in RECORDED.read_text().splitlines()]
-
-    assert tables.replaced(page, tables.render(lines)) == page

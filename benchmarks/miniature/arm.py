@@ -39,6 +39,8 @@ class Arm:
     tests: tuple[str, ...] = ("target",)
     """Names of sets of labels; `pairs`; `A in B`: clips of set A among the labels of B."""
     stage: Literal[1, 3] = 3
+    real: str = ""
+    """Real clips that it learns from, in place of rendered ones; `pretrained` is then `tiny`."""
 
     def steps(self, scale: Scale) -> int:
         """How long it is trained."""
@@ -46,6 +48,8 @@ class Arm:
 
     def batch(self, scale: Scale) -> int:
         """Clips in a step, at most."""
+        if self.real:
+            return min(scale.batch, 32)
         return scale.batch if self.tower == "conv" else max(scale.batch // 2, 12)
 
     @property
@@ -56,6 +60,6 @@ class Arm:
     @property
     def needs(self) -> str | None:
         """The arm that must be done before."""
-        if self.stage == 1 or self.start == "random":
+        if self.stage == 1 or self.start == "random" or self.real:
             return None
         return f"{self.base}, embedded" if self.learns == "head" else self.base

@@ -70,7 +70,7 @@ HEADS = tuple(
         learns="head",
         length="head",
     )
-    for prompt in ("meanp", "conv1d", "conv1d_authors", "lstm", "transf", "transf_cls")
+    for prompt in ("meanp", "conv1d", "lstm", "transf", "transf_cls")
     for frames in FRAMES
 )
 _WHOLE = replace(_MOVES, tower="vit", length="vit")
@@ -103,11 +103,24 @@ TUNED = replace(
     _ALL, name="tuned on the others", labels="base", tests=(*_UNSEEN, "pairs", "weizmann_dev")
 )
 
+REAL = tuple(
+    replace(
+        *(STANDARD,),
+        name=f"{'tiny' if start == 'pretrained' else start}, {data}",
+        start=start,
+        real=data,
+        length="real",
+        tests=("one left out",),
+    )
+    for data in ("weizmann_dev", "ucf6_dev")
+    for start in ("pretrained", "random")
+)
+
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         *(*STAGE_1, STANDARD, *STARTS, *ABLATIONS, *TWINS, TUNED),
-        *(*FEW_SHOT, *HEADS, *WHOLE),
+        *(*FEW_SHOT, *REAL, *HEADS, *WHOLE),
     )
 }
 
@@ -120,6 +133,7 @@ CLAIMS: dict[str, tuple[Arm, ...]] = {
     "twins": TWINS,
     "zero-shot": (STAGE_1[0], TUNED),
     "few-shot": FEW_SHOT,
+    "real": REAL,
     "prompts": (*HEADS, *WHOLE),
 }
 """What `--only` takes, and the arms it needs."""

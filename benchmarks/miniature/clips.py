@@ -81,9 +81,11 @@ class Clips:
         key = tuple(names), frames, device, chosen.tobytes()
         if key not in self._kept:
             self._kept.clear()
+            if device != "cpu":  # parts differ in size: what is kept for later would add up
+                torch.cuda.empty_cache()
             place = {SETS["all"].index(name): i for i, name in enumerate(names)}
             labels = torch.tensor([place[int(n)] for n in self.labels[chosen]])
-            pixels = torch.from_numpy(self.frames[chosen][:, times(frames)])
+            pixels = torch.from_numpy(self.frames[chosen[:, None], times(frames)])
             tokens = torch.from_numpy(self.tokens[chosen])
             self._kept[key] = pixels.to(device), labels.to(device), tokens.to(device)
         return self._kept[key]

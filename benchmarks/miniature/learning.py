@@ -88,7 +88,7 @@ def fit(
     set_training_mode(model)
     for step in range(steps):
         if time_left() < 0:
-            raise OutOfTime
+            raise OutOfTime("out of time")
         set_rates(learner, factor_at_step(settings.schedule, step, max(1, steps // PARTS)))
         batch = draw(step)
         if classifier is not None or arm.loss == "shared":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import say
 
 from miniature import real
 from miniature.actions import SETS
@@ -32,6 +33,12 @@ from miniature.scale import SCALES
 from miniature.towers import build, stage_1
 
 Record = dict[str, Any]
+MOST_FAILED = 6
+"""Arms that fail before one is done: then nothing will go well."""
+
+
+class NoVideos(Exception):
+    """There are no real clips to learn from."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Setup:
     ends: float
     """When all must be over, as `time.monotonic` tells it."""
     real: Path | None = None
-    """The file of real clips as the miniature sees them."""
+    """The file of real clips."""
 
     def time_left(self) -> float:
         """Seconds until the end."""
@@ -88,7 +95,8 @@ def jobs(arms: Iterable[Arm], seeds: int) -> list[Job]:
 
 def run_all(todo: list[Job], setup: Setup, processes: int) -> Iterator[Record]:
     """Records as they come in: of tests, and of jobs that were not done and why."""
-    waiting, done, running = list(todo), set[str](), dict[Future[list[Record]], Job]()
+    done = {job.name for job in todo if is_kept(job, setup.folder)}
+    waiting, running = [j for j in todo if j.name not in done], dict[Future[list[Record]], Job]()
     failed = set[str]()
     with ProcessPoolExecutor(processes, mp_context=CONTEXT) as pool:
         while waiting or running:
@@ -105,13 +113,23 @@ def run_all(todo: list[Job], setup: Setup, processes: int) -> Iterator[Record]:
                 try:
                     yield from future.result()
                     done.add(job.name)
-                except OutOfTime:
+                except (OutOfTime, NoVideos) as error:
                     failed.add(job.name)
-                    yield {"arm": job.arm.name, "seed": job.seed, "skipped": "out of time"}
-                except Exception:  # an arm that fails must not end the others
-                    failed.add(job.name)
-                    said = traceback.format_exc()
+                    said = str(error)
                     yield {"arm": job.arm.name, "seed": job.seed, "skipped": said}
+                except Exception as error:  # an arm that fails must not end the others
+                    failed.add(job.name)
+                    say(traceback.format_exc())
+                    said = f"{type(error).__name__}: {error}"
+                    about = {"arm": job.arm.name, "seed": job.seed, "skipped": said}
+                    yield {**about, "failed": True}
+                    if len(failed) >= MOST_FAILED and not done:
+                        raise
+
+
+def is_kept(job: Job, folder: Path) -> bool:
+    """Whether an earlier start in the same folder has done this part of stage 1."""
+    return job.arm.stage == 1 and stage_1(job.arm, job.seed, folder).exists()
 
 
 _CLIPS: dict[Path, Clips] = {}
@@ -133,7 +151,7 @@ def run_job(job: Job, setup: Setup) -> list[Record]:
     """
     began = time.monotonic()
     if setup.time_left() < 0:
-        raise OutOfTime
+        raise OutOfTime("out of time")
     train, test = _clips(setup.folder / "train"), _clips(setup.folder / "test")
     arm, seed = job.arm, job.seed
     if arm.name.endswith(", embedded"):
@@ -142,6 +160,12 @@ def run_job(job: Job, setup: Setup) -> list[Record]:
     if arm.learns == "head":
         _, found = learn_head(arm, seed, setup.folder, test, SCALES[setup.scale], setup.device)
         learnt = len(train.rows(SETS[arm.labels]))
+    elif arm.real:
+        if setup.real is None:
+            raise NoVideos("no real clips were given")
+        clips = real.load(setup.real, arm.real)
+        scale, device = SCALES[setup.scale], setup.device
+        found, learnt = real.fine_tune(arm, clips, seed, scale, device, setup.time_left)
     else:
         found, learnt = _train(arm, seed, setup, train, test)
     about = {
@@ -182,7 +206,7 @@ def _train(arm: Arm, seed: int, setup: Setup, train: Clips, test: Clips) -> tupl
             logits[:, places] = classifier(videos)
         found = ask_with(lambda rows, columns: logits[rows][:, columns], truth, rendered, names)
     if "weizmann_dev" in arm.tests and setup.real is not None:
-        found |= real.zero_shot(model, real.load(setup.real))
+        found |= real.zero_shot(model, real.load(setup.real, real.SMALL))
     return found, len(rows)
 
 

@@ -47,7 +47,7 @@ class Scale:
 
 SCALES = {
     "test": Scale(
-        train=2, test=1, pretrain=10, tune=10, twin=10, vit=2, head=10, shots=10, real=10, batch=12
+        train=2, test=1, pretrain=10, tune=10, twin=10, vit=2, head=10, shots=10, real=2, batch=12
     ),
     "small": Scale(
         train=40,
@@ -65,10 +65,10 @@ SCALES = {
         train=500,
         test=40,
         pretrain=1200,
-        tune=400,
-        twin=800,
-        vit=300,
-        head=400,
+        tune=300,
+        twin=600,
+        vit=200,
+        head=300,
         shots=100,
         real=100,
         batch=128,

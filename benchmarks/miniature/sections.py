@@ -55,7 +55,7 @@ def _by_frames(kind: str, prompts: Sequence[str], test: str, title: str) -> Grid
 
 _TARGET = {"target": "12 labels"}
 _BASE = STAGE_1[0].name
-_POST = ("meanp", "conv1d", "conv1d_authors", "lstm", "transf", "transf_cls")
+_POST = ("meanp", "conv1d", "lstm", "transf", "transf_cls")
 _SEVEN = ("meanp", "conv1d", "lstm", "transf", "transf_cls", "joint", "shift")
 _TWIN = {(arm.prompt, arm.motion): arm.name for arm in TWINS}
 
