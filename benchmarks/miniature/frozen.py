@@ -11,7 +11,7 @@ from torch import Tensor
 
 from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.training.fewshot.heads import Shots, scale_of, train_head
-from actionclip.video.transforms import normalise
+from actionclip.video.transforms import as_input
 from miniature.actions import SETS
 from miniature.arm import Arm
 from miniature.clips import Clips, times
@@ -46,7 +46,7 @@ def embedded(arm: Arm, seed: int, folder: Path) -> Path:
 def _frames(model: ActionCLIP, pixels: Tensor) -> Tensor:
     found = []
     for part in pixels.split(AT_ONCE):
-        frames = normalise(part.to(model.device), model.config.preprocess)
+        frames = as_input(part, model.config.preprocess, model.device)
         with torch.autocast(model.device.type, torch.bfloat16, model.device.type != "cpu"):
             found.append(model.encode_frames(frames).float().cpu())
     return torch.cat(found)

@@ -22,7 +22,7 @@ from actionclip.training.run.step import apply_gradients, encode, find_gradients
 from actionclip.training.schedule import ScheduleConfig, factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.trained import choose_trained, set_training_mode
-from actionclip.video.transforms import normalise
+from actionclip.video.transforms import as_input
 from miniature.actions import PAIRS, SETS
 from miniature.arm import Arm
 from miniature.scale import Scale
@@ -115,7 +115,7 @@ class Drawer:
         size = min(self.settings.batch_size, len(pool.labels))
         device = pool.labels.device
         rows = torch.from_numpy(rng.choice(len(pool.labels), size, replace=False)).to(device)
-        pixels = normalise(pool.pixels[rows], self.model.config.preprocess)
+        pixels = pool.pixels[rows]
         labels = pool.labels[rows]
         if pool.tokens is not None:  # a sentence may say left or right
             return Batch(pixels, labels, pool.tokens[rows], torch.full_like(labels, -1))
@@ -154,7 +154,8 @@ def _own_loss(
         )
     else:
         with torch.autocast(model.device.type, torch.bfloat16, settings.precision == "bf16"):
-            logits = classifier(model.encode_video(batch.frames, normalize=False))
+            frames = as_input(batch.frames, model.config.preprocess, model.device)
+            logits = classifier(model.encode_video(frames, normalize=False))
         loss = F.cross_entropy(logits.float(), batch.labels)
     loss.backward()
     return loss.detach()
@@ -166,7 +167,7 @@ def embed_clips(model: ActionCLIP, pixels: Tensor, *, raw: bool = False) -> Tens
     bf16 = model.device.type != "cpu"
     found = []
     for part in pixels.split(AT_ONCE):
-        frames = normalise(part.to(model.device), model.config.preprocess)
+        frames = as_input(part, model.config.preprocess, model.device)
         with torch.autocast(model.device.type, torch.bfloat16, bf16):
             found.append(model.encode_video(frames, normalize=not raw).float())
     return torch.cat(found)
