@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actionclip.errors import ActionCLIPError
-    from actionclip.inference.recognizer import Recognizer, load, push_to_hub, save
+    from actionclip.inference.recognizer import Recognizer, load
     from actionclip.inference.results import VideoResult
+    from actionclip.inference.saving import push_to_hub, save
     from actionclip.model.actionclip import ActionCLIP
     from actionclip.model.scoring import Score
     from actionclip.model.zoo.catalogue import catalogue
@@ -34,8 +35,8 @@ _HOMES = {
     "catalogue": "actionclip.model.zoo.catalogue",
     "find_videos": "actionclip.video.sources",
     "load": "actionclip.inference.recognizer",
-    "push_to_hub": "actionclip.inference.recognizer",
-    "save": "actionclip.inference.recognizer",
+    "push_to_hub": "actionclip.inference.saving",
+    "save": "actionclip.inference.saving",
 }
 
 __all__ = [

@@ -20,6 +20,7 @@ from actionclip.cli import (
     labels,
     models,
     serve,
+    timeline,
     train,
 )
 from actionclip.cli.console import show_error
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify.classify)
+app.command()(timeline.timeline)
 app.command()(embed.embed)
 app.command()(models.models)
 app.command()(train.train)

@@ -1,6 +1,7 @@
 """`actionclip classify`: which of the given labels each video shows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
     from actionclip.inference.explain.explanation import Explanation
-    from actionclip.inference.results import VideoResult
+    from actionclip.inference.results import Unread, VideoResult
 
 SOME_FAILED = 3
 
@@ -135,7 +136,7 @@ def classify(
 classify.__doc__ = f"{classify.__doc__}\n\n{EXAMPLES}"
 
 
-def finish_failed(failed: "list[VideoResult]", path: Path, *, listed: bool) -> None:
+def finish_failed(failed: "Sequence[Unread]", path: Path, *, listed: bool) -> None:
     """Name the videos that failed, write them down when there were several, and leave with 3."""
     if listed:
         from actionclip.inference.results import write_failures

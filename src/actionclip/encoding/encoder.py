@@ -94,7 +94,7 @@ class VideoEncoder:
         decoder: Decoder = "pyav",
     ) -> None:
         self.model = model
-        self._workers, self._limits, self.decoder = workers, limits or Limits(), decoder
+        self._workers, self.limits, self.decoder = workers, limits or Limits(), decoder
         self._pool: DecodePool | None = None
         self._starting = threading.Lock()
 
@@ -135,14 +135,14 @@ class VideoEncoder:
                     assert not isinstance(frames, (str, Path, Source))
                     yield clip_of_array(frames, request)
             else:
-                yield from self.decoders.read_all(map(_source, run), request)
+                yield from self.decoders.read_all(map(single_source, run), request)
 
     @property
     def decoders(self) -> DecodePool:
         """The decoding workers; their processes start when there is work."""
         with self._starting:
             if self._pool is None:
-                self._pool = DecodePool(self._workers, limits=self._limits, decoder=self.decoder)
+                self._pool = DecodePool(self._workers, limits=self.limits, decoder=self.decoder)
             return self._pool
 
     def close(self) -> None:
@@ -214,7 +214,12 @@ def _is_array(video: Video) -> bool:
     return isinstance(video, (np.ndarray, Tensor))
 
 
-def _source(video: Video) -> Source:
+def single_source(video: Video) -> Source:
+    """The one file or folder that a video stands for.
+
+    Raises:
+        ActionCLIPError: when it stands for several.
+    """
     if isinstance(video, Source):
         return video
     assert isinstance(video, (str, Path))
@@ -234,12 +239,7 @@ def clip_of_array(frames: np.ndarray | Tensor, request: ReadRequest) -> Clip:
     Raises:
         ActionCLIPError: for another shape or type.
     """
-    array = frames.cpu().numpy() if isinstance(frames, Tensor) else np.asarray(frames)
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or not array.size:
-        raise ActionCLIPError(
-            f"A video in memory has type {array.dtype} and shape {list(array.shape)}.",
-            expected="It must be uint8 of shape [T, H, W, 3]: T RGB frames of H x W pixels.",
-        )
+    array = array_of(frames)
     seconds = len(array) / ARRAY_RATE
     timeline = Timeline(times=np.arange(len(array)) / ARRAY_RATE, duration=seconds)
     numbers = choose_for(request, timeline)
@@ -256,3 +256,18 @@ def clip_of_array(frames: np.ndarray | Tensor, request: ReadRequest) -> Clip:
         decoder="none",
         notes=(f"no times given: {ARRAY_RATE:g} frames per second assumed",),
     )
+
+
+def array_of(frames: np.ndarray | Tensor) -> np.ndarray:
+    """Frames in memory as NumPy has them.
+
+    Raises:
+        ActionCLIPError: for another shape or type than uint8 [T, H, W, 3].
+    """
+    array = frames.cpu().numpy() if isinstance(frames, Tensor) else np.asarray(frames)
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or not array.size:
+        raise ActionCLIPError(
+            f"A video in memory has type {array.dtype} and shape {list(array.shape)}.",
+            expected="It must be uint8 of shape [T, H, W, 3]: T RGB frames of H x W pixels.",
+        )
+    return array

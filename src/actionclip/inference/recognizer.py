@@ -3,7 +3,6 @@
 D embedding width, N videos, K sentences.
 """
 
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,11 +20,12 @@ from actionclip.inference.explain.explaining import explain_clip
 from actionclip.inference.explain.explanation import Explanation
 from actionclip.inference.precision import choose_precision, precision_of, set_precision
 from actionclip.inference.results import VideoResult
+from actionclip.inference.timeline.result import TimelineResult, Watched
+from actionclip.inference.timeline.segments import Rules
+from actionclip.inference.timeline.watching import Seen, watch
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
 from actionclip.model.scoring import Score
-from actionclip.model.weights.folder import save as save_folder
-from actionclip.model.weights.hub import push_folder
 from actionclip.model.zoo.pretrained import DEFAULT, build
 from actionclip.video.settings import Limits
 
@@ -269,6 +269,68 @@ class Recognizer:
             rows.append(row.embedding)
         return torch.stack(rows) if many else rows[0]
 
+    def watch(
+        self, video: Video, *, window: float = 2.0, stride: float = 0.5, seen: Seen | None = None
+    ) -> Watched:
+        """See a film once, so that `timeline` can be asked again and again with other labels.
+
+        Args:
+            video: as for `timeline`.
+            window: seconds that are judged together.
+            stride: seconds from one window to the next.
+            seen: called now and then with the seconds read so far and those promised (or None).
+
+        Raises:
+            ActionCLIPError: for a window or stride that is not above zero.
+        """
+        return watch(
+            self.model,
+            video,
+            window=window,
+            stride=stride,
+            precision=self.precision,
+            limits=self.encoder.limits,
+            seen=seen,
+        )
+
+    def timeline(
+        self,
+        video: Video | Watched,
+        labels: Labels,
+        *,
+        window: float = 2.0,
+        stride: float = 0.5,
+        multi_label: bool = False,
+        rules: Rules | None = None,
+        seen: Seen | None = None,
+        **options: Any,
+    ) -> TimelineResult:
+        """When the labels happen in a video, however long it is.
+
+        Args:
+            video: a file, a folder of frames, frames as uint8 [T, H, W, 3] (RGB), or what `watch`
+                gave.
+            labels: as for `classify`. Where none of them fits there is no segment.
+            window: seconds that are judged together.
+            stride: seconds from one window to the next.
+            multi_label: whether several labels may hold at the same time.
+            rules: smoothing, thresholds and lengths of segments.
+            seen: as for `watch`.
+            options: as for `question`; `threshold` is the `enter` of `rules`.
+
+        Returns:
+            The segments; for a video that cannot be read none, and the reason in `status`.
+
+        Raises:
+            ActionCLIPError: for labels or options we cannot use.
+        """
+        question = self.question(labels, **options)
+        if question.threshold is not None:
+            rules = (rules or Rules()).entering_at(question.threshold)
+        if not isinstance(video, Watched):
+            video = self.watch(video, window=window, stride=stride, seen=seen)
+        return video.ask(question, multi_label=multi_label, rules=rules)
+
     def embed_text(self, texts: str | Sequence[str]) -> Float[Tensor, "K D"]:
         """Unit vectors for sentences, exactly as given: no template, no cleaning."""
         sentences = [texts] if isinstance(texts, str) else list(texts)
@@ -312,38 +374,6 @@ def load(
     """
     model = build(str(name))
     return Recognizer(model.to(choose_device(device)), precision=precision, **options)
-
-
-def save(model: Recognizer | ActionCLIP, folder: str | Path) -> None:
-    """Write a model folder that `load` reads: weights, settings, labels and a card.
-
-    Raises:
-        StorageError: when it cannot be written; what was there before stays whole.
-    """
-    save_folder(model.model if isinstance(model, Recognizer) else model, Path(folder))
-
-
-def push_to_hub(
-    model: Recognizer | ActionCLIP | str | Path, repo: str, *, private: bool = True
-) -> str:
-    """Upload a model, or a model folder, to the Hugging Face Hub.
-
-    Args:
-        model: what `load` gave, or a folder that `save` or `convert` wrote.
-        repo: `owner/repo`; made when it is not there.
-        private: whether a repository made by this call is visible to its owner alone.
-
-    Returns:
-        The name to load it by, `hf-hub:owner/repo`.
-
-    Raises:
-        ActionCLIPError: when the Hub cannot be reached or refuses.
-    """
-    if isinstance(model, (str, Path)):
-        return push_folder(model, repo, private=private)
-    with tempfile.TemporaryDirectory() as folder:
-        save(model, folder)
-        return push_folder(folder, repo, private=private)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

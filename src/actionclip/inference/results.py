@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from actionclip.errors import StorageError
 from actionclip.model.scoring import Score
@@ -15,6 +15,31 @@ from actionclip.video.outcomes import Outcome
 
 CSV_COLUMNS = ("source", "status", "rank", "label", "score")
 FAILURE_COLUMNS = ("path", "code", "reason", "hint")
+
+
+@runtime_checkable
+class Unread(Protocol):
+    """A result that says why there is none."""
+
+    @property
+    def source(self) -> str:
+        """The video as it was named."""
+        ...
+
+    @property
+    def status(self) -> Outcome:
+        """What became of it."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        ...
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +114,7 @@ def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def write_failures(results: Iterable[VideoResult], path: Path) -> None:
+def write_failures(results: Iterable[Unread], path: Path) -> None:
     """List the videos that gave no answer: path, code, reason, hint.
 
     Raises:

@@ -84,6 +84,11 @@ class ActionCLIP(nn.Module):
         return self.pre is None and self.inner is None and not sees_neighbours
 
     @property
+    def sees_window(self) -> bool:
+        """Whether a frame's vector depends on its whole window (`joint`, `shift`)."""
+        return self.pre is not None or self.inner is not None
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.backbone.device

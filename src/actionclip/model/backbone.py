@@ -82,6 +82,10 @@ class Backbone(Protocol):
         """Frames to vectors; N is T, or 1 where a prompt in the tower joins the frames."""
         ...
 
+    def encode_inner(self, frames: Float[Tensor, "B T 3 R R"]) -> Float[Tensor, "B N D"]:
+        """The same of all but the first and the last frame, which are there as neighbours."""
+        ...
+
     def tokenize(self, texts: list[str]) -> Int[Tensor, "K L"]:
         """Sentences to tokens."""
         ...
@@ -256,6 +260,17 @@ class OpenClipBackbone(nn.Module):
                 prompt.frames = count
         if self.motion:
             frames = motion_input(frames)
+        return self._images(frames, videos)
+
+    def encode_inner(self, frames: Float[Tensor, "B T 3 R R"]) -> Float[Tensor, "B N D"]:
+        """Vectors of all frames but the first and the last of each stretch; N is T - 2.
+
+        Those two are there as neighbours, for a tower that sees how a frame differs from them.
+        """
+        seen = motion_input(frames) if self.motion else frames
+        return self._images(seen[:, 1:-1], len(frames))
+
+    def _images(self, frames: Float[Tensor, "B T 3 R R"], videos: int) -> Float[Tensor, "B N D"]:
         images = frames.flatten(0, 1).to(self.dtype)
         features = self.clip.encode_image(images, normalize=False)
         return features.unflatten(0, (videos, -1))

@@ -18,7 +18,7 @@ from actionclip.video.settings import ReadRequest, Sampling
 Frames = NDArray[np.int64]
 Random = np.random.Generator | np.random.RandomState
 
-_TICK = 1e-6  # seconds; 0.1 * 7 and 7 / 10 are the same instant, whatever the last bit says
+TICK = 1e-6  # seconds; 0.1 * 7 and 7 / 10 are the same instant, whatever the last bit says
 _UNSTEADY = 0.1  # share by which frames of a steady rate may be early or late (whole milliseconds)
 _ROUNDED = 0.2001  # share by which a spacing may be changed to be a whole number of frames
 
@@ -58,7 +58,7 @@ class Timeline:
             >>> Timeline(np.array([5.0, 5.1, 5.9]), 1.0).at(np.array([0.0, 0.5, 0.9, 7.0])).tolist()
             [0, 1, 2, 2]
         """
-        shown = np.searchsorted(self.times - self.times[0], seconds + _TICK, side="right") - 1
+        shown = np.searchsorted(self.times - self.times[0], seconds + TICK, side="right") - 1
         return shown.clip(0, len(self) - 1).astype(np.int64)
 
 
@@ -93,7 +93,7 @@ def stretch(
             Outcome.EMPTY,
             hint="Correct the start of the clip in the list.",
         )
-    first, last = timeline.at(np.array([begin, max(stop - 2 * _TICK, begin)]))
+    first, last = timeline.at(np.array([begin, max(stop - 2 * TICK, begin)]))
     return int(first), Timeline(timeline.times[first : last + 1], max(stop - begin, 0.0))
 
 
@@ -210,6 +210,25 @@ def spaced(
     return timeline.at(starts[:, None] + spacing * np.arange(frames))
 
 
+def paced(spacing: float, rate: float, *, even: bool = True) -> tuple[float, float]:
+    """Spacing and first point of a grid, in seconds.
+
+    If `even` the spacing is rounded to whole frames of a rate, where that changes it by a fifth at
+    most; points then stand in the middle of a frame, else in the middle of their cell.
+
+        >>> spacing, first = paced(0.125, 25.0)
+        >>> round(spacing, 3), round(first, 3)  # three frames; the second of them, half way
+        (0.12, 0.06)
+        >>> paced(0.125, 5.0)  # less than a frame: as it was asked for
+        (0.125, 0.0625)
+    """
+    step = max(round(spacing * rate), 1)
+    whole = step / rate
+    if not even or abs(whole - spacing) > _ROUNDED * spacing:
+        return spacing, spacing / 2
+    return whole, (step // 2 + 0.5) / rate
+
+
 class Windows(NamedTuple):
     """Stretches of a video, in order. N windows."""
 
@@ -239,7 +258,7 @@ def sliding_windows(
     length = min(window_seconds, timeline.seconds)
     last = timeline.seconds - length
     starts = np.arange(0.0, last, stride_seconds)
-    starts = np.append(starts[starts < last - _TICK], last)
+    starts = np.append(starts[starts < last - TICK], last)
     inside = (np.arange(frames) + 0.5) / frames * length
     return Windows(starts, starts + length, timeline.at(starts[:, None] + inside))
 
@@ -252,7 +271,7 @@ def _whole_frames(timeline: Timeline, spacing: float) -> tuple[int, float]:
         return 0, 0.0
     shown = np.diff(timeline.times)
     each = float(timeline.times[-1] - timeline.times[0]) / len(shown)
-    if each <= _TICK or np.abs(shown - each).max() > max(_UNSTEADY * each, _TICK):
+    if each <= TICK or np.abs(shown - each).max() > max(_UNSTEADY * each, TICK):
         return 0, 0.0
     step = round(spacing / each)
     return (step, each) if abs(step * each - spacing) <= _ROUNDED * spacing else (0, 0.0)

@@ -108,3 +108,27 @@ class ReadRequest:
     windows of `spaced` begin. None: `random` draws new ones, `spaced` stands as it says."""
     nearest_keyframes: bool = False
     """Take the keyframe nearest to each wanted frame: much faster, and not the wanted frame."""
+
+
+@config
+class GridRequest:
+    """A whole film, read once from its beginning to its end, a frame every `spacing` seconds."""
+
+    spacing: float
+    """Seconds from one point of the grid to the next; each point stands in the middle of its cell,
+    so the first is half a spacing after the beginning."""
+    even: bool = False
+    """Whether the spacing is rounded to whole frames where that changes it by a fifth at most, as
+    for the rule `spaced`."""
+    resize: Resize | None = None
+    """None: frames keep the video's size."""
+    points: int = 64
+    """Most points of the grid in one part of the answer."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        _at_least_one(points=self.points)
+        if not 0 < self.spacing < float("inf"):
+            raise ActionCLIPError(
+                f"The spacing is {self.spacing} s.", expected="It must be above 0 seconds."
+            )

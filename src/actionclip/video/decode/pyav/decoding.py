@@ -4,6 +4,7 @@ Whatever a damaged file makes FFmpeg say is counted and does not stop the readin
 on after a bad packet as best it can.
 """
 
+import os
 from collections.abc import Iterator
 
 import av
@@ -50,6 +51,11 @@ class Decoder:
         """`frames` may leave out frames shown before this time, where no other leans on them."""
         self._skips = self.stream.codec_context.name in SKIPS
         self._way = 0
+
+    @property
+    def file_size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self.descriptor).st_size
 
     def close(self) -> None:
         """Close the container; the descriptor stays open."""

@@ -124,7 +124,7 @@ def read_index(container: InputContainer, stream: VideoStream, descriptor: int) 
         notes.append(
             f"The header promises {stream.frames} frames, the file holds {len(scan.shown)}."
         )
-    end = _promised_seconds(container, stream)
+    end = promised_seconds(container, stream)
     if end is not None and abs(end - index.seconds) > max(1.0, 0.1 * end):
         differ = f"The header promises {end:.2f} s, the pictures last {index.seconds:.2f} s."
         # Headers are often wrong. That part of a file is missing its size tells better, if it can.
@@ -137,7 +137,7 @@ def read_index(container: InputContainer, stream: VideoStream, descriptor: int) 
 
 def counted(stream: VideoStream, frames: int) -> Index:
     """The index of `frames` frames at an even pace, for a file without usable times."""
-    rate = _rate(stream)
+    rate = pace_of(stream)
     none = np.zeros(0, np.int64)
     note = "The file has no usable timestamps: frames were counted and times assume an even pace."
     return Index(
@@ -194,12 +194,8 @@ def _has_b_frame(packet: bytes) -> bool:
 
 def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index | None:
     """An index by the packets' own times; None if they cannot be what they say."""
-    name, format_name = stream.codec_context.name, container.format.name
-    made_up = format_name in _RAW_STREAMS or (
-        format_name == "avi"
-        and name in REORDERING
-        and (name != "mpeg4" or scan.has_b_frames or stream.codec_context.has_b_frames)
-    )
+    name = stream.codec_context.name
+    made_up = times_lie(container, stream, has_b_frames=scan.has_b_frames)
     times = [time for time in scan.shown if time is not None]
     if made_up or len(times) < len(scan.shown) or len(set(times)) < len(times) or not times:
         return None
@@ -220,7 +216,7 @@ def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index
     base = float(stream.time_base or 1 / ASSUMED_RATE)
     last = scan.duration[packets[-1]] * base or _pace(frames, base)
     if not last:  # a single frame
-        last = _promised_seconds(container, stream) or 1 / _rate(stream)
+        last = promised_seconds(container, stream) or 1 / pace_of(stream)
     return Index(
         kind=Times.EXACT,
         shown=frames,
@@ -233,12 +229,30 @@ def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index
     )
 
 
+def times_lie(
+    container: InputContainer, stream: VideoStream, *, has_b_frames: bool = False
+) -> bool:
+    """Whether FFmpeg makes the times of this kind of file up: raw streams, AVI with B-frames.
+
+    Args:
+        container: the opened file.
+        stream: its picture.
+        has_b_frames: whether B-frames were seen; the header of an MPEG-4 stream need not say so.
+    """
+    context, format_name = stream.codec_context, container.format.name
+    return format_name in _RAW_STREAMS or (
+        format_name == "avi"
+        and context.name in REORDERING
+        and (context.name != "mpeg4" or has_b_frames or bool(context.has_b_frames))
+    )
+
+
 def _pace(frames: NDArray[np.int64], base: float) -> float:
     """The usual time from frame to frame in seconds; 0 for a single frame."""
     return float(np.median(np.diff(frames))) * base if len(frames) > 1 else 0.0
 
 
-def _rate(stream: VideoStream) -> float:
+def pace_of(stream: VideoStream) -> float:
     """Frames per second as the header says; 1000 is the time base of some files, and no rate."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate <= 240:
@@ -246,7 +260,7 @@ def _rate(stream: VideoStream) -> float:
     return ASSUMED_RATE
 
 
-def _promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """The duration in the header."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
@@ -272,8 +286,8 @@ def estimated(container: InputContainer, stream: VideoStream) -> Index | None:
     elif seconds <= 0:
         return None
     else:
-        frames = max(int(seconds * _rate(stream)), 1)
-        shown = start + np.round(np.arange(frames) / _rate(stream) / base).astype(np.int64)
+        frames = max(int(seconds * pace_of(stream)), 1)
+        shown = start + np.round(np.arange(frames) / pace_of(stream) / base).astype(np.int64)
     none = np.zeros(0, np.int64)
     return Index(
         kind=Times.ESTIMATED,

@@ -204,14 +204,15 @@ def receive_clip(channel: Channel, source: Source, request: ReadRequest, limits:
         "source": source,
         "status": Outcome(status),
         "message": clean(header.get("message")),
-        "seconds": _seconds(header.get("seconds")),
+        "seconds": seconds_of(header.get("seconds")),
         "decoder": clean(header.get("decoder")),
         "notes": tuple(clean(note) for note in notes),
     }
     if not Outcome(status).usable:
         return Clip(**said)
 
-    count, height, width = _size(header.get("frames"), request, limits)
+    wanted = request.sampling.windows * request.sampling.frames
+    count, height, width = frames_size(header.get("frames"), wanted, request.resize, limits)
     shape = (request.sampling.windows, request.sampling.frames)
     index = channel.receive_array(shape, np.int64)
     numbers = channel.receive_array(shape, np.int64)
@@ -235,7 +236,12 @@ def clean(text: Any) -> str:
     )
 
 
-def _seconds(value: Any) -> float | None:
+def seconds_of(value: Any) -> float | None:
+    """A duration, if it can be one.
+
+    Raises:
+        Nonsense: if it cannot.
+    """
     if value is None:
         return None
     if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
@@ -243,18 +249,23 @@ def _seconds(value: Any) -> float | None:
     return float(value)
 
 
-def _size(value: Any, request: ReadRequest, limits: Limits) -> tuple[int, int, int]:
-    """Number, height and width of the frames to come, if the request allows them."""
+def frames_size(
+    value: Any, wanted: int, resized: Resize | None, limits: Limits
+) -> tuple[int, int, int]:
+    """Number, height and width of the frames to come, if the request allows them.
+
+    Raises:
+        Nonsense: if it does not.
+    """
     if not isinstance(value, list) or len(value) != 3 or {type(n) for n in value} != {int}:
         raise Nonsense("frames without a size")
     count, height, width = value
-    wanted = request.sampling.windows * request.sampling.frames
     if not 1 <= count <= wanted or min(height, width) < 1 or height * width > limits.pixels:
         raise Nonsense(f"{count} frames of {width} x {height}")
     if count * height * width * 3 > limits.memory:
         raise Nonsense("more frames than a worker can hold")
-    if request.resize is not None:
+    if resized is not None:
         sides = {"shortest": [min(height, width)], "longest": [max(height, width)]}
-        if any(s != request.resize.size for s in sides.get(request.resize.mode, [height, width])):
+        if any(s != resized.size for s in sides.get(resized.mode, [height, width])):
             raise Nonsense(f"frames of {width} x {height}, not resized as asked")
     return count, height, width

@@ -26,6 +26,7 @@ from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.decode.reading import Reading
 from actionclip.video.decode.workers import sandbox
 from actionclip.video.decode.workers.protocol import Channel, reading_header, request_from
+from actionclip.video.film.messages import send_film
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, ReadRequest
 
@@ -100,6 +101,10 @@ def _prepare(start: dict[str, Any], limits: Limits) -> tuple[Reader, sandbox.Rep
 def _answer(channel: Channel, read: Reader, limits: Limits) -> None:
     """Take one request and answer it."""
     header, file = channel.receive_with_file()
+    if "film" in header:
+        assert file is not None  # a film is a file
+        send_film(channel, header, file, limits)
+        return
     request = request_from(header)
     images = [_receive_image(channel, length) for length in header["images"] or ()]
     try:

@@ -1,0 +1,220 @@
+"""`actionclip timeline`: when each of the given labels happens in a video."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actionclip.cli import options
+from actionclip.cli.classify import finish_failed
+from actionclip.cli.console import QUIET_SECONDS, is_terminal, plain_warnings, say
+
+if TYPE_CHECKING:
+    from actionclip.inference.timeline.result import TimelineResult
+
+EXAMPLES = """Examples:
+
+  actionclip timeline holiday.mp4 --labels "walking, waving one hand, jumping jacks" --model tiny
+
+  actionclip timeline door.mp4 --labels actions.txt --reject "nothing happens" --srt door.srt
+
+  actionclip timeline holiday.mp4 --labels "running, clapping" --html holiday.html --model tiny
+
+  actionclip timeline clips/ --labels "running, clapping" --save-all timelines --model tiny
+"""
+
+
+def _file(help: str) -> Any:
+    return typer.Option(help=help, show_default=False)
+
+
+def timeline(
+    videos: options.Videos,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Words between commas, a file (.txt, .csv, .json), or a built-in set "
+            "(`actionclip labels` lists them). Default: the labels of the model folder.",
+            show_default=False,
+        ),
+    ] = None,
+    model: options.Model = None,
+    window: Annotated[float, typer.Option(help="Seconds that are judged together.")] = 2.0,
+    stride: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 0.5,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Several labels may hold at the same time.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="What a label must reach somewhere in a segment. Default: 0.5.",
+            show_default=False,
+        ),
+    ] = None,
+    leave: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="A segment ends where the score falls below. Default: 0.6 of the threshold.",
+            show_default=False,
+        ),
+    ] = None,
+    smooth: Annotated[
+        float, typer.Option(min=0.0, help="Seconds over which scores are averaged.")
+    ] = 1.0,
+    min_length: Annotated[
+        float, typer.Option(min=0.0, help="Shorter segments are dropped, seconds.")
+    ] = 0.5,
+    merge_gap: Annotated[
+        float, typer.Option(min=0.0, help="Gaps within a label that are closed, seconds.")
+    ] = 0.5,
+    reject: Annotated[
+        str | None,
+        typer.Option(help="Competing labels that make no segments.", show_default=False),
+    ] = None,
+    template: options.Templates = None,
+    descriptions: options.Descriptions = None,
+    ensemble: options.Ensemble = None,
+    clean_labels: options.CleanLabels = None,
+    precision: options.PrecisionName = "auto",
+    device: options.Device = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without a new frame after which it is given up.")
+    ] = 30.0,
+    as_json: options.Json = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="With --json: also the scores of every window.")
+    ] = False,
+    csv: Annotated[Path | None, _file("Segments as CSV.")] = None,
+    srt: Annotated[Path | None, _file("Segments as SubRip subtitles.")] = None,
+    vtt: Annotated[Path | None, _file("Segments as WebVTT subtitles.")] = None,
+    save_plot: Annotated[Path | None, _file("A picture (.png): label rows over time.")] = None,
+    save_all: Annotated[
+        Path | None,
+        _file("A folder for all of these, and JSON, of each video: NAME.json, NAME.csv, ..."),
+    ] = None,
+    failures: options.Failures = Path("failures.csv"),
+) -> None:
+    """Say when each of the given labels happens in a video."""
+    from actionclip.inference.timeline.outputs import Wanted
+    from actionclip.inference.timeline.segments import Rules
+
+    sources = options.find_sources(videos)
+    wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, folder=save_all)
+    wanted.check(len(sources))
+    rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
+    if threshold is not None:
+        rules = rules.entering_at(threshold)
+    rules = rules.leaving_at(leave)
+    failed = []
+    with plain_warnings():
+        recognizer = options.open_model(
+            model, device=device, precision=precision, workers=1, timeout=timeout
+        )
+        with recognizer:
+            question = recognizer.question(
+                labels,
+                templates=template[0] if template and len(template) == 1 else template,
+                descriptions=descriptions,
+                ensemble=ensemble,
+                reject=reject or (),
+                clean_labels=clean_labels,
+            )
+            for number, source in enumerate(sources):
+                with Watching() as seen:
+                    result = recognizer.timeline(
+                        source,
+                        question,
+                        window=window,
+                        stride=stride,
+                        multi_label=multi_label,
+                        rules=rules,
+                        seen=seen,
+                    )
+                show(result, as_json=as_json, scores=scores)
+                if not result.status.usable:
+                    failed.append(result)
+                    continue
+                for path in wanted.write(result, number=number + 1 if len(sources) > 1 else 0):
+                    say(f"  wrote {path}")
+    if failed:
+        finish_failed(failed, failures, listed=len(sources) > 1)
+
+
+timeline.__doc__ = f"{timeline.__doc__}\n\n{EXAMPLES}"
+
+
+class Watching:
+    """Says how far a film is read: a line that moves on a terminal, now and then one elsewhere."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+        self._moving = sys.stderr.isatty()
+
+    def __enter__(self) -> "Watching":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._moving:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+    def __call__(self, at: float, promised: float | None) -> None:
+        """So far."""
+        from actionclip.inference.timeline.text import short_clock
+
+        now = time.monotonic()
+        if now - self._said < (0.2 if self._moving else QUIET_SECONDS):
+            return
+        self._said = now
+        whole = "" if not promised else f" of {short_clock(promised)} ({at / promised:.0%})"
+        if self._moving:
+            sys.stderr.write(f"\r\x1b[2K  {short_clock(at)}{whole}")
+            sys.stderr.flush()
+        else:
+            say(f"  read {short_clock(at)}{whole}")
+
+
+def show(result: "TimelineResult", *, as_json: bool, scores: bool) -> None:
+    """Print one result: JSON, a table on a terminal, plain lines in a pipe."""
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(scores=scores), ensure_ascii=False))
+        return
+    for line in _lines(result, colour=is_terminal()):
+        typer.echo(line)
+    if not result.status.usable:
+        typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
+        say(f"  {result.hint}")
+
+
+BAR_WIDTH = 12
+COLOURS = ("green", "yellow", "blue", "magenta", "cyan", "red")
+
+
+def _lines(result: "TimelineResult", *, colour: bool) -> Iterator[str]:
+    """A heading and a line for each segment."""
+    from actionclip.inference.timeline.text import one_line, short_clock
+
+    long = "" if result.seconds is None else f"  {short_clock(result.seconds)}"
+    note = f"  ({result.status}: {result.message})" if result.message and result.times.size else ""
+    name = typer.style(result.source, bold=True) if colour else result.source
+    yield name + long + note
+    if result.status.usable and not result.segments:
+        yield "  none of these"
+    places = {label: n for n, label in enumerate(dict.fromkeys(s.label for s in result.segments))}
+    width = max((len(short_clock(one.end)) for one in result.segments), default=0)
+    for one in result.segments:
+        bar = ""
+        if colour:
+            filled = max(round(one.score * BAR_WIDTH), 1)
+            tone = COLOURS[places[one.label] % len(COLOURS)]
+            bar = "  " + typer.style("━" * filled, fg=tone) + " " * (BAR_WIDTH - filled)
+        start, end = short_clock(one.start).rjust(width), short_clock(one.end).rjust(width)
+        yield f"  {start} - {end}  {one.score:6.1%}{bar}  {one_line(one.label)}"

@@ -1,0 +1,345 @@
+"""A whole film becomes vectors of sliding windows: every frame is decoded once and encoded once.
+
+P points of a time grid, T frames in a model window, V views of a window (model windows x crops), D
+embedding width, N windows, R input size.
+
+Frames lie on a grid in time. What the tower makes of a frame is kept until the last window that
+holds it has been put together, so cost grows with the frames and not with how far windows overlap,
+and memory does not grow with the film but for one vector of each window and view.
+
+Two kinds of model see more than a frame. One whose tower sees how a frame differs from its
+neighbours (`actionclip.model.motion`) gets the real neighbours, one model spacing before and after,
+for every frame; its own windows have none at their two edges. With `joint` and `shift` a frame's
+vector depends on its window: nothing can be kept, and each window goes through the tower by itself.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actionclip.encoding.encoder import frames_at_once
+from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.config import ModelConfig
+from actionclip.video.film.part import Part
+from actionclip.video.settings import GridRequest, Preprocess
+from actionclip.video.transforms import cut, normalise
+
+_TINY = 1e-6
+
+WHOLE_WINDOWS = (
+    "This model's visual prompt lets the frames of a window see each other: every window was "
+    "encoded by itself, at the cost of its overlap."
+)
+NEIGHBOURS = (
+    "The first and the last frame of a window were compared with the frames before and after it; "
+    "in a clip of its own they have no such neighbour."
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How windows lie on points in time, before the film's rate is known."""
+
+    spacing: float
+    """Seconds between points."""
+    even: bool
+    """Whether points keep to whole frames."""
+    frames: int
+    """T."""
+    every: int
+    """Points from frame to frame of a window; above 1 where windows begin more densely."""
+    window: float
+    """Seconds of a window."""
+    stride: float
+    """Seconds from one window to the next."""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: ModelConfig, *, window: float, stride: float) -> "Grid":
+        """The grid of a model: its own spacing if it has one, else frames spread over the window.
+
+        Raises:
+            ActionCLIPError: for a window or stride that is not above zero.
+        """
+        for name, value in (("window", window), ("stride", stride)):
+            if not 0 < value < math.inf:
+                raise ActionCLIPError(
+                    f"The {name} is {value} seconds.", expected="It must be above 0."
+                )
+        sampling, notes = config.sampling, []
+        own = sampling.spacing
+        spacing = window / sampling.frames if own is None else own
+        span = spacing * sampling.frames
+        if own is not None and window < span - _TINY:
+            notes.append(f"This model sees {span:g} s at a time: windows are {span:g} s long.")
+            window = span
+        every = max(1, math.ceil(spacing / stride - _TINY))
+        return cls(
+            spacing=spacing / every,
+            even=own is not None,
+            frames=sampling.frames,
+            every=every,
+            window=window,
+            stride=stride,
+            notes=tuple(notes),
+        )
+
+    def request(self, preprocess: Preprocess) -> GridRequest:
+        """What to ask a film reader for."""
+        return GridRequest(spacing=self.spacing, even=self.even, resize=preprocess.resize)
+
+
+class Places:
+    """Where windows stand on a film's own grid, whose spacing may differ a little."""
+
+    def __init__(self, grid: Grid, spacing: float) -> None:
+        self.spacing, self.stride, self.every, self.frames = (
+            spacing,
+            grid.stride,
+            grid.every,
+            grid.frames,
+        )
+        self.span = grid.frames * grid.every
+        """Points of a model window."""
+        whole = max(round(grid.window / spacing), self.span) if grid.even else self.span
+        views = math.ceil(whole / self.span - 0.05)
+        self.offsets = np.unique(np.linspace(0, whole - self.span, max(views, 1)).round()).astype(
+            np.int64
+        )
+        """Where the model windows of a window begin, in points after it: several where a window is
+        longer than what the model sees at a time."""
+        self.length = int(self.offsets[-1]) + self.span
+        """Points of a window."""
+
+    def start(self, number: int) -> int:
+        """The point at which a window begins."""
+        return round(number * self.stride / self.spacing)
+
+    def of(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The points of windows that begin at some points, [N, model windows, T]."""
+        inside = self.offsets[:, None] + self.every * np.arange(self.frames)
+        return starts[:, None, None] + inside
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The vectors of a film's windows, and what a reader would want to know of the film."""
+
+    start: Float[np.ndarray, " N"]
+    """Seconds."""
+    end: Float[np.ndarray, " N"]
+    vectors: Float[Tensor, "N V D"]
+    """Unit length, float32, on the CPU."""
+    frames: int
+    """How many frames were encoded (of `joint` and `shift`: as often as they were)."""
+    ending: Part
+    """How reading it went."""
+    spacing: float
+    """Seconds between frames on the grid."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long the film is, or how far it could be read."""
+        return float(self.end[-1]) if len(self.end) else 0.0
+
+
+@dataclass
+class _Kept:
+    """What windows are made of: one row for each point, from `first` on."""
+
+    first: int = 0
+    rows: Tensor | None = None
+
+    @property
+    def until(self) -> int:
+        """The point after the last one."""
+        return self.first + (0 if self.rows is None else len(self.rows))
+
+    def add(self, rows: Tensor) -> None:
+        self.rows = rows if self.rows is None else torch.cat([self.rows, rows])
+
+    def forget_before(self, point: int) -> None:
+        if self.rows is not None and point > self.first:
+            self.rows = self.rows[point - self.first :].clone()  # not a view of what it forgets
+            self.first = point
+
+    def at(self, points: NDArray[np.int64]) -> Tensor:
+        """The rows at points, [*points, ...]; after the end the last one is repeated."""
+        assert self.rows is not None
+        places = (points - self.first).clip(0, len(self.rows) - 1)
+        return self.rows[torch.as_tensor(places, device=self.rows.device)]
+
+
+@dataclass
+class _Made:
+    """Windows so far."""
+
+    starts: list[NDArray[np.int64]] = field(default_factory=list)
+    vectors: list[Tensor] = field(default_factory=list)
+    count: int = 0
+
+
+class FilmEncoder:
+    """Turns the parts of one film into windows."""
+
+    def __init__(self, model: ActionCLIP, grid: Grid, preprocess: Preprocess) -> None:
+        self.model, self.grid, self.preprocess = model, grid, preprocess
+        self.encoded = 0
+        """Frames that went through the image tower."""
+        self._kept, self._made = _Kept(), _Made()
+        self._near = _Kept()  # pixels, for models that see a frame's neighbours
+        self._places: Places | None = None
+        self._crops: list[int] = [0]
+
+    def encode(self, parts: Iterator[Part]) -> Windows:
+        """Read a film to its end; a film without a single frame gives no windows."""
+        with torch.inference_mode():
+            for part in parts:
+                self._places = self._places or Places(self.grid, part.spacing)
+                if part.frames is not None:
+                    self._take(part.frames, part.index)
+                    self._put_together()
+                if part.done:
+                    self._finish()
+                    return self._windows(part)
+        raise AssertionError("the last part of a film says that it is the last")
+
+    def _take(self, frames: UInt8[np.ndarray, "M H W 3"], index: Int[np.ndarray, " P"]) -> None:
+        """Frames become rows: vectors, or pixels where the model needs whole windows."""
+        cuts, self._crops = cut(frames[None], self.preprocess)
+        pixels = cuts[0].transpose(0, 1)  # [M, Cd, 3, R, R]
+        if self.model.sees_window:
+            self._kept.add(pixels[index])
+        elif self.model.sees_frames_alone:
+            self._kept.add(self._encode(pixels)[index])
+        else:
+            self._near.add(pixels[index])
+            self._encode_near(self._near.until - self.grid.every)
+
+    def _encode_near(self, until: int) -> None:
+        """Encode the points before `until` that were not yet, each with its two neighbours."""
+        every, first = self.grid.every, self._kept.until
+        at_once = frames_at_once(self.model)
+        points = np.arange(first, max(until, first))
+        rows: list[Tensor] = []
+        for start in range(0, len(points), at_once * every):
+            some = points[start : start + at_once * every]
+            rows.append(self._among_neighbours(some))
+        if rows:
+            self._kept.add(torch.cat(rows))
+            self._near.forget_before(self._kept.until - every)
+
+    def _among_neighbours(self, points: NDArray[np.int64]) -> Tensor:
+        """The vectors of neighbouring points, [P, Cd, D]."""
+        every = self.grid.every
+        found: dict[int, Tensor] = {}
+        for phase in range(min(every, len(points))):
+            mine = points[phase::every]
+            # Where the film begins or ends a frame is its own neighbour: nothing changes.
+            before = mine[:1] - every if mine[0] >= every else mine[:1]
+            after = mine[-1:] + every if mine[-1] + every < self._near.until else mine[-1:]
+            around = np.concatenate([before, mine, after])
+            pixels = self._near.at(around).transpose(0, 1)  # [Cd, P + 2, 3, R, R]
+            self.encoded += pixels.shape[0] * len(mine)
+            vectors = self.model.backbone.encode_inner(self._numbers(pixels)).transpose(0, 1)
+            found |= dict(zip(mine.tolist(), vectors, strict=True))
+        return torch.stack([found[point] for point in points.tolist()])
+
+    def _encode(self, pixels: UInt8[Tensor, "M Cd 3 R R"]) -> Float[Tensor, "M Cd D"]:
+        flat = pixels.flatten(0, 1)
+        self.encoded += len(flat)
+        found = [
+            self.model.encode_frames(self._numbers(part)[:, None])[:, 0]
+            for part in flat.split(frames_at_once(self.model))
+        ]
+        return torch.cat(found).unflatten(0, pixels.shape[:2])
+
+    def _numbers(self, pixels: Tensor) -> Tensor:
+        return normalise(pixels, self.preprocess).to(self.model.device, self.model.dtype)
+
+    def _put_together(self) -> None:
+        """The windows that are complete by now."""
+        places, made = self._places, self._made
+        assert places is not None
+        starts = []
+        while places.start(made.count) + places.length <= self._kept.until:
+            starts.append(places.start(made.count))
+            made.count += 1
+        self._add(np.array(starts, np.int64))
+        self._kept.forget_before(min(places.start(made.count), self._kept.until - places.length))
+
+    def _finish(self) -> None:
+        """What was waiting for a neighbour, and a last window that ends where the film does."""
+        places, made = self._places, self._made
+        assert places is not None
+        if self._near.rows is not None:
+            self._encode_near(self._near.until)
+            self._put_together()
+        if self._kept.rows is None:
+            return
+        last = max(self._kept.until - places.length, 0)
+        if not made.starts or int(made.starts[-1][-1]) < last:
+            self._add(np.array([last], np.int64))
+
+    def _add(self, starts: NDArray[np.int64]) -> None:
+        if not len(starts):
+            return
+        assert self._places is not None
+        points = self._places.of(starts)  # [N, model windows, T]
+        begins, which = np.unique(points[..., 0], return_inverse=True)
+        inside = points[0, 0] - points[0, 0, 0]
+        vectors = self._vectors(begins[:, None] + inside)  # [model windows, C, D]
+        chosen = vectors[torch.as_tensor(which).reshape(len(starts), -1)]
+        self._made.starts.append(starts)
+        self._made.vectors.append(chosen.flatten(1, 2))
+
+    def _vectors(self, points: NDArray[np.int64]) -> Float[Tensor, "W C D"]:
+        """Unit vectors of model windows [W, T]."""
+        at_once = max(1, frames_at_once(self.model))
+        if self.model.sees_window:
+            at_once = max(1, at_once // self.grid.frames)
+        found = []
+        for start in range(0, len(points), at_once):
+            rows = self._kept.at(points[start : start + at_once])  # [w, T, Cd, ...]
+            windows = rows.transpose(1, 2).flatten(0, 1)  # [w * Cd, T, ...]
+            if self.model.sees_window:
+                self.encoded += windows.shape[0] * windows.shape[1]
+                fused = self.model.encode_video(self._numbers(windows))
+            else:
+                fused = self.model.fuse(windows)
+            found.append(fused.unflatten(0, (len(rows), -1))[:, self._crops].cpu())
+        return torch.cat(found)
+
+    def _windows(self, ending: Part) -> Windows:
+        places, made = self._places, self._made
+        assert places is not None
+        until = self._kept.until * places.spacing
+        seconds = until if ending.seconds is None else ending.seconds
+        starts = np.concatenate(made.starts) if made.starts else np.zeros(0, np.int64)
+        begin = (starts * places.spacing).clip(0, seconds)
+        end = ((starts + places.length) * places.spacing).clip(0, seconds)
+        if len(end):
+            end[-1] = seconds
+        width = self.model.backbone.embed_dim
+        notes = list(self.grid.notes)
+        if self.model.sees_window:
+            notes.append(WHOLE_WINDOWS)
+        elif not self.model.sees_frames_alone:
+            notes.append(NEIGHBOURS)
+        return Windows(
+            start=begin,
+            end=end,
+            vectors=torch.cat(made.vectors) if made.vectors else torch.zeros(0, 1, width),
+            frames=self.encoded,
+            ending=ending,
+            spacing=places.spacing,
+            notes=(*notes, *ending.notes),
+        )

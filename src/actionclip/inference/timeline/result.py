@@ -1,0 +1,141 @@
+"""What was found in a video over time, and the same as JSON. N windows, K labels."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from actionclip.encoding.film import Windows
+from actionclip.encoding.questions import Question
+from actionclip.inference.timeline.segments import Rules, Segment, find_segments, smooth
+from actionclip.model.scoring import fold_rejected
+from actionclip.video.outcomes import HINTS, Outcome, VideoError
+
+
+@dataclass(frozen=True)
+class TimelineResult:
+    """The segments of one video, or why there are none."""
+
+    source: str
+    status: Outcome
+    segments: list[Segment]
+    """Sorted by time. Without `multi_label` no two overlap."""
+    labels: tuple[str, ...]
+    times: Float[np.ndarray, " N"]
+    """The middle of each window, seconds."""
+    scores: Float[np.ndarray, "N K"]
+    """How well each label fits each window, smoothed; what the segments were made from."""
+    seconds: float | None
+    """Duration of the video, or how far it could be read; None where nothing could be."""
+    frames: int
+    """How many frames were encoded."""
+    window: float
+    stride: float
+    multi_label: bool
+    precision: str
+    rules: Rules = field(default_factory=Rules)
+    message: str = ""
+    hint: str = ""
+    decoder: str = ""
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
+    """The video's file, where it is one."""
+
+    def raise_for_status(self) -> "TimelineResult":
+        """The result itself, if the video had frames.
+
+        Raises:
+            VideoError: if it had none.
+        """
+        if not self.status.usable:
+            raise VideoError(f"{self.source}: {self.message}", self.status, hint=self.hint)
+        return self
+
+    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
+        """The stable keys of `--json`; with `scores` also `times` and `scores` of all windows."""
+        row: dict[str, Any] = {
+            "source": self.source,
+            "status": str(self.status),
+            "segments": [
+                {
+                    "start": round(one.start, 3),
+                    "end": round(one.end, 3),
+                    "label": one.label,
+                    "score": round(one.score, 6),
+                }
+                for one in self.segments
+            ],
+            "labels": list(self.labels),
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "frames": self.frames,
+            "window": self.window,
+            "stride": self.stride,
+            "multi_label": self.multi_label,
+            "precision": self.precision,
+            "notes": list(self.notes),
+        }
+        if scores:
+            row["times"] = [round(time, 3) for time in self.times.tolist()]
+            row["scores"] = [[round(value, 5) for value in one] for one in self.scores.tolist()]
+        if self.status is not Outcome.OK:
+            row["error"] = {"code": str(self.status), "message": self.message, "hint": self.hint}
+        return row
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A film as one model saw it: labels can be changed without reading it again."""
+
+    source: str
+    windows: Windows
+    window: float
+    stride: float
+    precision: str
+    path: Path | None = None
+
+    def ask(
+        self, question: Question, *, multi_label: bool = False, rules: Rules | None = None
+    ) -> TimelineResult:
+        """When the labels of a question happen."""
+        rules, seen = rules or Rules(), self.windows
+        count, ending = len(question.labels), self.windows.ending
+        every = fold_rejected(question.matrix(seen.vectors), count, question.activation)
+        times = (seen.start + seen.end) / 2
+        values = smooth(every.double().cpu().numpy(), times, rules.smooth)
+        scores, none = values[:, :count], values[:, count:]
+        segments = find_segments(
+            scores,
+            seen.start,
+            seen.end,
+            question.labels,
+            rules,
+            multi_label=multi_label,
+            none=none[:, 0] if none.shape[1] else None,
+        )
+        return TimelineResult(
+            source=self.source,
+            status=ending.status,
+            segments=segments,
+            labels=question.labels,
+            times=times,
+            scores=scores,
+            seconds=seen.seconds if len(times) else ending.seconds,
+            frames=seen.frames,
+            window=self.window,
+            stride=self.stride,
+            multi_label=multi_label,
+            precision=self.precision,
+            rules=rules,
+            message=ending.message,
+            hint=HINTS[ending.status] if ending.advice is None else ending.advice,
+            decoder=ending.decoder,
+            notes=seen.notes,
+            path=self.path,
+        )

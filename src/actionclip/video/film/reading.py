@@ -1,0 +1,181 @@
+"""Reads a film from its beginning to its end, once, in parts. Runs in a decoding worker.
+
+Nothing is sought and the packets are not read through first: what a three-hour film costs is
+decoding it, and the memory is that of one part. A film that breaks in the middle has given
+everything before.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from actionclip.video.decode.pyav.decoding import Decoder
+from actionclip.video.decode.pyav.index import declared_size, pace_of, promised_seconds, times_lie
+from actionclip.video.decode.pyav.opening import coded_errors, decoder_name
+from actionclip.video.decode.pyav.pixels import Pictures
+from actionclip.video.film.part import MOST_POINTS, Part, failed
+from actionclip.video.outcomes import Outcome, VideoError
+from actionclip.video.sampling import TICK, paced
+from actionclip.video.settings import GridRequest, Limits
+
+SIGN_OF_LIFE = 2.0
+"""Seconds after which a part is sent though it is not full: the parent's stop-watch runs."""
+
+
+def read_film(descriptor: int, request: GridRequest, limits: Limits) -> Iterator[Part]:
+    """The parts of a film. The last one says how it went; nothing in the file makes it raise.
+
+    Args:
+        descriptor: of a regular file open for reading; its position changes, it stays open.
+        request: how dense the grid is, and the size of its pictures.
+        limits: `pixels`, `memory` and, for each part, `decoded_frames` are used.
+    """
+    reader: _FilmReader | None = None
+    try:
+        with coded_errors():
+            decoder = Decoder(descriptor, limits)
+            try:
+                reader = _FilmReader(decoder, request)
+                yield from reader.parts()
+            finally:
+                decoder.close()
+    except VideoError as error:
+        came = reader is not None and reader.points > 0
+        yield failed(
+            Outcome.DEGRADED if came else error.code,
+            f"After {reader.at:.1f} s: {error.what}" if reader and came else error.what,
+            spacing=request.spacing,
+        )
+
+
+@dataclass
+class _Waiting:
+    """What was found and not yet sent."""
+
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+
+class _FilmReader:
+    """One film and how far it is read."""
+
+    def __init__(self, decoder: Decoder, request: GridRequest) -> None:
+        self.decoder, self.request = decoder, request
+        stream = decoder.stream
+        self.rate = pace_of(stream)
+        self.spacing, self._first = paced(request.spacing, self.rate, even=request.even)
+        self.pictures = Pictures(request.resize, decoder.limits, request.points)
+        self.promised = promised_seconds(decoder.container, stream)
+        self.points = 0
+        """Of the grid, passed so far."""
+        self.at = 0.0
+        """Seconds after the first frame of the newest one."""
+        self._size: tuple[int, int] | None = None
+        self._count = times_lie(decoder.container, stream)
+        self._waiting = _Waiting()
+
+    def parts(self) -> Iterator[Part]:
+        """Decode all there is."""
+        before: VideoFrame | None = None
+        count, last_shown = 0, 1 / self.rate
+        for frame, now in self._timed():
+            if before is not None:
+                yield from self._show(before, now)
+                last_shown = now - self.at
+            before, self.at, count = frame, now, count + 1
+            if self._size is None:
+                self._size = (frame.height, frame.width)
+            if time.monotonic() - self._waiting.since > SIGN_OF_LIFE:
+                yield self._part()
+        if before is None:
+            raise self.decoder.first_error or VideoError("The file holds no frames.", Outcome.EMPTY)
+        seconds = self.at + last_shown
+        # A film shorter than half a cell has one point all the same.
+        yield from self._show(before, max(seconds, self._first + 2 * TICK))
+        yield self._last(seconds, count)
+
+    def _timed(self) -> Iterator[tuple[VideoFrame, float]]:
+        """The frames with their seconds after the first, ascending."""
+        base = float(self.decoder.stream.time_base or 1 / self.rate)
+        start: int | None = None
+        count, last = 0, -1.0
+        for frame in self.decoder.frames():
+            if self._count:
+                now = count / self.rate
+            elif frame.pts is None:
+                continue
+            else:
+                start = frame.pts if start is None else start
+                now = (frame.pts - start) * base
+            count += 1
+            if now > last:
+                last = now
+                yield frame, now
+
+    def _show(self, frame: VideoFrame, until: float) -> Iterator[Part]:
+        """The points of the grid at which a frame is on screen."""
+        placed = False
+        while self.points * self.spacing + self._first < until - TICK:
+            if self.points >= MOST_POINTS:
+                raise VideoError("Its times go beyond a week.", Outcome.TOO_LARGE)
+            waiting = self._waiting
+            if not placed or not waiting.frames:
+                waiting.frames.append(self.pictures.make(frame))
+                placed = True
+            waiting.index.append(len(waiting.frames) - 1)
+            self.points += 1
+            if len(waiting.index) >= self.request.points:
+                yield self._part()
+                placed = False
+
+    def _part(self) -> Part:
+        waiting, self._waiting = self._waiting, _Waiting()
+        self.decoder.frames_decoded = 0
+        return Part(
+            frames=np.stack(waiting.frames) if waiting.frames else None,
+            index=np.array(waiting.index, np.int64),
+            spacing=self.spacing,
+            promised=self.promised,
+        )
+
+    def _last(self, seconds: float, count: int) -> Part:
+        rest = self._part()
+        complaint = self._complaint(seconds)
+        notes = []
+        if self._count:
+            notes.append("The file has no usable timestamps: frames were counted.")
+        if self.pictures.changed:
+            notes.append("The picture changes its size; all frames were scaled to the first one's.")
+        return Part(
+            frames=rest.frames,
+            index=rest.index,
+            spacing=self.spacing,
+            promised=self.promised,
+            done=True,
+            status=Outcome.DEGRADED if complaint else Outcome.OK,
+            message=complaint,
+            seconds=seconds,
+            size=self._size,
+            notes=tuple(notes),
+            decoder=decoder_name(),
+        )
+
+    def _complaint(self, seconds: float) -> str:
+        """What is wrong with the film, in sentences; empty when nothing is."""
+        decoder = self.decoder
+        declared = declared_size(decoder.descriptor, decoder.container.format.name)
+        size = decoder.file_size
+        said = []
+        if declared is not None and declared > size:
+            said.append(f"The file is cut off: {size} of its {declared} bytes are there.")
+        elif self.promised is not None and self.promised - seconds > max(1.0, 0.1 * self.promised):
+            lasts = f"the pictures last {seconds:.2f} s."
+            said.append(f"The header promises {self.promised:.2f} s, {lasts}")
+        if broken := len(decoder.broken):
+            said.append(f"Packets that did not decode as they should: {broken}.")
+        return " ".join(said)

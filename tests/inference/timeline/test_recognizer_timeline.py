@@ -1,0 +1,141 @@
+"""What happens when in a film: through `Recognizer.timeline`."""
+
+import json
+
+import numpy as np
+import pytest
+
+import actionclip
+from actionclip.errors import ActionCLIPError
+from actionclip.inference.timeline.segments import Rules
+from actionclip.video.outcomes import VideoError
+from film_of_actions import ACTIONS, EACH, shared_film
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return shared_film(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def found(recognizer, film):
+    return recognizer.timeline(film, [*ACTIONS, "crawling"])
+
+
+def test_one_action_after_the_other_is_found(found):
+    assert [one.label for one in found.segments] == list(ACTIONS)
+    for number, one in enumerate(found.segments):
+        assert one.start == pytest.approx(number * EACH, abs=0.8)
+        assert one.end == pytest.approx((number + 1) * EACH, abs=0.8)
+        assert one.score > 0.5
+    assert found.status is actionclip.Outcome.OK
+    assert found.seconds == pytest.approx(9.0, abs=0.05)
+    assert found.scores.shape == (len(found.times), 4)
+    assert found.frames == 72  # eight a second
+
+
+def test_the_result_is_json_with_stable_keys(found):
+    row = json.loads(found.to_json())
+
+    assert set(row) == {
+        *("source", "status", "segments", "labels", "seconds", "frames", "window", "stride"),
+        *("multi_label", "precision", "notes"),
+    }
+    assert set(row["segments"][0]) == {"start", "end", "label", "score"}
+    more = found.to_dict(scores=True)
+    assert len(more["scores"]) == len(more["times"]) == len(found.times)
+
+
+def test_labels_change_without_reading_the_film_again(recognizer, film, found):
+    watched = recognizer.watch(film)
+    film_is_gone = recognizer.timeline(watched, [*ACTIONS, "crawling"])
+    other = recognizer.timeline(watched, ["crawling", "waving one hand"], threshold=0.9)
+
+    assert film_is_gone.segments == found.segments
+    assert {one.label for one in other.segments} <= {"crawling", "waving one hand"}
+
+
+def test_what_is_rejected_leaves_gaps(recognizer, film):
+    result = recognizer.timeline(film, [ACTIONS[0], ACTIONS[2]], reject=[ACTIONS[1]])
+
+    assert [one.label for one in result.segments] == [ACTIONS[0], ACTIONS[2]]
+    assert result.segments[1].start - result.segments[0].end > 1.5
+    assert result.labels == (ACTIONS[0], ACTIONS[2])
+
+
+def test_a_threshold_nothing_reaches_leaves_nothing(recognizer, film):
+    result = recognizer.timeline(film, ["crawling", "kicking", "walking"], threshold=1.0)
+
+    assert result.segments == []
+    assert result.status is actionclip.Outcome.OK
+
+
+def test_the_order_of_the_labels_changes_nothing(recognizer, film, found):
+    labels = ["crawling", *reversed(ACTIONS)]
+
+    for multi_label in (False, True):
+        first = recognizer.timeline(film, [*ACTIONS, "crawling"], multi_label=multi_label)
+        second = recognizer.timeline(film, labels, multi_label=multi_label)
+        assert [s[:3] for s in second.segments] == [s[:3] for s in first.segments]
+        np.testing.assert_allclose(second.scores[:, ::-1][:, :3], first.scores[:, :3], atol=1e-5)
+
+
+def test_frames_in_memory_are_a_film_too(recognizer):
+    frames = np.random.default_rng(0).integers(0, 256, (100, 90, 120, 3), np.uint8)
+
+    result = recognizer.timeline(frames, ["walking", "running"], stride=1.0)
+
+    assert result.source == "frames in memory"
+    assert result.seconds == 4.0
+
+
+def test_a_film_that_cannot_be_read_is_a_result(recognizer, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no film")
+
+    result = recognizer.timeline(bad, ["walking", "running"])
+
+    assert result.segments == []
+    assert result.seconds is None
+    assert result.to_dict()["error"]["code"] == "unreadable"
+    with pytest.raises(VideoError):
+        result.raise_for_status()
+
+
+def test_a_damaged_film_is_judged_by_what_decodes(recognizer, film, tmp_path):
+    data = bytearray(film.read_bytes())
+    half, end = len(data) // 2, len(data) * 3 // 4
+    data[half:end] = np.random.default_rng(0).bytes(end - half)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+
+    result = recognizer.timeline(path, list(ACTIONS))
+
+    assert result.status is actionclip.Outcome.DEGRADED
+    assert result.segments[0].label == ACTIONS[0]
+    assert result.to_dict()["error"]["code"] == "degraded"
+
+
+def test_progress_is_told(recognizer, film):
+    told = []
+
+    recognizer.timeline(film, list(ACTIONS), seen=lambda at, of: told.append((at, of)))
+
+    assert told[-1][0] == pytest.approx(9.0, abs=0.1)
+    assert [of for _, of in told] == pytest.approx([9.0] * len(told))
+
+
+def test_options_that_make_no_sense_are_refused_before_the_film_is_read(recognizer, tmp_path):
+    missing = tmp_path / "missing.mp4"
+    for options in ({"window": 0}, {"stride": -1.0}, {"labels": []}, {"threshold": 2.0}):
+        with pytest.raises(ActionCLIPError):
+            recognizer.timeline(missing, **{"labels": ["walking", "running"], **options})
+
+
+def test_rules_decide_what_is_a_segment(recognizer, film):
+    watched = recognizer.watch(film)
+
+    long = recognizer.timeline(watched, list(ACTIONS), rules=Rules(min_length=60))
+
+    assert long.segments == []
+    assert long.rules.min_length == 60

@@ -1,0 +1,330 @@
+"""A film in parts: the right frames at the right times, whatever the file does."""
+
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import number_in, render
+from processes import children, wait_until
+
+from actionclip.video.decode.workers.process import WorkerProcess
+from actionclip.video.decode.workers.protocol import Channel, Nonsense
+from actionclip.video.film.messages import _part_header, receive_part
+from actionclip.video.film.part import Part
+from actionclip.video.film.session import film, film_of_array
+from actionclip.video.outcomes import Outcome
+from actionclip.video.settings import GridRequest, Limits, Resize
+from actionclip.video.sources import Source
+
+UNEVEN = np.cumsum([300 if i == 20 else 1 + (i * 7) % 11 for i in range(60)]).tolist()
+
+
+def source(path):
+    return Source(path.name, path)
+
+
+def read(path, spacing=0.25, *, points=16, **options):
+    """Numbers of the frames on the grid, and the last part."""
+    limits = options.pop("limits", None)
+    numbers = []
+    for part in film(source(path), GridRequest(spacing=spacing, points=points, **options), limits):
+        assert len(part) <= points
+        if part.frames is not None:
+            seen = [number_in(frame) for frame in part.frames]
+            numbers += [seen[place] for place in part.index]
+    return numbers, part
+
+
+def expected(times, seconds, spacing):
+    """The frames on screen in the middle of each cell of the grid."""
+    at = np.arange(spacing / 2, seconds, spacing)
+    return (np.searchsorted(np.asarray(times), at + 1e-9, side="right") - 1).tolist()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("films")
+
+
+@pytest.fixture(scope="module")
+def long(folder):
+    """Two minutes, 25 frames a second."""
+    return render(folder / "long.mp4", 3000, options={"preset": "ultrafast"})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("a.mp4", {"options": {"x264-params": "bframes=3:b-adapt=0:b-pyramid=normal"}}),
+        ("a.ts", {}),
+        ("a.avi", {"codec": "mpeg4", "bframes": 2}),
+        ("a.h264", {"container": "h264"}),
+        ("a.webm", {"codec": "libvpx-vp9", "options": {"cpu-used": "8"}}),
+        ("a.mkv", {"codec": "libx265", "options": {"x265-params": "log-level=none:pools=none"}}),
+        ("late.mp4", {"ticks": range(1000, 1060)}),
+    ],
+)
+def test_each_point_has_the_frame_on_screen(folder, name, settings):
+    path = render(folder / name, 60, **settings)
+
+    numbers, end = read(path, 0.17)
+
+    assert numbers == expected(np.arange(60) / 25, 60 / 25, 0.17)
+    assert end.status is Outcome.OK, end.message
+    assert end.seconds == pytest.approx(2.4, abs=0.041)
+    assert end.size == (64, 96)
+
+
+def test_an_uneven_pace_is_followed_by_the_clock(folder):
+    path = render(folder / "u.mkv", 60, ticks=UNEVEN, time_base=Fraction(1, 100))
+
+    numbers, end = read(path, 0.25)
+
+    times = (np.array(UNEVEN) - UNEVEN[0]) / 100
+    assert numbers == expected(times, end.seconds, 0.25)
+
+
+def test_an_even_pace_keeps_to_whole_frames(folder):
+    path = render(folder / "e.mp4", 60)
+
+    numbers, end = read(path, 0.125, even=True)
+
+    assert numbers == list(range(1, 60, 3))
+    assert end.spacing == pytest.approx(0.12)
+
+
+def test_a_frame_that_stands_still_travels_once(folder):
+    path = render(folder / "slides.mkv", 3, ticks=[0, 1000, 2000], time_base=Fraction(1, 100))
+
+    parts = list(film(source(path), GridRequest(spacing=0.5, points=64)))
+
+    assert sum(len(part) for part in parts) >= 40
+    assert sum(0 if part.frames is None else len(part.frames) for part in parts) == 3
+
+
+def test_pictures_are_as_small_as_asked(folder):
+    path = render(folder / "small.mp4", 20)
+    request = GridRequest(spacing=0.2, resize=Resize(mode="squash", size=24))
+
+    [part] = film(source(path), request)
+
+    assert part.frames.shape == (4, 24, 24, 3)
+
+
+def test_a_film_of_one_frame_has_one_point(folder):
+    numbers, end = read(render(folder / "one.mp4", 1), 5.0)
+
+    assert numbers == [0]
+    assert end.status is Outcome.OK
+
+
+def test_frames_in_memory_and_in_a_folder_are_films_too(folder):
+    from clips import picture
+    from PIL import Image
+
+    frames = np.stack([picture(i) for i in range(50)])
+    (folder / "images").mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / "images" / f"{number:03d}.png")
+    request = GridRequest(spacing=0.2, points=4)
+
+    in_memory = list(film_of_array(frames, request))
+    on_disk = list(film(Source("images", folder / "images", kind="frames"), request))
+
+    for parts in (in_memory, on_disk):
+        numbers = [number_in(part.frames[i]) for part in parts for i in part.index]
+        assert numbers == expected(np.arange(50) / 25, 2.0, 0.2)
+        assert [part.done for part in parts] == [False, False, True]
+        assert parts[-1].seconds == 2.0
+
+
+def test_what_came_before_a_break_stays(folder):
+    options = {"preset": "ultrafast"}
+    path = render(
+        folder / "cut.mp4", 500, options=options, container_options={"movflags": "faststart"}
+    )
+    data = bytearray(path.read_bytes())
+    half = len(data) // 2
+    data[half:] = np.random.default_rng(0).bytes(len(data) - half)
+    path.write_bytes(data)
+
+    numbers, end = read(path, 0.2)
+
+    assert numbers[:40] == expected(np.arange(500) / 25, 20.0, 0.2)[:40]
+    assert end.status is Outcome.DEGRADED
+    assert "did not decode" in end.message
+
+
+def test_a_file_that_is_cut_off_says_so(folder):
+    path = render(folder / "off.mkv", 200)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+    numbers, end = read(path, 0.2)
+
+    assert numbers == expected(np.arange(200) / 25, 8.0, 0.2)[: len(numbers)]
+    assert 15 < len(numbers) < 40
+    assert end.status is Outcome.DEGRADED
+    assert "cut off" in end.message
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"not a video", Outcome.UNREADABLE), (b"", Outcome.UNREADABLE)]
+)
+def test_what_is_no_film_is_one_last_part(folder, content, code):
+    path = folder / "bad.mp4"
+    path.write_bytes(content)
+
+    [part] = film(source(path), GridRequest(spacing=1.0))
+
+    assert part.done
+    assert part.status is code
+    assert part.message
+    [missing] = film(source(folder / "missing.mp4"), GridRequest(spacing=1.0))
+    assert missing.status is Outcome.UNREADABLE
+
+
+def test_a_worker_killed_in_the_middle_leaves_what_it_gave(long):
+    before = children(os.getpid())
+    parts = film(source(long), GridRequest(spacing=0.04, points=16))
+    got = [next(parts)]
+    [worker] = children(os.getpid()) - before
+
+    os.kill(worker, signal.SIGKILL)
+    got += list(parts)
+
+    assert got[-1].done
+    assert got[-1].status is Outcome.DEGRADED
+    assert "died" in got[-1].message
+    assert 16 <= sum(map(len, got)) < 3000
+
+
+def test_a_worker_killed_at_once_gets_another_chance_and_then_the_blame(long, monkeypatch):
+    greet, starts = WorkerProcess.greet, []
+
+    def killed_once(self):
+        ready = greet(self)
+        starts.append(self.pid)
+        if len(starts) <= strikes:
+            os.kill(self.pid, signal.SIGKILL)
+        return ready
+
+    monkeypatch.setattr(WorkerProcess, "greet", killed_once)
+    strikes = 1
+    assert list(film(source(long), GridRequest(spacing=30.0)))[-1].status is Outcome.OK
+    strikes, starts[:] = 2, []
+    [part] = film(source(long), GridRequest(spacing=5.0))
+    assert part.status is Outcome.CRASHED
+
+
+def test_a_worker_that_hangs_is_given_up_in_time(long):
+    before = children(os.getpid())
+    limits = Limits(seconds=0.5, seconds_per_frame=0.0)
+    parts = film(source(long), GridRequest(spacing=0.04, points=16), limits)
+    next(parts)
+    [worker] = children(os.getpid()) - before
+
+    os.kill(worker, signal.SIGSTOP)
+    start = time.monotonic()
+    [*_, last] = parts
+
+    assert time.monotonic() - start < 5
+    assert last.status is Outcome.DEGRADED
+    assert "given up" in last.message
+    assert wait_until(lambda: worker not in children(os.getpid()))
+
+
+def test_whoever_stops_listening_leaves_no_worker(long):
+    before = children(os.getpid())
+    parts = film(source(long), GridRequest(spacing=0.04, points=16))
+    list(itertools.islice(parts, 3))
+
+    parts.close()
+
+    assert children(os.getpid()) == before
+
+
+def test_a_slow_listener_holds_the_reader_back(long):
+    """Two parts wait, one is in the pipe and one in the reader's hand; no more are made."""
+    before = children(os.getpid())
+    parts = film(source(long), GridRequest(spacing=0.04, points=16))
+    next(parts)
+    [worker] = children(os.getpid()) - before
+
+    def busy():
+        fields = Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    time.sleep(0.5)
+    at = busy()
+    time.sleep(0.5)
+
+    assert busy() - at <= 2  # hundredths of a second
+    parts.close()
+
+
+PART = Part(
+    np.zeros((2, 4, 6, 3), np.uint8), np.array([0, 1, 1]), 0.25, 9.0, done=True, seconds=9.0
+)
+REQUEST = GridRequest(spacing=0.25, points=4)
+
+
+def heard(**changed):
+    """What the parent makes of a part whose header was changed."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(ours)
+        channel.deadline = time.monotonic() + 5
+        header, arrays = _part_header(PART)
+        index = changed.pop("index", None)
+        text = json.dumps({**header, **changed}).encode()
+        body = [bytes(array) for array in arrays]
+        if index is not None:
+            body[0] = np.array(index, np.int64).tobytes()
+        theirs.sendall(struct.pack("!I", len(text)) + text + b"".join(body))
+        theirs.shutdown(socket.SHUT_WR)
+        return receive_part(channel, REQUEST, Limits())
+
+
+def test_a_part_arrives_as_it_was_sent():
+    part = heard()
+
+    assert part.done
+    assert part.seconds == 9.0
+    assert part.index.tolist() == [0, 1, 1]
+    assert part.frames.shape == (2, 4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"points": 5},
+        {"points": -1},
+        {"points": "3"},
+        {"spacing": 0.5},
+        {"spacing": None},
+        {"frames": [4, 4, 6]},
+        {"frames": [2, 10**6, 10**6]},
+        {"frames": None},
+        {"index": [0, 1, 2]},
+        {"index": [0, -1, 1]},
+        {"status": "splendid"},
+        {"seconds": -1.0},
+        {"size": [0, 5]},
+        {"size": "large"},
+        {"notes": "none"},
+        {"message": 5},
+        {"promised": float("nan")},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_true_is_not_believed(lie):
+    with pytest.raises(Nonsense):
+        heard(**lie)
