@@ -13,9 +13,11 @@ from actionclip.errors import ActionCLIPError
 from actionclip.model.zoo.catalogue import catalogue
 from actionclip.serving.answers import RequestError
 from actionclip.serving.engine.service import Service
-from actionclip.serving.routes import reference
+from actionclip.serving.routes import questions, reference
 
 router = APIRouter()
+QUESTIONS = [route.path for route in questions.router.routes if route.methods == {"POST"}]
+"""What can be asked, for clients that meet services of several versions."""
 
 
 @router.get("/health")
@@ -40,6 +42,7 @@ async def health(request: Request) -> Response:
             "frames": settings.max_frames,
             "keep_seconds": settings.keep_seconds,
         },
+        "questions": [path.strip("/") for path in QUESTIONS],
         "index": None,
     }
     return JSONResponse(row)

@@ -1,0 +1,69 @@
+/* Scores that move as labels change, and the frames they rest on. */
+
+import { clock, make, percent } from "./dom.js";
+
+const SHOWN = 10;
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Draw scores, best first. Rows that are there already slide to their new place. */
+export function drawScores(list, scores, all) {
+  const rows = new Map([...list.children].map((row) => [row.dataset.label, row]));
+  const before = new Map([...rows].map(([label, row]) => [label, row.getBoundingClientRect().top]));
+  const shown = all ? scores : scores.slice(0, SHOWN);
+  list.replaceChildren(...shown.map(({ label, score }) => {
+    const row = rows.get(label) ?? newRow(label);
+    row.querySelector(".value").textContent = percent(score);
+    return row;
+  }));
+  for (const [place, { label, score }] of shown.entries()) {
+    const row = list.children[place];
+    void row.offsetWidth; // a new bar grows from nothing
+    row.querySelector("i").style.width = percent(score);
+    const moved = (before.get(label) ?? NaN) - row.getBoundingClientRect().top;
+    if (moved && !still.matches) {
+      row.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: 300, easing: "ease-out" });
+    }
+  }
+  return scores.length > SHOWN;
+}
+
+function newRow(label) {
+  const bar = make("span", { className: "bar" }, make("i"));
+  bar.setAttribute("aria-hidden", "true");
+  const row = make("li", {},
+    make("span", { className: "name", textContent: label }), " ",
+    make("span", { className: "value" }), bar);
+  row.dataset.label = label;
+  return row;
+}
+
+/** The scores in a sentence, for those who listen. */
+export function spoken(scores) {
+  return scores.slice(0, 3).map(({ label, score }) => `${label} ${percent(score)}`).join(", ");
+}
+
+/** Draw the frames that the model saw; `seek(seconds)` is called for the one chosen. */
+export function drawFrames(list, frames, seek) {
+  list.replaceChildren(...frames.map(({ time, image }) => {
+    const picture = make("img", { alt: "", src: image });
+    const button = make("button", { type: "button", ariaLabel: `Frame at ${clock(time)}: go there` }, picture, clock(time));
+    button.addEventListener("click", () => seek(time));
+    return make("li", {}, button);
+  }));
+}
+
+/** Below each frame: which of the two first labels it speaks for, and how much. */
+export function drawLeaning(list, leaning) {
+  const widest = Math.max(...leaning.map(Math.abs), 1e-9);
+  for (const [place, lean] of leaning.entries()) {
+    const frame = list.children[place];
+    if (!frame) continue;
+    frame.querySelector(".lean")?.remove();
+    frame.classList.toggle("for", lean > 0);
+    const fill = make("i");
+    fill.style.width = percent(Math.abs(lean) / widest);
+    const bar = make("span", { className: "lean" }, fill);
+    bar.setAttribute("aria-hidden", "true");
+    frame.firstElementChild.append(bar);
+  }
+}

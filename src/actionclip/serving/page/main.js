@@ -1,0 +1,377 @@
+/* One video: drop it, name labels, see scores, moments and frames. The file is sent once; the service
+   keeps what the model saw, so that other labels are answered without sending it again. */
+
+import { drawFrames, drawScores, spoken } from "./answers.js";
+import { Trouble, ask, prepare, upload } from "./api.js";
+import { byId, clock, make, showTrouble } from "./dom.js";
+import { drawRecipes, files, recipes, save } from "./elsewhere.js";
+import { Chips, split } from "./labels.js";
+import { prepareSearch } from "./search.js";
+import { Timeline } from "./timeline.js";
+
+const PATIENCE = 250; // milliseconds after the last change before scores are asked for
+const state = { about: { name: "", labels: [], questions: [], limit: 0, index: null }, file: null, kept: null, seconds: 0,
+  answer: null, timeline: null, all: false, window: 2, stride: 0.5 };
+const video = byId("film");
+const chips = new Chips({ form: byId("labels-form"), list: byId("chips"), input: byId("label"), changed, say });
+const timeline = new Timeline(byId("timeline"), byId("segments"), seek);
+let sending = new AbortController();
+let asking = new AbortController();
+let timer = 0;
+
+function say(text) {
+  byId("spoken").textContent = text;
+}
+
+/** Say how long a busy server is waited for; the text is said once, the seconds are only shown. */
+function waiting(seconds, hurry) {
+  byId("waiting").hidden = !seconds;
+  byId("waiting-seconds").textContent = `Trying again in ${seconds} s.`;
+  byId("waiting-now").onclick = hurry;
+  byId("status").textContent = seconds ? "The server is busy." : "";
+}
+
+function seek(seconds) {
+  if (video.readyState > 0) video.currentTime = seconds;
+  timeline.at(seconds);
+}
+
+/* Sending a video */
+
+function limitTrouble(file) {
+  const { limit } = state.about;
+  if (!limit || file.size <= limit) return null;
+  return new Trouble({ what: `${file.name} has ${megabytes(file.size)}.`, code: "upload_too_large",
+    expected: `This server takes videos of up to ${megabytes(limit)}.`,
+    hint: "Cut it shorter or make it smaller; or use the command line, which has no such limit." });
+}
+
+function megabytes(bytes) {
+  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: bytes < 2 ** 23 ? 1 : 0 })} MB`;
+}
+
+async function open(file) {
+  sending.abort();
+  asking.abort();
+  sending = new AbortController();
+  Object.assign(state, { file, kept: null, seconds: 0, answer: null, timeline: null });
+  forget();
+  showRecipes();
+  const trouble = limitTrouble(file);
+  if (trouble) {
+    empty();
+    return fail(trouble);
+  }
+  play(file);
+  return send();
+}
+
+/** Put the file into the player; the browser reads it itself, nothing is sent for that. */
+function play(file) {
+  URL.revokeObjectURL(video.src);
+  video.removeAttribute("data-known");
+  video.src = URL.createObjectURL(file);
+  byId("unplayable").hidden = true;
+  byId("about").textContent = `${file.name} · ${megabytes(file.size)}`;
+  byId("drop").hidden = true;
+  byId("player").hidden = false;
+}
+
+async function send() {
+  const { signal } = sending;
+  doing(`Sending ${state.file.name}`, 0);
+  try {
+    const progress = (part) => (part < 1
+      ? doing(`Sending ${state.file.name}: ${Math.floor(100 * part)}%`, part)
+      : doing("Looking at the frames"));
+    const seen = await upload("embed", "file", state.file, { signal, progress });
+    arrived(seen, signal);
+  } catch (trouble) {
+    if (trouble.name === "AbortError") return;
+    fail(trouble, { "Try again": send, "Another video": choose });
+  } finally {
+    if (signal === sending.signal) byId("work").hidden = true;
+  }
+}
+
+function doing(text, part) {
+  byId("trouble").hidden = true;
+  byId("doing").textContent = text;
+  if (part === undefined) byId("progress").removeAttribute("value");
+  else byId("progress").value = 100 * part;
+  byId("work").hidden = false;
+}
+
+function arrived(seen, signal) {
+  const { error, frames, seconds } = seen;
+  if (!seen.video) {
+    throw new Trouble(error ?? { code: "not_kept", message: "This video is too much for what the server may keep.",
+      hint: "Cut it shorter, or use the command line." });
+  }
+  state.kept = seen.video;
+  state.seconds = seconds || (Number.isFinite(video.duration) ? video.duration : 0);
+  const length = state.seconds ? ` · ${clock(state.seconds)}` : "";
+  byId("about").textContent = `${state.file.name}${length} · the model saw ${frames} frames`;
+  if (error) fail(new Trouble(error));
+  say(`The video has been read: ${frames} frames.`);
+  score();
+  showFrames(signal);
+}
+
+async function showFrames(signal) {
+  try {
+    const { frames } = await ask(`videos/${encodeURIComponent(state.kept)}/frames`, undefined, { signal });
+    byId("frames-part").hidden = !frames.length;
+    drawFrames(byId("frames"), frames, seek);
+  } catch (trouble) {
+    if (trouble.name !== "AbortError") byId("frames-part").hidden = true;
+  }
+}
+
+/* Scores */
+
+function changed() {
+  sessionStorage.setItem("labels", JSON.stringify(chips.labels));
+  byId("clear").hidden = !chips.labels.length;
+  asking.abort();
+  clearTimeout(timer);
+  timer = setTimeout(score, PATIENCE);
+  hint();
+  showRecipes();
+}
+
+function question() {
+  return { video: state.kept, labels: chips.labels, reject: split(byId("reject").value) };
+}
+
+async function score() {
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  if (!state.kept || !chips.labels.length) return forget();
+  byId("scores").classList.add("stale");
+  byId("timeline").classList.add("stale");
+  try {
+    showScores(await ask("classify", { ...question(), top_k: null }, { signal }));
+    if (!state.about.questions.includes("timeline")) return undefined;
+    byId("timeline-part").hidden = false;
+    if (!state.timeline) byId("timeline-hint").textContent = "Looking for the moments…";
+    showTimeline(await ask("timeline", { ...question(), ...times() }, { signal }));
+  } catch (trouble) {
+    if (trouble.name === "AbortError") return undefined;
+    if (trouble.code === "unknown_video") return send(); // kept for a while only: the file is still here
+    byId("timeline-hint").textContent = "";
+    fail(trouble, { "Try again": score });
+  }
+  return undefined;
+}
+
+function forget() {
+  Object.assign(state, { answer: null, timeline: null });
+  byId("scores").replaceChildren();
+  for (const id of ["timeline-part", "all-scores", "downloads"]) byId(id).hidden = true;
+  if (!state.kept) byId("frames-part").hidden = true;
+  hint();
+}
+
+function hint() {
+  const several = chips.labels.length > 1 || byId("reject").value.trim();
+  const own = state.about.labels;
+  const text = !chips.labels.length ? "Name what could happen, and each label gets a score."
+    : !state.file ? "Now a video."
+      : !several ? "One label alone always gets 100%. Add what it could be instead." : "";
+  byId("scores-hint").replaceChildren(text);
+  if (chips.labels.length || !own.length) return;
+  const button = make("button", { type: "button", className: "link", textContent: `Use the ${own.length} labels this model was trained on` });
+  button.addEventListener("click", () => chips.add(own));
+  byId("scores-hint").append(" ", button);
+}
+
+function showScores(answer) {
+  state.answer = answer;
+  byId("trouble").hidden = true;
+  byId("scores").classList.remove("stale");
+  const more = drawScores(byId("scores"), answer.scores, state.all);
+  byId("all-scores").hidden = !more;
+  byId("all-scores").textContent = state.all ? "Show the first ten" : `Show all ${answer.scores.length}`;
+  say(spoken(answer.scores));
+  showDownloads();
+}
+
+function showTimeline(found) {
+  state.timeline = found;
+  byId("timeline").classList.remove("stale");
+  const nothing = found.segments.length === 0;
+  byId("timeline-hint").textContent = nothing ? "No label stands out for long enough." : "";
+  byId("timeline").hidden = false;
+  byId("segments-part").hidden = nothing;
+  timeline.draw(found, state.seconds);
+  timeline.at(video.currentTime || 0);
+  showDownloads();
+}
+
+/* Taking it along */
+
+function times() {
+  return { window: state.window, stride: state.stride, multi_label: byId("several").checked };
+}
+
+function showRecipes() {
+  const { name, precision, questions } = state.about;
+  drawRecipes(byId("recipes"), recipes({ file: state.file?.name, model: name, precision, labels: chips.labels,
+    reject: split(byId("reject").value), times: questions.includes("timeline") ? times() : null }), say);
+}
+
+function showDownloads() {
+  const stem = state.file.name.replace(/\.[^.]*$/, "") || "video";
+  byId("downloads").hidden = false;
+  byId("downloads").replaceChildren(...Object.entries(files(state.answer, state.timeline)).map(([textContent, [ending, text]]) => {
+    const button = make("button", { type: "button", textContent });
+    button.addEventListener("click", () => save(`${stem}.${ending}`, text));
+    return button;
+  }));
+}
+
+/* What can go wrong, and nothing yet */
+
+function fail(trouble, actions = {}) {
+  for (const id of ["scores", "timeline"]) byId(id).classList.remove("stale");
+  showTrouble(byId("trouble"), trouble, actions);
+}
+
+function empty() {
+  video.removeAttribute("src");
+  byId("player").hidden = true;
+  byId("drop").hidden = false;
+}
+
+function choose() {
+  byId("file").value = "";
+  byId("file").click();
+}
+
+/* From here on: who listens to what */
+
+function listen() {
+  byId("file").addEventListener("change", ({ target }) => target.files[0] && open(target.files[0]));
+  byId("another").addEventListener("click", choose);
+  byId("cancel").addEventListener("click", () => {
+    sending.abort();
+    byId("work").hidden = true;
+    state.file = null;
+    empty();
+    forget();
+    byId("file").focus();
+  });
+  byId("clear").addEventListener("click", () => {
+    chips.set([]);
+    byId("label").focus();
+    changed();
+  });
+  byId("all-scores").addEventListener("click", () => {
+    state.all = !state.all;
+    showScores(state.answer);
+  });
+  byId("reject").addEventListener("change", changed);
+  byId("several").addEventListener("change", changed);
+  for (const id of ["window", "stride"]) {
+    byId(id).value = state[id];
+    byId(id).addEventListener("change", ({ target }) => {
+      if (!target.checkValidity() || !target.value) return target.reportValidity();
+      state[id] = Number(target.value);
+      return changed();
+    });
+  }
+  byId("gate-close").addEventListener("click", () => byId("gate").close());
+  addEventListener("hashchange", show);
+  listenToFiles();
+  listenToPlayer();
+}
+
+function listenToFiles() {
+  addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    document.body.classList.add("over");
+  });
+  addEventListener("dragleave", (event) => event.relatedTarget ?? document.body.classList.remove("over"));
+  addEventListener("drop", (event) => {
+    document.body.classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (!file) return;
+    event.preventDefault();
+    location.hash = "video";
+    open(file);
+  });
+}
+
+function listenToPlayer() {
+  video.addEventListener("error", () => { byId("unplayable").hidden = !video.hasAttribute("src"); });
+  video.addEventListener("loadedmetadata", () => { video.dataset.known = ""; });
+  video.addEventListener("seeked", () => timeline.at(video.currentTime));
+  video.addEventListener("timeupdate", () => timeline.at(video.currentTime));
+  video.addEventListener("play", function step() {
+    timeline.at(video.currentTime);
+    if (!video.paused) requestAnimationFrame(step);
+  });
+}
+
+/** Show the view that the address names. */
+function show() {
+  if (!["", "#video", "#search"].includes(location.hash)) return;
+  const searching = location.hash === "#search";
+  byId("view-video").hidden = searching;
+  byId("view-search").hidden = !searching;
+  for (const [id, here] of [["to-video", !searching], ["to-search", searching]]) {
+    if (here) byId(id).setAttribute("aria-current", "page");
+    else byId(id).removeAttribute("aria-current");
+  }
+  if (searching) byId("query").focus();
+}
+
+/** Ask for the token until somebody gives one. */
+function gate(wrong) {
+  byId("token").value = "";
+  byId("gate").returnValue = "";
+  if (wrong) byId("gate-hint").textContent = "That was not it. Whoever started the server can tell you.";
+  if (!byId("gate").open) byId("gate").showModal();
+  return new Promise((resolve, reject) => {
+    const refused = new Trouble({ what: "Without its token the server gives no answers.", code: "token" });
+    byId("gate").addEventListener("close", () => {
+      if (byId("gate").returnValue === "given") resolve(byId("token").value);
+      else reject(refused);
+    }, { once: true });
+  });
+}
+
+async function start() {
+  prepare({ gate, waiting });
+  listen();
+  show();
+  chips.set(JSON.parse(sessionStorage.getItem("labels") ?? "[]"));
+  byId("clear").hidden = !chips.labels.length;
+  hint();
+  try {
+    const { serving } = await ask("models");
+    const { limits, index, questions } = await ask("health");
+    Object.assign(state.about, serving, { limit: limits.upload, index, questions });
+  } catch (trouble) {
+    return fail(trouble, { "Try again": () => location.reload() });
+  }
+  introduce();
+  return undefined;
+}
+
+function introduce() {
+  const { name, precision, frames, windows, limit, random_weights: random, labels, index } = state.about;
+  byId("model").textContent = `${name} · ${precision} · ${frames * windows} frames`;
+  byId("limit").textContent = limit ? `Up to ${megabytes(limit)}. It is read on this server and goes nowhere else.` : "";
+  byId("known").replaceChildren(...labels.map((value) => make("option", { value })));
+  byId("warning").hidden = !random;
+  byId("warning").textContent = "This model has random weights: it has learned nothing, and its scores mean nothing.";
+  prepareSearch(index, () => state.kept);
+  hint();
+  showRecipes();
+}
+
+start();

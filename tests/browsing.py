@@ -1,0 +1,90 @@
+"""Somebody looks at the page: what they do, what they see, and what their browser says about it."""
+
+from urllib.parse import urlsplit
+
+from playwright.sync_api import expect
+
+expect.set_options(timeout=20_000)
+LOADING = "Failed to load resource"
+"""How Chromium logs an answer of 400 or more; such answers are what some tests are about."""
+
+
+class Visit:
+    """A browser window with the page in it.
+
+    Args:
+        browser: Playwright's.
+        address: of the service.
+        refused: whether answers of 400 or more are expected.
+        options: of the browser context, as color_scheme and viewport.
+    """
+
+    def __init__(self, browser, address, *, refused=False, view="", **options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.asked, self.strangers, self.errors = [], [], []
+        self.origin, self.refused = urlsplit(address).netloc, refused
+        self.page.on("request", self._request)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
+        self.page.goto(f"{address}/{view}")
+
+    def _request(self, request):
+        parts = urlsplit(request.url)
+        self.asked.append((request.method, parts.path))
+        if parts.scheme not in ("data", "blob") and parts.netloc != self.origin:
+            self.strangers.append(request.url)
+
+    def _console(self, message):
+        expected = self.refused and message.text.startswith(LOADING)
+        if message.type in ("error", "warning") and not expected:
+            self.errors.append(message.text)
+
+    def close(self):
+        """Close the window."""
+        self.context.close()
+
+    def ready(self):
+        """Wait until the page knows its server."""
+        expect(self.page.locator("#model")).to_contain_text("tiny")
+        return self
+
+    def label(self, *labels):
+        """Type labels, each with Enter."""
+        for label in labels:
+            self.page.locator("#label").press_sequentially(label)
+            self.page.keyboard.press("Enter")
+        return self
+
+    def open(self, file):
+        """Choose a file: a path, or name and bytes."""
+        if isinstance(file, tuple):
+            name, content = file
+            file = {"name": name, "mimeType": "video/mp4", "buffer": content}
+        self.page.set_input_files("#file", file)
+        return self
+
+    def scores(self, first=None):
+        """Labels and scores in their order on the page, once `first` leads and all is settled."""
+        rows = self.page.locator("#scores:not(.stale) li")
+        if first is not None:
+            expect(rows.first.locator(".name")).to_have_text(first)
+        else:
+            expect(rows.first).to_be_visible()
+        names, values = rows.locator(".name"), rows.locator(".value")
+        return dict(zip(names.all_text_contents(), values.all_text_contents(), strict=True))
+
+    def segments(self):
+        """The segments of the timeline, once it is drawn."""
+        expect(self.page.locator("#timeline:not(.stale) .segment").first).to_be_visible()
+        return self.page.locator(".segment")
+
+    def seconds(self):
+        """Where the player is."""
+        return self.page.evaluate("document.getElementById('film').currentTime")
+
+    def count(self, path):
+        """How many requests of this path were made."""
+        return sum(asked == path for _, asked in self.asked)

@@ -1,0 +1,105 @@
+"""The page in a real Chromium, asking a real service with `tiny`.
+
+Whatever a test does, its page may ask nobody but its own server, and may log no error.
+"""
+
+import shutil
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import actionclip
+from actionclip.data.synthetic.clips import synthesise
+from actionclip.data.synthetic.files import write_clip
+from browsing import Visit
+
+LABELS = ["jumping jacks", "walking", "waving one hand"]
+
+
+@pytest.fixture(scope="package")
+def film(tmp_path_factory):
+    """Somebody does jumping jacks for four seconds, then walks for four."""
+    path = tmp_path_factory.mktemp("films") / "jump & walk.mp4"
+    parts = [
+        synthesise(action, 7, frames=48, size=(160, 120), fps=12.0, clean=True).frames
+        for action in LABELS[:2]
+    ]
+    write_clip(path, np.concatenate(parts), fps=12.0)
+    return path
+
+
+@pytest.fixture(scope="package")
+def recognizer():
+    """What the service answers with, for comparison."""
+    with actionclip.load("tiny", workers=1) as model:
+        yield model
+
+
+@contextmanager
+def served(recognizer, **settings):
+    """The service on a free port; gives its address and its insides."""
+    import uvicorn
+
+    from actionclip.serving.routes.app import create_app
+    from actionclip.serving.routes.guard import Guard
+    from actionclip.serving.routes.protocol import PatientProtocol, Server
+    from actionclip.serving.server import listen
+    from actionclip.serving.settings import ServeConfig
+
+    config = ServeConfig(port=0, **settings)
+    listener = listen(config.host, config.port)
+    app = create_app(recognizer, "tiny", config)
+    ready = threading.Event()
+    server = Server(
+        uvicorn.Config(Guard(app, config), http=PatientProtocol, ws="none", log_level="warning"),
+        ready.set,
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        listener.close()
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory):
+    """A service that takes up to a mebibyte."""
+    model = actionclip.load("tiny", workers=1)
+    with served(model, max_upload=2**20, folder=tmp_path_factory.mktemp("spool")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def browser():
+    """Debian's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("the page is tested in Chromium, which is not here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens the page; afterwards looks whether it behaved."""
+    visits = []
+
+    def start(address=None, **options):
+        visits.append(Visit(browser, address or server[0], **options))
+        return visits[-1]
+
+    yield start
+    for one in visits:
+        one.close()
+        assert one.strangers == []
+        assert one.errors == []

@@ -1,0 +1,181 @@
+"""What the page says when something is wrong, missing, slow or too much."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from sample_videos import write_video
+
+LABELS = ["jumping jacks", "walking"]
+
+
+@pytest.fixture
+def start(visit):
+    """The page with two labels; answers of 400 or more are expected."""
+    return visit(refused=True).ready().label(*LABELS)
+
+
+def trouble(seen, *texts):
+    """Wait for the report of what went wrong and compare it."""
+    box = seen.page.locator("#trouble")
+    expect(box).to_be_visible()
+    for text in texts:
+        expect(box).to_contain_text(text)
+    return box
+
+
+def changed(route, path, change):
+    """Let the server's answer through with some of it changed."""
+    answer = route.fetch()
+    row = answer.json()
+    change(row)
+    route.fulfill(response=answer, json=row)
+
+
+def test_a_broken_file(start):
+    start.open(("broken.mp4", b"this is not a video"))
+
+    box = trouble(start, "unreadable")
+    assert box.get_attribute("role") == "alert"
+    assert start.page.locator("#scores li").count() == 0
+    expect(box.get_by_role("button", name="Another video")).to_be_visible()
+
+
+def test_a_good_file_after_a_broken_one(start, film):
+    start.open(("broken.mp4", b"this is not a video"))
+    trouble(start, "unreadable")
+    start.open(film).scores("jumping jacks")
+
+    expect(start.page.locator("#trouble")).to_be_hidden()
+
+
+def test_a_huge_file_is_not_even_sent(start):
+    start.open(("huge.mp4", bytes(2**20 + 1)))
+
+    trouble(start, "huge.mp4 has 1 MB", "up to 1 MB", "upload_too_large")
+    assert start.count("/embed") == 0
+    expect(start.page.locator("#drop")).to_be_visible()
+
+
+def test_a_huge_file_is_refused_by_the_server(visit):
+    seen = visit(refused=True)
+    seen.page.route(
+        "**/health", lambda route: changed(route, "", lambda row: row["limits"].update(upload=None))
+    )
+    seen.page.reload()
+    seen.ready().label(*LABELS).open(("huge.mp4", bytes(3 * 2**20)))
+
+    trouble(seen, "bytes", "upload_too_large")
+
+
+def test_a_busy_server_is_waited_for_and_the_wait_is_shown(start, server, film):
+    service = server[1].service
+    start.open(film).scores("jumping jacks")
+    taken, service.busy = service.busy, service.settings.queue
+    try:
+        start.label("a label nobody asked for yet")
+        waiting = start.page.locator("#waiting")
+        expect(waiting).to_contain_text(re.compile(r"The server is busy. Trying again in \d+ s."))
+    finally:
+        service.busy = taken
+    waiting.get_by_role("button", name="Try now").click()
+    expect(start.page.locator("#scores li")).to_have_count(3)
+
+    expect(waiting).to_be_hidden()
+    expect(start.page.locator("#trouble")).to_be_hidden()
+
+
+def test_a_video_that_is_not_kept_any_more_is_sent_again(start, server, film):
+    start.open(film).scores("jumping jacks")
+    kept = server[1].service.kept
+    kept._seconds, seconds = -1.0, kept._seconds
+    kept.tidy()
+    kept._seconds = seconds
+    start.label("clapping")
+    expect(start.page.locator("#scores li")).to_have_count(3)
+
+    assert start.count("/embed") == 2
+
+
+def test_no_server_any_more(start, film):
+    start.open(film).scores("jumping jacks")
+    start.page.route("**/classify", lambda route: route.abort("connectionrefused"))
+    start.label("clapping")
+
+    box = trouble(start, "The server does not answer.", "unreachable")
+    start.page.unroute("**/classify")
+    box.get_by_role("button", name="Try again").click()
+    expect(start.page.locator("#scores li")).to_have_count(3)
+    expect(box).to_be_hidden()
+
+
+def test_labels_that_are_the_same_words(start, film):
+    start.label("jumpingJacks").open(film)
+
+    trouble(start, "same words")
+
+
+def test_sending_can_be_cancelled(start, film):
+    held = []
+    start.page.route("**/embed*", lambda route: held.append(route))
+    start.open(film)
+    expect(start.page.get_by_role("progressbar")).to_be_visible()
+    start.page.get_by_role("button", name="Cancel").first.click()
+
+    expect(start.page.locator("#work")).to_be_hidden()
+    expect(start.page.locator("#drop")).to_be_visible()
+    held[0].abort()
+
+
+def test_a_file_that_browsers_do_not_play(start, tmp_path):
+    start.open(write_video(tmp_path / "old.avi", codec="mpeg4")).scores()
+
+    expect(start.page.locator("#unplayable")).to_be_visible()
+
+
+def test_nothing_yet(visit):
+    seen = visit().ready()
+
+    expect(seen.page.locator("#drop")).to_contain_text("Up to 1 MB")
+    expect(seen.page.locator("#scores-hint")).to_contain_text("Name what could happen")
+    seen.label("walking")
+    expect(seen.page.locator("#scores-hint")).to_have_text("Now a video.")
+    for part in ("#timeline-part", "#frames-part", "#downloads"):
+        expect(seen.page.locator(part)).to_be_hidden()
+
+
+def test_one_label_alone_is_no_question(visit, film):
+    seen = visit().ready().label("walking").open(film)
+
+    assert seen.scores() == {"walking": "100.0%"}
+    expect(seen.page.locator("#scores-hint")).to_contain_text("always gets 100%")
+
+
+def test_random_weights_are_said_to_be_random(visit):
+    seen = visit()
+    seen.page.route(
+        "**/models",
+        lambda route: changed(route, "", lambda row: row["serving"].update(random_weights=True)),
+    )
+    seen.page.reload()
+    seen.ready()
+
+    expect(seen.page.get_by_role("note").first).to_contain_text("scores mean nothing")
+
+
+def test_a_token_is_asked_for(visit, recognizer, tmp_path):
+    from conftest import served
+
+    with served(recognizer, token="a secret of ours", folder=tmp_path) as (address, _):
+        seen = visit(address, refused=True)
+        seen.page.locator("#token").fill("something else")
+        seen.page.get_by_role("button", name="Go on").click()
+        expect(seen.page.locator("#gate-hint")).to_contain_text("That was not it")
+        seen.page.locator("#token").fill("a secret of ours")
+        seen.page.keyboard.press("Enter")
+        seen.ready()
+        by_link = visit(address, view="#token=a%20secret%20of%20ours").ready()
+
+    assert json.loads(by_link.page.evaluate("JSON.stringify(location.hash)")) == ""

@@ -1,0 +1,165 @@
+"""One video on the page: dropped, labelled, scored, looked at over time, taken along."""
+
+import base64
+import json
+import re
+import shlex
+
+import pytest
+from playwright.sync_api import expect
+
+from actionclip.inference.results import CSV_COLUMNS, csv_lines
+
+LABELS = ["jumping jacks", "walking", "waving one hand"]
+
+
+def percent(score):
+    return f"{100 * score:.1f}%"
+
+
+@pytest.fixture
+def shown(visit, film):
+    """The film with three labels, scored."""
+    seen = visit().ready().label(*LABELS).open(film)
+    seen.scores("jumping jacks")
+    return seen
+
+
+def test_scores_are_those_of_python(shown, recognizer, film):
+    expected = {s.label: percent(s.score) for s in recognizer.classify(film, LABELS, top_k=None)}
+
+    assert shown.scores() == expected
+
+
+def test_scores_follow_the_labels_without_a_second_upload(shown, recognizer, film):
+    shown.label("clapping", "running")
+    expect(shown.page.locator("#scores li")).to_have_count(5)
+    shown.page.get_by_role("button", name="Remove jumping jacks").click()
+    expect(shown.page.locator("#scores li")).to_have_count(4)
+
+    left = ["walking", "waving one hand", "clapping", "running"]
+    expected = {s.label: percent(s.score) for s in recognizer.classify(film, left, top_k=None)}
+    assert shown.scores(next(iter(expected))) == expected
+    assert shown.count("/embed") == 1
+
+
+def test_quick_changes_are_one_question(shown):
+    before = shown.count("/classify")
+    shown.page.locator("#label").fill("clapping, running, squatting, kicking, bowing")
+    shown.page.keyboard.press("Enter")
+    for _ in range(3):
+        shown.page.keyboard.press("Backspace")
+    expect(shown.page.locator("#scores li")).to_have_count(5)
+
+    assert shown.count("/classify") == before + 1
+
+
+def test_a_file_can_be_dropped(visit, film):
+    seen = visit().ready().label(*LABELS)
+    transfer = seen.page.evaluate_handle(
+        """(data) => {
+          const transfer = new DataTransfer();
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          transfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
+          return transfer;
+        }""",
+        base64.b64encode(film.read_bytes()).decode(),
+    )
+    seen.page.dispatch_event("#drop", "dragover", {"dataTransfer": transfer})
+    expect(seen.page.locator("body.over")).to_be_attached()
+    seen.page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+    seen.scores("jumping jacks")
+    expect(seen.page.locator("#about")).to_contain_text("dropped.mp4")
+
+
+def test_the_frames_that_the_model_saw_lead_to_their_time(shown, recognizer, film):
+    frames = shown.page.locator("#frames button")
+    expect(frames.first).to_be_visible()
+    [picture] = frames.nth(2).locator("img").evaluate_all("all => all.map(i => i.naturalWidth)")
+    frames.nth(2).click()
+
+    assert picture > 0
+    assert f"{shown.seconds():.1f}" in frames.nth(2).get_attribute("aria-label")
+
+
+def test_settings_change_the_answer(shown):
+    shown.page.get_by_text("Settings").click()
+    shown.page.locator("#reject").fill("standing still, sitting")
+    shown.page.locator("#reject").press("Tab")
+    expect(shown.page.locator("#scores li", has_text="none of these")).to_be_visible()
+
+    expect(shown.page.locator("#recipes")).to_contain_text("--reject 'standing still, sitting'")
+
+
+def test_all_labels_of_the_model_at_once(visit, film, recognizer):
+    seen = visit().ready()
+    seen.page.get_by_role("button", name=re.compile("Use the .* labels")).click()
+    seen.open(film).scores("jumping jacks")
+
+    assert seen.page.locator("#scores li").count() == 10
+    seen.page.get_by_role("button", name=re.compile("Show all")).click()
+    assert seen.page.locator("#scores li").count() == len(recognizer.config.labels)
+
+
+def test_downloads_are_what_the_command_line_writes(shown, film, recognizer):
+    [result] = recognizer.results([film], LABELS, top_k=None)
+    saved = {}
+    for name in ("Scores as JSON", "Scores as CSV"):
+        with shown.page.expect_download() as waiting:
+            shown.page.get_by_role("button", name=name).click()
+        saved[waiting.value.suggested_filename] = waiting.value.path().read_text()
+
+    answer = json.loads(saved["jump & walk.json"])
+    expected = result.to_dict() | {"source": film.name}
+    assert [one["label"] for one in answer["scores"]] == list(shown.scores())
+    assert {key: answer[key] for key in expected if key != "scores"} == {
+        key: value for key, value in expected.items() if key != "scores"
+    }
+    header, *rows = saved["jump & walk.csv"].splitlines()
+    assert header == csv_lines([CSV_COLUMNS])
+    assert rows == [
+        csv_lines([(film.name, "ok", rank, one["label"], f"{one['score']:.6f}")])
+        for rank, one in enumerate(answer["scores"], start=1)
+    ]
+
+
+def test_the_command_it_shows_gives_the_same(shown, film, command_line, recognizer):
+    commands = shown.page.get_by_role("region", name="Command line").inner_text()
+    command = shlex.split(commands.replace("\\\n", " ").splitlines()[0])
+    command[command.index(film.name)] = str(film)
+    done = command_line(*command[1:], "--json", "--precision", "fp32", "--top-k", "9")
+
+    answer = json.loads(done.stdout)
+    assert {s["label"]: percent(s["score"]) for s in answer["scores"]} == shown.scores()
+
+
+def test_the_python_it_shows_gives_the_same(shown, film, monkeypatch):
+    monkeypatch.chdir(film.parent)
+    names = {}
+    exec(shown.page.get_by_role("region", name="Python").inner_text(), names)
+
+    assert {s.label: percent(s.score) for s in names["scores"]} == shown.scores()
+
+
+def test_words_of_others_are_text(visit, film):
+    label = '<img src=x onerror="alert(1)">'
+    seen = visit().ready().label(label, "'; rm -rf ~ #", "walking")
+    seen.open(('"><script>alert(2)</script>.mp4', film.read_bytes()))
+    seen.scores()
+
+    expect(seen.page.locator("#chips")).to_contain_text(label)
+    expect(seen.page.locator("#about")).to_contain_text("<script>alert(2)</script>.mp4")
+    assert seen.page.locator("#chips img, #scores img, #about script").count() == 0
+    commands = seen.page.get_by_role("region", name="Command line").inner_text()
+    words = shlex.split(commands.replace("\\\n", " ").splitlines()[0])
+    assert words[2] == '"><script>alert(2)</script>.mp4'
+    assert len(words) == 7
+    compile(seen.page.get_by_role("region", name="Python").inner_text(), "shown", "exec")
+
+
+def test_labels_are_kept_when_the_page_is_loaded_again(shown):
+    shown.page.reload()
+    shown.ready()
+
+    assert shown.page.locator("#chips .chip span").all_text_contents() == LABELS
