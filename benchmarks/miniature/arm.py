@@ -38,6 +38,8 @@ class Arm:
     """Which number of steps of the scale."""
     tests: tuple[str, ...] = ("target",)
     """Names of sets of labels; `pairs`; `A in B`: clips of set A among the labels of B."""
+    rate: float = 1e-3
+    """Peak learning rate of everything that learns."""
     stage: Literal[1, 3] = 3
     real: str = ""
     """Real clips that it learns from, in place of rendered ones; `pretrained` is then `tiny`."""

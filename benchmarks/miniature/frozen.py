@@ -15,7 +15,7 @@ from actionclip.video.transforms import as_input
 from miniature.actions import SETS
 from miniature.arm import Arm
 from miniature.clips import Clips, times
-from miniature.learning import AT_ONCE, RATE, Counts, ask, embed_labels
+from miniature.learning import AT_ONCE, Counts, ask, embed_labels
 from miniature.scale import FRAMES, Scale
 from miniature.towers import build, stage_1
 
@@ -64,7 +64,7 @@ def learn_head(
     if any(True for _ in model.post.parameters()):
         steps = train_head(
             *(model.post, shots, texts, scale_of(model)),
-            **{"steps": (arm.steps(scale),), "lr": RATE, "batch_size": arm.batch(scale)},
+            **{"steps": (arm.steps(scale),), "lr": arm.rate, "batch_size": arm.batch(scale)},
             seed=seed,
         )
         list(steps)

@@ -31,7 +31,6 @@ PARTS = 10
 """A training is called ten epochs, whatever it sees; the rate rises during half of one."""
 AT_ONCE = 128
 """Clips in a pass of a test."""
-RATE = 1e-3
 
 
 class OutOfTime(Exception):
@@ -54,7 +53,7 @@ class Pool:
 def train_settings(arm: Arm, seed: int, scale: Scale, device: str) -> TrainConfig:
     """The settings that all arms share, and the few that an arm may say."""
     return TrainConfig(
-        optim=OptimConfig(lr=RATE, prompt_lr_scale=1.0, weight_decay=0.05),
+        optim=OptimConfig(lr=arm.rate, prompt_lr_scale=1.0, weight_decay=0.05),
         schedule=ScheduleConfig(epochs=PARTS, warmup_epochs=0.5),
         batch_size=arm.batch(scale),
         seed=seed,
@@ -83,7 +82,7 @@ def fit(
     if arm.learns == "without images":
         model.backbone.visual.requires_grad_(False)
     learner = build_optimizer(model, settings.optim)
-    classifier = _classifier(model, pool, learner) if arm.loss == "classifier" else None
+    classifier = _classifier(model, pool, arm, learner) if arm.loss == "classifier" else None
     draw = Drawer(model, pool, settings)
     set_training_mode(model)
     for step in range(steps):
@@ -125,14 +124,16 @@ class Drawer:
         return Batch(pixels, labels, self.table[template * len(pool.names) + labels], labels)
 
 
-def _classifier(model: ActionCLIP, pool: Pool, learner: torch.optim.Optimizer) -> nn.Linear:
+def _classifier(
+    model: ActionCLIP, pool: Pool, arm: Arm, learner: torch.optim.Optimizer
+) -> nn.Linear:
     """A layer of scores for labels that are only numbers; the text tower then learns nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = nn.Linear(model.backbone.embed_dim, len(pool.names)).to(model.device)
     names = ["classifier.weight", "classifier.bias"]
     group = {"params": list(layer.parameters()), "names": names, "name": "classifier"}
-    learner.add_param_group({**group, "lr": RATE, "base_lr": RATE})
+    learner.add_param_group({**group, "lr": arm.rate, "base_lr": arm.rate})
     return layer
 
 
