@@ -29,6 +29,7 @@ from actionclip.evaluation.intervals import wilson
 from actionclip.evaluation.result import Evaluation
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
+from actionclip.model.zoo.tiny import build_tiny
 from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
 from actionclip.video.transforms import normalise
 
@@ -130,7 +131,7 @@ def _share(right: torch.Tensor) -> str:
 
 def random_towers(seed: int) -> ActionCLIP:
     """`tiny` before any training."""
-    trained = actionclip.load("tiny").model
+    trained = build_tiny()
     torch.manual_seed(seed)
     architecture = trained.config.backbone.architecture
     assert architecture is not None

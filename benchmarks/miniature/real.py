@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from results import random_towers, weizmann
 
-import actionclip
 from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.scoring import score
+from actionclip.model.zoo.tiny import build_tiny, tiny_config
 from actionclip.training.fewshot.heads import scale_of
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize, Sampling
@@ -57,7 +57,7 @@ def pack(videos: Path, path: Path) -> None:
     """Decode `weizmann_dev` and `ucf6_dev` of a folder into a file that can be carried."""
     people, sports = weizmann(videos / "weizmann_dev"), read_data(videos / "ucf6_dev").manifest
     small = Sampling(rule="spaced", frames=8, spacing=SPACING * 2, windows=3)
-    config = actionclip.load("tiny").model.config
+    config = tiny_config()
     theirs, size = config.sampling, config.preprocess.size
     middle = Sampling(rule="spaced", frames=theirs.frames, spacing=theirs.spacing)
     found = {
@@ -118,7 +118,7 @@ def fine_tune(
     right = learnt = 0
     for group in sorted(set(clips.groups.tolist())):
         held = torch.from_numpy(clips.groups == group)
-        model = random_towers(seed) if arm.start == "random" else actionclip.load("tiny").model
+        model = random_towers(seed) if arm.start == "random" else build_tiny()
         model = model.to(device)
         pool = Pool(
             pixels[~held].flatten(0, 1).to(device),
