@@ -143,6 +143,27 @@ def train_step(result: Result) -> list[str]:
     ]
 
 
+def stream(result: Result) -> list[str]:
+    """From frame to label, live."""
+    rows = [
+        [
+            f"{name} ({row['precision']})",
+            *(
+                f"{row[way]['median ms']:.0f} / {row[way]['p95 ms']:.0f}, {row[way]['dropped']:.0%}"
+                for way in ("ours", "naive")
+            ),
+            f"**{row['naive / ours']:.1f}x**",
+        ]
+        for name, row in result["rows"].items()
+    ]
+    return [
+        "**From frame to label in a live stream**, milliseconds (median / 95 of 100) and the share "
+        "of frames dropped, 25 frames a second ([what is compared](benchmarks/stream.py)):",
+        "",
+        *_table(["", "ours", "whole window for every label", "gain"], rows),
+    ]
+
+
 SECTIONS = {
     "classify": classify,
     "decode": decode,
@@ -150,6 +171,7 @@ SECTIONS = {
     "eval": evaluation,
     "startup": startup,
     "train_step": train_step,
+    "stream": stream,
 }
 
 

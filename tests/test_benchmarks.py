@@ -16,6 +16,7 @@ QUICK = {
     "eval": ["--quick"],
     "startup": ["--quick"],
     "train_step": ["--quick"],
+    "stream": ["--quick"],
     "text": ["--model=ViT-S-32-alt", "--labels=4", "--templates=2", "--rounds=1", "--sample=1"],
 }
 
@@ -56,7 +57,7 @@ def table():
     return module
 
 
-SLOW = {"train_step"}  # many processes, each of which loads torch
+SLOW = {"train_step", "stream"}  # many processes, each of which loads torch
 AT_ONCE = [name for name in QUICK if name not in SLOW]
 
 
@@ -107,6 +108,16 @@ def test_startup_times_the_help(line_of):
 
     assert rows["python"] < rows["actionclip --help"]
     assert "a decoding worker" in rows
+
+
+@pytest.mark.slow
+def test_stream_compares_with_the_loop_that_encodes_its_window(line_of):
+    row = line_of("stream")["rows"]["small"]
+
+    for way in ("ours", "naive"):
+        assert 0 < row[way]["median ms"] <= row[way]["p95 ms"]
+        assert 0 <= row[way]["dropped"] < 1
+    assert row["naive / ours"] > 0
 
 
 @pytest.mark.parametrize("names", [AT_ONCE, pytest.param(list(QUICK), marks=pytest.mark.slow)])

@@ -13,7 +13,7 @@ from unittest import mock
 
 from docs_runner import ROOT
 from docs_runner.blocks import SHELL, Block, is_as_shown, read_commands
-from docs_runner.stand_ins import offline, stand_in_weights
+from docs_runner.stand_ins import offline, stand_in_cameras, stand_in_weights
 
 Shown = Callable[[Block, tuple[str, ...], str], None]
 
@@ -45,7 +45,8 @@ class Reader:
         elif block.mark == "output":
             self.compare(block, block.lines, self.printed)
         else:
-            with offline() if block.mark == "offline" else stand_in_weights():
+            weights = offline if block.mark == "offline" else stand_in_weights
+            with weights(), stand_in_cameras():
                 if block.language in SHELL:
                     self._type(block)
                 elif block.language == "python":

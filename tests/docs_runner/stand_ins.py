@@ -163,6 +163,25 @@ def stand_in_weights() -> Iterator[None]:
 
 
 @contextmanager
+def stand_in_cameras() -> Iterator[None]:
+    """Cameras and addresses show a file; without leave addresses are refused as ever."""
+    from actionclip.inference.stream import watching
+    from actionclip.video.live import sources
+
+    real = sources.live_source
+
+    def live_source(word: object, **options: object) -> object:
+        found = real(word, **options)  # type: ignore[arg-type]
+        return found if found.kind in ("file", "stdin") else real(VIDEOS[0])
+
+    with (
+        mock.patch.object(sources, "live_source", live_source),
+        mock.patch.object(watching, "live_source", live_source),
+    ):
+        yield
+
+
+@contextmanager
 def offline() -> Iterator[None]:
     """No network and no weights from earlier downloads, as on a new machine without either."""
     from huggingface_hub import constants

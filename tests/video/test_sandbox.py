@@ -145,3 +145,50 @@ def test_the_report_is_that_of_a_real_worker():
 
     assert report["memory limit"] is True
     assert "libavformat" in report["libraries"]
+
+
+CALLER = """
+import json, os, socket, sys
+from actionclip.video.decode.workers import sandbox
+
+servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+ports = [server.getsockname()[1] for server in servers]
+report = sandbox.enter(memory=None, parent=os.getppid(), port=ports[0])
+
+def attempt(action):
+    try:
+        action()
+    except BaseException as error:
+        return type(error).__name__
+    return "done"
+
+def connect(port):
+    with socket.socket() as end:
+        end.connect(("127.0.0.1", port))
+
+print(json.dumps({"report": report, **{name: attempt(action) for name, action in {
+    "call the port": lambda: connect(ports[0]),
+    "call another": lambda: connect(ports[1]),
+    "listen": lambda: socket.create_server(("127.0.0.1", 0)),
+    "make a datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    "make a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW),
+    "talk to a local service": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
+    "start a program": lambda: os.execv("/bin/true", ["true"]),
+    "open a file": lambda: open(os.__file__).close(),
+}.items()}}))
+"""
+
+
+@needs_linux
+def test_a_worker_that_may_call_one_port_calls_no_other():
+    done = subprocess.run([sys.executable, "-c", CALLER], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+
+    report = found.pop("report")
+    assert found.pop("call the port") == "done"
+    if isinstance(report["no TCP"], str) and "only port" not in report["no TCP"]:
+        del found["call another"], found["open a file"]
+    if report["system call filter"] is not True:
+        pytest.skip(f"no filter here: {report['system call filter']}")
+    assert set(found.values()) == {"PermissionError"}, found

@@ -20,6 +20,7 @@ from actionclip.cli import (
     labels,
     models,
     serve,
+    stream,
     timeline,
     train,
 )
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(classify.classify)
 app.command()(timeline.timeline)
 app.command()(embed.embed)
+app.command()(stream.stream)
 app.command()(models.models)
 app.command()(train.train)
 app.command("eval")(evaluation.evaluate)

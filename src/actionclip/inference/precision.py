@@ -1,4 +1,4 @@
-"""Which arithmetic a model runs in: float32 unless asked, bfloat16 where it pays."""
+"""Where a model runs and in which arithmetic: float32 unless asked, bfloat16 where it pays."""
 
 from functools import cache
 from pathlib import Path
@@ -137,3 +137,21 @@ def _cpu_words() -> frozenset[str]:
     """Everything Linux says about the processor, its maker and its flags among it."""
     information = Path("/proc/cpuinfo")
     return frozenset(information.read_text().split()) if information.is_file() else frozenset()
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        ActionCLIPError: for a device that this machine does not have.
+    """
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available.append("cuda")
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if device is None:
+        return torch.device(available[-1])
+    if str(device).split(":")[0] not in available:
+        raise unknown("device of this machine", str(device), available)
+    return torch.device(device)

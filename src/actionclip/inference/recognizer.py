@@ -14,12 +14,18 @@ from torch import Tensor
 
 from actionclip.encoding.encoder import Decoder, Video, VideoEncoder, Views
 from actionclip.encoding.questions import Question, ask
-from actionclip.errors import unknown
 from actionclip.inference.embeddings import EmbeddedVideo
 from actionclip.inference.explain.explaining import explain_clip
 from actionclip.inference.explain.explanation import Explanation
-from actionclip.inference.precision import choose_precision, precision_of, set_precision
+from actionclip.inference.precision import (
+    choose_device,
+    choose_precision,
+    precision_of,
+    set_precision,
+)
 from actionclip.inference.results import VideoResult
+from actionclip.inference.stream.watching import Stream
+from actionclip.inference.stream.watching import watch as watch_live
 from actionclip.inference.timeline.result import TimelineResult, Watched
 from actionclip.inference.timeline.segments import Rules
 from actionclip.inference.timeline.watching import Seen, watch
@@ -337,6 +343,20 @@ class Recognizer:
         with torch.inference_mode():
             return self.model.encode_text(sentences).cpu()
 
+    def stream(self, source: str | Path | int, labels: Labels, **options: Any) -> Stream:
+        """Watch a camera, a stream or a file at its own pace: a rolling label, as an iterator.
+
+        Args:
+            source: a camera's number; `http://`, `https://` or `rtsp://` with `allow_network=True`;
+                `-` for standard input; or a file.
+            labels: as for `classify`; `Stream.set_labels` changes them while it runs.
+            options: those of `actionclip.inference.stream.watch` and of `question`.
+
+        Raises:
+            ActionCLIPError: for a source, labels or options we cannot use.
+        """
+        return watch_live(self.model, source, labels, **options)
+
     def close(self) -> None:
         """Stop the decoding workers."""
         self.encoder.close()
@@ -374,21 +394,3 @@ def load(
     """
     model = build(str(name))
     return Recognizer(model.to(choose_device(device)), precision=precision, **options)
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        ActionCLIPError: for a device that this machine does not have.
-    """
-    available = ["cpu"]
-    if torch.cuda.is_available():
-        available.append("cuda")
-    if torch.backends.mps.is_available():
-        available.append("mps")
-    if device is None:
-        return torch.device(available[-1])
-    if str(device).split(":")[0] not in available:
-        raise unknown("device of this machine", str(device), available)
-    return torch.device(device)

@@ -86,6 +86,10 @@ class Backbone(Protocol):
         """The same of all but the first and the last frame, which are there as neighbours."""
         ...
 
+    def encode_images(self, images: Float[Tensor, "N 3 R R"]) -> Float[Tensor, "M D"]:
+        """What the image tower makes of its input as it is."""
+        ...
+
     def tokenize(self, texts: list[str]) -> Int[Tensor, "K L"]:
         """Sentences to tokens."""
         ...
@@ -271,9 +275,14 @@ class OpenClipBackbone(nn.Module):
         return self._images(seen[:, 1:-1], len(frames))
 
     def _images(self, frames: Float[Tensor, "B T 3 R R"], videos: int) -> Float[Tensor, "B N D"]:
-        images = frames.flatten(0, 1).to(self.dtype)
-        features = self.clip.encode_image(images, normalize=False)
-        return features.unflatten(0, (videos, -1))
+        return self.encode_images(frames.flatten(0, 1)).unflatten(0, (videos, -1))
+
+    def encode_images(self, images: Float[Tensor, "N 3 R R"]) -> Float[Tensor, "M D"]:
+        """What the image tower makes of its input as it is: of `motion_input` where it reads that.
+
+        M is N, but for `joint`, which makes one of the frames of a video.
+        """
+        return self.clip.encode_image(images.to(self.dtype), normalize=False)
 
     def all_tokens(self) -> contextlib.AbstractContextManager[None]:
         """Within it patches go through the last block too, for who wants to look at them there.

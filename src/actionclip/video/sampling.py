@@ -199,7 +199,7 @@ def spaced(
         >>> spaced(timeline, 6, 0.125).tolist()
         [[42, 45, 48, 51, 54, 57]]
     """
-    step, each = _whole_frames(timeline, spacing)
+    step, each = whole_frames(timeline, spacing)
     spacing = step * each if step else spacing
     room = max(timeline.seconds - (frames - 1) * spacing, 0.0)
     places = (np.arange(windows) + 0.5) / windows if rng is None else np.sort(rng.random(windows))
@@ -263,7 +263,7 @@ def sliding_windows(
     return Windows(starts, starts + length, timeline.at(starts[:, None] + inside))
 
 
-def _whole_frames(timeline: Timeline, spacing: float) -> tuple[int, float]:
+def whole_frames(timeline: Timeline, spacing: float) -> tuple[int, float]:
     """How many frames of a steady rate make about `spacing` seconds, and how long each is shown;
     0 of them where the rate changes or nothing is near enough.
     """

@@ -1,4 +1,4 @@
-"""One decoding worker, seen from the parent: start it, ask it, kill it.
+"""One decoding process, seen from the parent: start it, ask it, kill it.
 
 A plain child process and not `multiprocessing`: a script without `if __name__ == "__main__"` can
 use it, nothing is pickled, and the child inherits neither open files nor secrets of the parent's
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +39,7 @@ _BOOTSTRAP = """
 import json, sys
 start = json.loads(sys.argv[1])
 sys.path[:] = start["path"]
-from actionclip.video.decode.workers.worker import main
+from {module} import main
 main(start)
 """
 
@@ -58,19 +59,22 @@ _KEPT_ENVIRONMENT = (
 )
 
 
-class WorkerProcess:
-    """A child that decodes, and the channel to it.
+class LockedProcess:
+    """A child that decodes in a sandbox, and the channel to it.
 
     The constructor starts it; `greet` waits until it can be asked.
+
+    Args:
+        module: what it runs, a module with a `main` that takes `start`.
+        limits: what decoding may cost.
+        start: what else `main` is told, beside `socket`, `parent` and `limits`.
 
     Raises:
         ActionCLIPError: when a process cannot be started here at all.
     """
 
-    def __init__(self, limits: Limits, decoder: Decoder) -> None:
+    def __init__(self, module: str, limits: Limits, start: Mapping[str, Any]) -> None:
         self.limits = limits
-        self.clips = 0
-        """How many were read so far."""
         if not hasattr(socket, "send_fds"):
             raise ActionCLIPError(
                 f"Videos cannot be decoded on {sys.platform}.",
@@ -79,16 +83,17 @@ class WorkerProcess:
             )
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
-        start = {
+        told = {
             "path": _import_path(),
             "socket": theirs.fileno(),
             "parent": os.getpid(),
-            "decoder": decoder,
             "limits": asdict(limits),
+            **start,
         }
+        program = _BOOTSTRAP.format(module=module)
         try:
             self._process = subprocess.Popen(
-                [sys.executable or "python3", "-P", "-c", _BOOTSTRAP, json.dumps(start)],
+                [sys.executable or "python3", "-P", "-c", program, json.dumps(told)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -131,20 +136,6 @@ class WorkerProcess:
             what, expected, hint = (clean(ready.get(k)) for k in ("refused", "expected", "hint"))
             raise ActionCLIPError(what, expected=expected, hint=hint)
         return ready
-
-    def ask(self, source: Source, handover: Handover, request: ReadRequest) -> Clip:
-        """Have one video read.
-
-        Raises:
-            ConnectionError: the child died of it.
-            TimeoutError: it was not done in time.
-            Nonsense: its answer cannot be true.
-        """
-        self.clips += 1
-        self.channel.deadline = time.monotonic() + allowed_seconds(self.limits, request)
-        header = request_header(request, handover.images)
-        self.channel.send(header, handover.images or (), file=handover.rewound())
-        return placed(receive_clip(self.channel, source, request, self.limits), handover)
 
     @property
     def alive(self) -> bool:
@@ -190,6 +181,29 @@ class WorkerProcess:
     def _close_stderr(self) -> None:
         if self._process.stderr is not None:
             self._process.stderr.close()
+
+
+class WorkerProcess(LockedProcess):
+    """A child that reads one video after the other."""
+
+    def __init__(self, limits: Limits, decoder: Decoder) -> None:
+        super().__init__("actionclip.video.decode.workers.worker", limits, {"decoder": decoder})
+        self.clips = 0
+        """How many were read so far."""
+
+    def ask(self, source: Source, handover: Handover, request: ReadRequest) -> Clip:
+        """Have one video read.
+
+        Raises:
+            ConnectionError: the child died of it.
+            TimeoutError: it was not done in time.
+            Nonsense: its answer cannot be true.
+        """
+        self.clips += 1
+        self.channel.deadline = time.monotonic() + allowed_seconds(self.limits, request)
+        header = request_header(request, handover.images)
+        self.channel.send(header, handover.images or (), file=handover.rewound())
+        return placed(receive_clip(self.channel, source, request, self.limits), handover)
 
 
 def allowed_seconds(limits: Limits, request: ReadRequest) -> float:

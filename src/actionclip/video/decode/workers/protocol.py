@@ -11,6 +11,7 @@ follow from the header. A file travels as an open descriptor beside the first 4 
 import json
 import math
 import os
+import select
 import socket
 import struct
 import time
@@ -129,6 +130,12 @@ class Channel:
         array = np.empty(tuple(shape), dtype=kind)
         self.receive_into(array.reshape(-1).view(np.uint8).data)
         return array
+
+    def ready(self, seconds: float) -> bool:
+        """Whether something is said, or the other side gone, within so many seconds."""
+        poll = select.poll()
+        poll.register(self._end, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
         """Hang up."""

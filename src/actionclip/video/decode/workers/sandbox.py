@@ -6,6 +6,8 @@ a Landlock ruleset under which no file can be opened and no TCP connection made,
 filter without sockets, new programs and other processes' memory. What is already open stays usable:
 the worker talks through its socket and reads the video through the descriptor it was handed.
 
+A worker that plays a camera of the network (RTSP) keeps one thing more: TCP to one port.
+
 Everything here holds for the rest of the process's life. Call it after the last import, from a
 process with one thread: Landlock and the filter bind the calling thread and what it starts.
 """
@@ -29,6 +31,8 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_FILTER = 1, 3
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _RULESET_VERSION = 1
 _BENEATH_PATH = 1
+_TO_A_PORT = 2
+_CONNECT = 1 << 1
 _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """Landlock's version and how many of its file rights that version knows."""
@@ -66,17 +70,22 @@ _FORBIDDEN_CALLS = {
     "reboot": (169, 142),
 }
 _X32_CALLS = 0x40000000  # x86_64 answers to a second set of numbers above this one
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_NETWORKS, _STREAM, _KIND = (2, 10), 1, 0xF  # AF_INET and AF_INET6; SOCK_STREAM and its bits
+_LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # refuse with EPERM
 
 
-def enter(*, memory: int | None, parent: int, readable: Iterable[str] = ()) -> Report:
+def enter(
+    *, memory: int | None, parent: int, readable: Iterable[str] = (), port: int | None = None
+) -> Report:
     """Give up what decoding does not need, for good.
 
     Args:
         memory: most bytes of address space; None leaves it open.
         parent: process id of the parent; without it the worker ends.
         readable: folders whose files may still be read; none for a worker that has all it needs.
+        port: the one TCP port that may still be called, on any machine; none for a worker that is
+            handed what it reads.
 
     Returns:
         Each layer, and True or why it is off.
@@ -86,8 +95,8 @@ def enter(*, memory: int | None, parent: int, readable: Iterable[str] = ()) -> R
         "other limits": _attempt(_limit_the_rest),
         "ends with its parent": _attempt(lambda: _end_with(parent)),
         "no new privileges": _attempt(lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
-        **_landlock_layers(list(readable)),
-        "system call filter": _attempt(_filter_calls),
+        **_landlock_layers(list(readable), port),
+        "system call filter": _attempt(lambda: _filter_calls(calls_out=port is not None)),
     }
 
 
@@ -154,23 +163,24 @@ def _error() -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def _landlock_layers(readable: list[str]) -> Report:
+def _landlock_layers(readable: list[str], port: int | None) -> Report:
     """Forbid files (but `readable`), TCP, and signals to others, as far as the kernel can."""
     try:
         version = _syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _uint(_RULESET_VERSION))
-        _restrict(version, readable)
+        _restrict(version, readable, port)
     except (OSError, AttributeError) as error:
         return dict.fromkeys(("no files", "no TCP", "no signals"), f"no Landlock: {error}")
     old = f"needs a newer Landlock than version {version}"
     files = "only Python's own folders can be read" if readable else True
+    tcp = True if port is None else f"only port {port} can be called"
     return {
         "no files": files,
-        "no TCP": True if version >= 4 else old,
+        "no TCP": tcp if version >= 4 else old,
         "no signals": True if version >= 6 else old,
     }
 
 
-def _restrict(version: int, readable: list[str]) -> None:
+def _restrict(version: int, readable: list[str], port: int | None) -> None:
     files = (1 << _FILE_RIGHTS.get(version, 16)) - 1
     fields = [files, 0b11, 0b11][: 3 if version >= 6 else 2 if version >= 4 else 1]
     rights = struct.pack(f"={len(fields)}Q", *fields)
@@ -178,6 +188,9 @@ def _restrict(version: int, readable: list[str]) -> None:
     try:
         for name in readable:
             _allow_reading(ruleset, name)
+        if port is not None and version >= 4:
+            rule = struct.pack("=QQ", _CONNECT, port)
+            _syscall(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_TO_A_PORT), rule, _uint(0))
         _syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), _uint(0))
     finally:
         os.close(ruleset)
@@ -199,20 +212,27 @@ def _uint(value: int) -> ctypes.c_uint:
     return ctypes.c_uint(value)
 
 
-def _filter_calls() -> None:
-    """Load a filter (classic BPF) that refuses the forbidden calls and allows the others."""
+def _filter_calls(*, calls_out: bool) -> None:
+    """Load a filter (classic BPF) that refuses the forbidden calls and allows the others.
+
+    With `calls_out` sockets of TCP can be made and connected, and no others.
+    """
     machine = platform.machine()
     if machine not in _AUDIT_ARCH:
         raise OSError(f"not known for {machine}")
     column = list(_AUDIT_ARCH).index(machine)
-    numbers = [call[column] for call in _FORBIDDEN_CALLS.values()]
-    last = len(numbers) + 2  # distance from the first test to the refusal at the end
+    open_again = ("socket", "connect") if calls_out else ()
+    numbers = [c[column] for name, c in _FORBIDDEN_CALLS.items() if name not in open_again]
+    socket_call = _FORBIDDEN_CALLS["socket"][column]
+    tcp_only = _tcp_only(socket_call) if calls_out else []
+    last = len(numbers) + len(tcp_only) + 2  # from the first test to the refusal at the end
     program = [
         (_LOAD, 0, 0, 4),  # the architecture
         (_EQUAL, 0, last + 1, _AUDIT_ARCH[machine]),
         (_LOAD, 0, 0, 0),  # the call's number
         (_AT_LEAST, last - 1, 0, _X32_CALLS),
         *((_EQUAL, last - 2 - place, 0, number) for place, number in enumerate(numbers)),
+        *tcp_only,
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]
@@ -221,3 +241,17 @@ def _filter_calls() -> None:
         struct.pack("@HP", len(program), ctypes.addressof(code))  # struct sock_fprog
     )
     _prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.addressof(header))
+
+
+def _tcp_only(socket_call: int) -> list[tuple[int, int, int, int]]:
+    """The steps before the end of the filter that refuse every socket but those of TCP."""
+    domain, kind = 16, 24  # where the first two arguments of a call lie
+    return [
+        (_EQUAL, 0, 6, socket_call),  # another call: on to the end, which allows it
+        (_LOAD, 0, 0, domain),
+        (_EQUAL, 1, 0, _NETWORKS[0]),
+        (_EQUAL, 0, 4, _NETWORKS[1]),
+        (_LOAD, 0, 0, kind),
+        (_AND, 0, 0, _KIND),
+        (_EQUAL, 0, 1, _STREAM),
+    ]

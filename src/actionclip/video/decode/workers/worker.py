@@ -61,13 +61,10 @@ def main(start: dict[str, Any]) -> None:
     """
     channel = Channel(socket.socket(fileno=start["socket"]))
     limits = Limits(**start["limits"])
-    # From here on nothing is worth reading on standard error: FFmpeg talks there about bad files.
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    os.close(silence)
+    silence()
     try:
         read, report = _prepare(start, limits)
-        channel.send({"sandbox": report, "libraries": _libraries()})
+        channel.send({"sandbox": report, "libraries": libraries()})
     except ConnectionError:
         os._exit(0)  # the parent is gone
     except ActionCLIPError as error:
@@ -82,11 +79,7 @@ def main(start: dict[str, Any]) -> None:
 
 def _prepare(start: dict[str, Any], limits: Limits) -> tuple[Reader, sandbox.Report]:
     """Import everything, then lock the door."""
-    for name in _LOADED_LATE:
-        importlib.import_module(name)
-    Image.preinit()  # the plugins for usual formats
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL("libgcc_s.so.1")  # the C library loads it when a thread is cancelled
+    load_the_rest()
     if start["decoder"] == "pyav":
         return read_video, sandbox.enter(memory=limits.memory, parent=start["parent"])
 
@@ -96,6 +89,22 @@ def _prepare(start: dict[str, Any], limits: Limits) -> tuple[Reader, sandbox.Rep
     home = str(Path(actionclip.__file__).parent)
     own = [sys.prefix, sys.base_prefix, home, *site.getsitepackages(), *_LIBRARIES]
     return torchcodec.load(), sandbox.enter(memory=None, parent=start["parent"], readable=own)
+
+
+def silence() -> None:
+    """Nothing is worth reading on standard error: FFmpeg talks there about bad files."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+
+
+def load_the_rest() -> None:
+    """Import what the libraries import when they need it: behind the door they could not."""
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
+    Image.preinit()  # the plugins for usual formats
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL("libgcc_s.so.1")  # the C library loads it when a thread is cancelled
 
 
 def _answer(channel: Channel, read: Reader, limits: Limits) -> None:
@@ -134,7 +143,8 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {words[0] if words else ''}"[:500]
 
 
-def _libraries() -> str:
+def libraries() -> str:
+    """What decodes, with versions, and what is wrong with them."""
     versions = {name: ".".join(map(str, number)) for name, number in av.library_versions.items()}
     used = ", ".join(f"{name} {versions[name]}" for name in ("libavformat", "libavcodec"))
     return "; ".join([f"PyAV {av.__version__} with {used}", *_warnings()])
