@@ -16,9 +16,11 @@ from actionclip.cli import (
     embed,
     evaluation,
     fewshot,
+    index,
     interpolate,
     labels,
     models,
+    search,
     serve,
     stream,
     timeline,
@@ -41,6 +43,8 @@ app.command()(timeline.timeline)
 app.command()(embed.embed)
 app.command()(stream.stream)
 app.command()(models.models)
+app.command()(index.index)
+app.command()(search.search)
 app.command()(train.train)
 app.command("eval")(evaluation.evaluate)
 app.command()(labels.labels)

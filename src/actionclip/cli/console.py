@@ -13,6 +13,7 @@ from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
     from actionclip.inference.results import VideoResult
+    from actionclip.inference.search.changes.report import FileReport
     from actionclip.video.decode.clip import Clip
 
 QUIET_SECONDS = 30.0
@@ -82,7 +83,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def add(self, result: "VideoResult | Clip") -> None:
+    def add(self, result: "VideoResult | Clip | FileReport") -> None:
         """One more video is done."""
         state = str(result.status) if result.status.usable else "failed"
         self.counts[state] += 1

@@ -65,6 +65,14 @@ Failures = Annotated[
 ]
 
 
+PLACE = "actionclip-index"
+"""Where an index lies unless told otherwise: a folder in the current one."""
+Place = Annotated[
+    str,
+    typer.Option("--index", help="The index: a folder, or an address such as s3://bucket/films."),
+]
+
+
 def own_gpu() -> str | None:
     """Under torchrun each process of a machine has a GPU of its own, where there are any."""
     import torch
@@ -109,6 +117,18 @@ def open_model(
         limits=Limits(seconds=timeout),
         decoder=decoder,
     )
+
+
+def model_name(name: str | None) -> str | None:
+    """How a model can be named from anywhere: a folder by its absolute path."""
+    is_folder = name is not None and name != "tiny" and Path(name).is_dir()
+    return str(Path(name).absolute()) if name and is_folder else name
+
+
+def from_here(path: str) -> str:
+    """A path as a person in the current folder would write it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def find_sources(videos: list[str]) -> "list[Source]":

@@ -1,0 +1,191 @@
+"""What has become of the files of an index: new, changed, renamed, copied, gone, or as before.
+
+A file is known by its content: a hash of its bytes. As long as its path, size and modification time
+are those of the index it is not read at all.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actionclip.errors import ActionCLIPError
+from actionclip.video.outcomes import Outcome
+from actionclip.video.sources import Source, find_videos, frame_files
+
+_PART = 2**20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that the index knows."""
+
+    path: str
+    """Absolute, symbolic links resolved."""
+    content: str
+    """Hash of its bytes."""
+    size: int
+    """Bytes."""
+    modified: int
+    """Nanoseconds since 1970."""
+    root: str = ""
+    """The folder it was found in: where the user pointed."""
+    windows: int = 0
+    """How many are in the index; 0 for a file that could not be read."""
+    status: Outcome = Outcome.OK
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A video that was asked for, as it lies on disk now."""
+
+    source: Source
+    root: str
+    size: int = -1
+    """Bytes; -1: it is not there."""
+    modified: int = 0
+
+    @property
+    def path(self) -> str:
+        """Its key in the index."""
+        return str(self.source.path)
+
+
+@dataclass
+class Plan:
+    """What is to be done about each file."""
+
+    unchanged: list[Entry] = field(default_factory=list)
+    """Nothing; those that could not be read are still those files, and are not tried again."""
+    touched: list[tuple[Seen, Entry]] = field(default_factory=list)
+    """Another time or size, the same content: remember the time."""
+    renamed: list[tuple[Seen, Entry]] = field(default_factory=list)
+    """A new path with the content of a file that is gone."""
+    copied: list[tuple[Seen, Entry]] = field(default_factory=list)
+    """A new path with the content of a file that is still there."""
+    encode: list[tuple[Seen, str]] = field(default_factory=list)
+    """New or changed, with the content's hash; empty: not computed yet."""
+    twins: list[tuple[Seen, str]] = field(default_factory=list)
+    """The same content as one of `encode`: copied from it later."""
+    gone: list[Entry] = field(default_factory=list)
+    """In the index, below the folders asked for, and no longer on disk."""
+
+
+def find(inputs: Sequence[str | Path]) -> tuple[list[Seen], list[str]]:
+    """The videos that are meant, each once, and the folders that were searched."""
+    found: dict[str, Seen] = {}
+    roots: list[str] = []
+    for item in inputs:
+        real = os.path.realpath(item)
+        is_folder = os.path.isdir(real)  # noqa: PTH112
+        root = real if is_folder else os.path.dirname(real)  # noqa: PTH120
+        roots += [root] if is_folder else []
+        for source in find_videos([item]):
+            found.setdefault(str(source.path), look(source, root))
+    if not found:
+        raise ActionCLIPError("No videos were given.", hint="Name a file, a folder or a list.")
+    return list(found.values()), roots
+
+
+def look(source: Source, root: str) -> Seen:
+    """A video's size and time; those of a folder of frames are the sum and the latest."""
+    try:
+        if source.kind == "frames" and source.path.is_dir():
+            found = [path.stat() for path in frame_files(source.path)]
+            latest = max((one.st_mtime_ns for one in found), default=0)
+            return Seen(source, root, sum(one.st_size for one in found), latest)
+        status = source.path.stat()
+    except (OSError, ValueError):
+        return Seen(source, root)
+    return Seen(source, root, status.st_size, status.st_mtime_ns)
+
+
+def content_of(source: Source) -> str:
+    """A hash of a video's bytes (of a folder of frames: of its names and bytes), in hex.
+
+    Empty where it cannot be read, or is no regular file; reading it as a video will say why.
+    """
+    digest = hashlib.sha256()
+    try:
+        if source.kind == "frames" and source.path.is_dir():
+            for path in frame_files(source.path):
+                digest.update(os.fsencode(path.name) + b"\0" + _bytes_hash(path))
+        elif source.path.is_file():
+            digest.update(_bytes_hash(source.path))
+        else:
+            return ""
+    except (OSError, ValueError):
+        return ""
+    return digest.hexdigest()[:40]
+
+
+def _bytes_hash(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            digest.update(part)
+    return digest.digest()
+
+
+def make_plan(
+    seen: Sequence[Seen],
+    known: Mapping[str, Entry],
+    *,
+    roots: Iterable[str],
+    retry: bool = False,
+) -> Plan:
+    """Compare what is on disk with what the index holds; reads files only where it must.
+
+    Args:
+        seen: the videos asked for, each path once.
+        known: what the index holds, by path.
+        roots: folders that were searched: what the index holds below them and is not on disk is
+            gone.
+        retry: whether files that could not be read are tried again though they did not change.
+    """
+    plan = Plan()
+    paths = {one.path for one in seen}
+    below = tuple(root.rstrip(os.sep) + os.sep for root in roots)
+    missing = {
+        path: entry
+        for path, entry in known.items()
+        if path not in paths and not os.path.lexists(path)
+    }
+    by_rank = [*known.values(), *missing.values()]  # the last one counts: rather moved than copied
+    of_content = {entry.content: entry for entry in by_rank if entry.windows and entry.content}
+    sizes = Counter(one.size for one in seen if one.path not in known)
+    sizes.update({entry.size for entry in known.values()})
+    first: set[str] = set()
+    used: set[str] = set()
+    for one in seen:
+        entry = known.get(one.path)
+        if entry is not None and (one.size, one.modified) == (entry.size, entry.modified):
+            if entry.windows or not retry:
+                plan.unchanged.append(entry)
+            else:
+                plan.encode.append((one, entry.content))
+            continue
+        alike = entry is not None or sizes[one.size] > 1
+        content = content_of(one.source) if alike else ""
+        if entry is not None and content and content == entry.content:
+            plan.touched.append((one, entry))
+        elif content and content in of_content:
+            origin = of_content[content]
+            if origin.path in missing and origin.path not in used:
+                used.add(origin.path)
+                plan.renamed.append((one, origin))
+            else:
+                plan.copied.append((one, origin))
+        elif content and content in first:
+            plan.twins.append((one, content))
+        else:
+            first.add(content)
+            plan.encode.append((one, content))
+    plan.gone = [
+        entry for path, entry in missing.items() if path not in used and path.startswith(below)
+    ]
+    return plan
