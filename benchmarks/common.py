@@ -168,7 +168,12 @@ def report(benchmark: str, results: Mapping[str, Any]) -> None:
 
 
 def _command() -> str:
-    words = [word for word in sys.argv[1:] if not word.startswith("--clips")]
+    """What was typed, without the folder of this machine in which clips are kept."""
+    words = list(sys.argv[1:])
+    if "--clips" in words:
+        place = words.index("--clips")
+        del words[place : place + 2]
+    words = [word for word in words if not word.startswith("--clips=")]
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 

@@ -18,7 +18,6 @@ with --peak-tflops, what share of the card's that is.
 """
 
 import argparse
-import contextlib
 import csv
 import json
 import resource
@@ -93,11 +92,9 @@ def ours(size: str, precision: str, videos: int, **how: bool) -> Callable[[], ob
     set_training_mode(model)
     optimizer, batch = build_optimizer(model, settings.optim), batch_for(model, videos)
 
-    work = contextlib.ExitStack()
-    work.enter_context(compiled(model, settings.compile))
-
     def step() -> None:
-        with checkpointed(model, settings.activation_checkpointing):
+        saving = settings.activation_checkpointing
+        with compiled(model, settings.compile), checkpointed(model, saving):
             loss = find_gradients(model, batch, settings, 0)
         apply_gradients(model, optimizer, settings, loss)
 
@@ -294,7 +291,7 @@ def main() -> None:
     data = real_files(sizes[0], precisions[0], videos, steps, film, ARGS.clips)
     say(f"{sizes[0]}, {precisions[0]}, real files: {data}")
     report(
-        "train_step",
+        "train_step on a GPU" if torch.cuda.is_available() else "train_step",
         {
             "goal": "a step within 5 % of the matrix products, and no more than 5 % of it waiting",
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

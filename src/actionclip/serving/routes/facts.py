@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 
 from actionclip import __version__
 from actionclip.data import label_sets
@@ -16,7 +17,11 @@ from actionclip.serving.engine.service import Service
 from actionclip.serving.routes import questions, reference
 
 router = APIRouter()
-QUESTIONS = [route.path for route in questions.router.routes if route.methods == {"POST"}]
+QUESTIONS = [
+    route.path
+    for route in questions.router.routes
+    if isinstance(route, APIRoute) and route.methods == {"POST"}
+]
 """What can be asked, for clients that meet services of several versions."""
 
 
