@@ -1,9 +1,15 @@
-"""A plain client for the tests of the service: http.client, nothing hidden."""
+"""The service as users start it, a process on a free port; and a plain client without secrets."""
 
 import http.client
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
 import uuid
+from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit
 
 
@@ -85,3 +91,31 @@ def form(*parts):
         head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
         lines += [head.encode(), value, b"\r\n"]
     return f"multipart/form-data; boundary={mark}", b"".join([*lines, f"--{mark}--\r\n".encode()])
+
+
+@contextmanager
+def running(folder, *arguments):
+    """A service with `tiny`; its client."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "actionclip", "serve", "tiny", "--port", "0", "--json"]
+    command += ["--workers", "1", "--uploads", str(folder), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (folder.parent / f"{folder.name}.log").open("w+") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
+        killer = threading.Timer(900, process.kill)
+        killer.start()
+        try:
+            line = process.stdout.readline()
+            if not line:
+                log.seek(0)
+                raise RuntimeError(log.read())
+            said = json.loads(line)
+            yield Client(said["url"], said["token"], process)
+        finally:
+            killer.cancel()
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(timeout=60)
+            process.stdout.close()

@@ -60,6 +60,9 @@ def serve(
         int, typer.Option(min=0, help="MiB of embeddings kept for asking again.")
     ] = 32,
     keep_minutes: Annotated[float, typer.Option(min=0, help="For how long they are kept.")] = 10.0,
+    patience: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a sender may be silent.")
+    ] = 10.0,
     uploads: Annotated[
         Path | None,
         typer.Option(
@@ -90,6 +93,7 @@ def serve(
         queue=queue,
         keep_memory=keep_memory * MIB,
         keep_seconds=keep_minutes * 60,
+        patience=patience,
         folder=uploads,
     )
     with plain_warnings():

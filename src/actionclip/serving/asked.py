@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from actionclip.data import label_sets
 from actionclip.encoding.encoder import Views
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.timeline.segments import Rules
 from actionclip.model.config import ModelConfig
 from actionclip.model.prompts.text import TEMPLATE_SETS
 from actionclip.serving.answers import RequestError, wrong
@@ -59,6 +60,9 @@ Sentences = Annotated[list[str], BeforeValidator(_sentences)]
 Count = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(_nothing)]
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_nothing)]
 Pace = Annotated[Annotated[float, Field(gt=0, le=3600)] | None, BeforeValidator(_nothing)]
+
+
+Seconds = Annotated[Annotated[float, Field(ge=0, le=3600)] | None, BeforeValidator(_nothing)]
 
 
 class Asked(BaseModel):
@@ -154,6 +158,35 @@ class ClassifyRequest(Labelled, Frames):
 
 class EmbedRequest(Frames):
     """A video's unit vector."""
+
+
+class TimelineRequest(Labelled, Asked):
+    """When each of the labels happens in a video."""
+
+    window: float = Field(2.0, ge=0.1, le=600, description="Seconds that are judged together.")
+    stride: float = Field(0.5, ge=0.05, le=600, description="Seconds from one window to the next.")
+    multi_label: bool = Field(False, description="Whether several labels may hold at once.")
+    threshold: Share = Field(None, description="What a label must reach somewhere in a segment.")
+    leave: Share = Field(None, description="A segment ends where the score falls below.")
+    smooth: Seconds = Field(None, description="Seconds over which scores are averaged.")
+    min_length: Seconds = Field(None, description="Shorter segments are dropped, seconds.")
+    merge_gap: Seconds = Field(None, description="Gaps within a label that are closed, seconds.")
+
+    @property
+    def rules(self) -> Rules:
+        """How scores become segments.
+
+        Raises:
+            RequestError: for thresholds that do not go together.
+        """
+        given = {name: getattr(self, name) for name in ("smooth", "min_length", "merge_gap")}
+        try:
+            rules = Rules(**{name: value for name, value in given.items() if value is not None})
+            if self.threshold is not None:
+                rules = rules.entering_at(self.threshold)
+            return rules.leaving_at(self.leave)
+        except ActionCLIPError as error:
+            raise wrong(error) from None
 
 
 class SearchRequest(BaseModel):

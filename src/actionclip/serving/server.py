@@ -13,6 +13,8 @@ from actionclip.inference.recognizer import Recognizer
 from actionclip.serving.settings import ServeConfig
 
 PACKAGES = ("fastapi", "uvicorn", "python_multipart")
+KEEP_ALIVE = 30
+"""Seconds for which a connection without a request is kept."""
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the others from running Python: short, for prompt answers."""
 
@@ -58,7 +60,7 @@ def serve(
 
     from actionclip.serving.routes.app import create_app
     from actionclip.serving.routes.guard import Guard
-    from actionclip.serving.routes.protocol import PatientProtocol, Server
+    from actionclip.serving.routes.protocol import Server, patient_for
 
     if settings.token is None and not settings.on_loopback:
         settings = replace(settings, token=secrets.token_urlsafe(24))
@@ -66,7 +68,7 @@ def serve(
     application = Guard(create_app(recognizer, name, settings), settings)
     config = uvicorn.Config(
         application,
-        http=PatientProtocol,
+        http=patient_for(settings.patience),
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -76,6 +78,7 @@ def serve(
         h11_max_incomplete_event_size=32 * 1024,
         timeout_graceful_shutdown=round(settings.shutdown),
         backlog=1024,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stop)
@@ -94,12 +97,15 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ActionCLIPError: for an address that is taken, or not this machine's.
     """
+    listener = None
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ActionCLIPError(
             f"Cannot listen on {host}, port {port}: {error.strerror or error}.",
             hint="Choose another with --port; 0 takes any that is free.",

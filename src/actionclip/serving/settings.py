@@ -30,10 +30,9 @@ class ServeConfig:
     """Bytes of embeddings and thumbnails kept for asking again."""
     keep_seconds: float = 600.0
     """How long they are kept after they were last asked for."""
-    idle: float = 10.0
-    """Seconds a sender may be silent."""
-    grace: float = 30.0
-    """Seconds after which a sender has to have been faster than `slowest` on average."""
+    patience: float = 10.0
+    """Seconds a sender may be silent, and seconds for the headers of a request. After three times
+    as many a sender has to have been faster than `slowest` on average."""
     slowest: int = 16 * 1024
     """Bytes a second."""
     max_parts: int = 64

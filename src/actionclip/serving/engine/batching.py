@@ -12,9 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from jaxtyping import Float
 from torch import Tensor
 
 from actionclip.encoding.encoder import FRAMES_AT_ONCE, VideoEncoder, Views
+from actionclip.model.actionclip import ActionCLIP
 from actionclip.video.decode.clip import Clip
 
 GATHER = 0.004
@@ -98,3 +100,14 @@ class Batcher:
                 wanted.answer.set_result(vectors.clone())
             if len(some) == len(group):
                 return
+
+
+def one_at_a_time(model: ActionCLIP) -> None:
+    """Let threads take turns at a model's image tower: prompts in it remember what they look at."""
+    lock, encode = threading.RLock(), model.encode_frames
+
+    def encode_alone(frames: Float[Tensor, "B T 3 R R"]) -> Float[Tensor, "B N D"]:
+        with lock:
+            return encode(frames)
+
+    model.encode_frames = encode_alone  # type: ignore[method-assign]

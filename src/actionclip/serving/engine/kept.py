@@ -8,13 +8,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from actionclip.encoding.encoder import Views
 from actionclip.inference.results import VideoResult
+from actionclip.inference.timeline.result import Watched
 from actionclip.serving.answers import RequestError
 from actionclip.serving.engine.thumbnails import Thumbnail
 
@@ -38,8 +38,8 @@ class KeptVideo:
     id: str
     digest: str
     encoded: dict[Views, Encoded] = field(default_factory=dict)
-    timelines: dict[Any, Any] = field(default_factory=dict)
-    """By its windows: what a timeline needs to be asked again; has `nbytes`."""
+    films: dict[tuple[float, float], Watched] = field(default_factory=dict)
+    """Seen from beginning to end, by the seconds of a window and from one to the next."""
     frames: list[Thumbnail] = field(default_factory=list)
     used: float = 0.0
 
@@ -47,7 +47,7 @@ class KeptVideo:
     def nbytes(self) -> int:
         """About how much memory it takes."""
         vectors = sum(one.embedding.nbytes for one in self.encoded.values())
-        long = sum(one.nbytes for one in self.timelines.values())
+        long = sum(one.windows.vectors.nbytes for one in self.films.values())
         return OVERHEAD + vectors + long + sum(len(one.jpeg) for one in self.frames)
 
 

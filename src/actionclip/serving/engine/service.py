@@ -2,10 +2,12 @@
 
 The event loop calls this; whatever takes long runs in threads: decoding waits in as many threads as
 there are workers, the image tower has one, sentences have one, and questions whose words are known
-one more, so that they never wait for a video.
+one more, so that they never wait for a video. Films for a timeline have a thread too; it takes
+turns at the image tower with the rest.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +17,18 @@ from typing import Any, TypeVar
 
 from actionclip.encoding.encoder import Views
 from actionclip.encoding.questions import Question
+from actionclip.errors import ActionCLIPError
 from actionclip.inference.recognizer import Recognizer
 from actionclip.inference.results import VideoResult
-from actionclip.serving.answers import RequestError
-from actionclip.serving.asked import Asked, ClassifyRequest, EmbedRequest
-from actionclip.serving.engine.batching import Batcher
+from actionclip.inference.timeline.result import Watched
+from actionclip.serving.answers import RequestError, wrong
+from actionclip.serving.asked import (
+    Asked,
+    ClassifyRequest,
+    EmbedRequest,
+    TimelineRequest,
+)
+from actionclip.serving.engine.batching import Batcher, one_at_a_time
 from actionclip.serving.engine.kept import Encoded, KeptVideo, KeptVideos
 from actionclip.serving.engine.thumbnails import Thumbnail, thumbnails
 from actionclip.serving.engine.words import Wording, Words
@@ -29,6 +38,9 @@ from actionclip.serving.uploads.spool import Spool
 from actionclip.video.sources import Source
 
 T = TypeVar("T")
+SCORING = 4
+"""Questions that are scored at a time; others wait, so that the event loop has few things to do at
+once and answers `/health` soon."""
 AHEAD, AHEAD_ON_ACCELERATORS = 8, 64
 """Decoded clips that may wait for the model."""
 
@@ -42,8 +54,14 @@ class Service:
         settings: limits.
     """
 
-    def __init__(self, recognizer: Recognizer, name: str, settings: ServeConfig) -> None:
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        name: str,
+        settings: ServeConfig,
+    ) -> None:
         self.recognizer, self.name, self.settings = recognizer, name, settings
+        one_at_a_time(recognizer.model)
         self.spool = Spool(settings.folder, settings.max_spool)
         self.words = Words(recognizer.model, settings)
         self.kept = KeptVideos(settings.keep_memory, settings.keep_seconds)
@@ -55,12 +73,14 @@ class Service:
         self._decoding = ThreadPoolExecutor(workers, "decoding")
         self._sentences = ThreadPoolExecutor(1, "sentences")
         self._scoring = ThreadPoolExecutor(1, "scoring")
+        self._films = ThreadPoolExecutor(1, "films")
+        self._turn = asyncio.Semaphore(SCORING)
         on_cpu = recognizer.device.type == "cpu"
         self._ahead = asyncio.Semaphore(AHEAD if on_cpu else AHEAD_ON_ACCELERATORS)
 
     def close(self) -> None:
         """End the threads and the workers, and remove what lies on the disk."""
-        for pool in (self._decoding, self._sentences, self._scoring):
+        for pool in (self._decoding, self._sentences, self._scoring, self._films):
             pool.shutdown(cancel_futures=True)
         self.batcher.close()
         self.recognizer.close()
@@ -73,13 +93,12 @@ class Service:
             RequestError: 429, with the seconds after which to try again.
         """
         if self.busy >= self.settings.queue:
-            wait = self.busy * self._seconds / max(self.recognizer.encoder.decoders.workers, 1)
             raise RequestError(
                 429,
                 "busy",
                 f"{self.busy} videos wait or are worked on.",
                 hint="Send it again after the seconds in the header Retry-After.",
-                wait=min(wait, 60),
+                wait=min(self._seconds, 60),
             )
 
     @asynccontextmanager
@@ -109,9 +128,7 @@ class Service:
         question, warnings = await self.question(wording, asked.threshold)
         result, encoded, video = await self.encoded(received, asked, views)
         if encoded is not None:
-            scores = await self._run(
-                self._scoring, question.scores, encoded.embedding, top_k=asked.top_k
-            )
+            scores = await self._score(question.scores, encoded.embedding, top_k=asked.top_k)
             result = replace(result, scores=scores)
         return {**result.to_dict(), "video": video, "warnings": warnings}
 
@@ -128,6 +145,70 @@ class Service:
             mean = encoded.embedding.mean(dim=0)
             vector = (mean / mean.norm()).tolist()
         return {**result.to_dict(), "video": video, "embedding": vector}
+
+    async def timeline(self, received: Received, asked: TimelineRequest) -> dict[str, Any]:
+        """When the labels happen in a video that was sent, or in one that is kept.
+
+        Raises:
+            RequestError: for what cannot be answered.
+        """
+        rules, wording = asked.rules, self.words.wording(asked)
+        question, warnings = await self.question(wording, None)
+        film, video = await self.film(received, asked)
+        result = await self._score(film.ask, question, multi_label=asked.multi_label, rules=rules)
+        return {**result.to_dict(scores=True), "video": video, "warnings": warnings}
+
+    async def film(self, received: Received, asked: TimelineRequest) -> tuple[Watched, str | None]:
+        """A video seen from beginning to end, now or before, and its id.
+
+        What `classify` needs is looked at too, so that the same id serves for both.
+
+        Raises:
+            RequestError: for a video that is not there, or was not seen in these windows.
+        """
+        upload, key = received.upload, (asked.window, asked.stride)
+        if upload is None:
+            kept = self._named(asked)
+            if key not in kept.films:
+                raise other_frames("window and stride")
+            film = kept.films[key]
+            return replace(film, source=asked.source(film.source)), kept.id
+        self._check_one(asked)
+        source = asked.source(received.name)
+        known = self.kept.find(upload.digest)
+        if known is not None and key in known.films:
+            return replace(known.films[key], source=source), self.kept.get(known.id).id
+        views = Views.of(self.recognizer.config)
+        async with self.place():
+            _, encoded, pictures = await self._see(Source(source, upload.path), views)
+            film = await self._watch(Source(source, upload.path), *key)
+        if not film.windows.ending.status.usable or not asked.keep:
+            return film, None
+
+        def add(video: KeptVideo) -> None:
+            video.films[key] = film
+            if encoded is not None:
+                video.encoded[views], video.frames = encoded, pictures
+
+        kept = self.kept.keep(upload.digest, add)
+        return film, None if kept is None else kept.id
+
+    async def _watch(self, source: Source, window: float, stride: float) -> Watched:
+        """See a whole film; given up when the client is gone."""
+        gone = threading.Event()
+
+        def seen(*_: object) -> None:
+            if gone.is_set():
+                raise RequestError(400, "disconnected", "The client went away.")
+
+        try:
+            return await self._run(
+                self._films, self.recognizer.watch, source, window=window, stride=stride, seen=seen
+            )
+        except ActionCLIPError as error:
+            raise wrong(error) from None
+        finally:
+            gone.set()
 
     def frames(self, id: str) -> list[Thumbnail]:
         """Pictures of the frames of a kept video.
@@ -147,7 +228,7 @@ class Service:
             return question, self.words.warnings(wording, question)
 
         if not self.words.missing(wording):
-            return await self._run(self._scoring, ask)
+            return await self._score(ask)
         async with self.place():
             return await self._run(self._sentences, ask)
 
@@ -162,10 +243,7 @@ class Service:
         upload = received.upload
         if upload is None:
             return self._again(asked, views)
-        if asked.video is not None:
-            raise RequestError(
-                400, "request", "There is a file, and `video` names one.", hint="Send one of them."
-            )
+        self._check_one(asked)
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
         if known is not None and views in known.encoded:
@@ -186,6 +264,15 @@ class Service:
 
     def _again(self, asked: Asked, views: Views) -> tuple[VideoResult, Encoded, str]:
         """A video that is kept."""
+        video = self._named(asked)
+        encoded = video.encoded.get(views)
+        if encoded is None:
+            raise other_frames("frames, windows, spacing and crops")
+        source = asked.source(encoded.result.source)
+        return replace(encoded.result, source=source), encoded, video.id
+
+    def _named(self, asked: Asked) -> KeptVideo:
+        """The video that a request without a file is about."""
         if asked.video is None:
             raise RequestError(
                 400,
@@ -193,17 +280,14 @@ class Service:
                 "There is no video.",
                 hint="Send a file, or the `video` of an earlier answer.",
             )
-        video = self.kept.get(asked.video)
-        encoded = video.encoded.get(views)
-        if encoded is None:
+        return self.kept.get(asked.video)
+
+    @staticmethod
+    def _check_one(asked: Asked) -> None:
+        if asked.video is not None:
             raise RequestError(
-                409,
-                "other_frames",
-                "Of this video other frames were looked at.",
-                hint="Send it again, or ask with the frames, windows, spacing and crops of then.",
+                400, "request", "There is a file, and `video` names one.", hint="Send one of them."
             )
-        source = asked.source(encoded.result.source)
-        return replace(encoded.result, source=source), encoded, video.id
 
     async def _see(
         self, source: Source, views: Views
@@ -223,6 +307,11 @@ class Service:
             pictures = await self._run(self._decoding, thumbnails, clip)
             return result, Encoded(result, await vectors), pictures
 
+    async def _score(self, work: Callable[..., T], *args: object, **options: object) -> T:
+        """Something short, in turn."""
+        async with self._turn:
+            return await self._run(self._scoring, work, *args, **options)
+
     @staticmethod
     async def _run(
         pool: ThreadPoolExecutor, work: Callable[..., T], *args: object, **options: object
@@ -230,3 +319,13 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(
             pool, lambda: work(*args, **options)
         )
+
+
+def other_frames(what: str) -> RequestError:
+    """The error for a kept video of which something else is known."""
+    return RequestError(
+        409,
+        "other_frames",
+        "Of this video other frames were looked at.",
+        hint=f"Send it again, or ask with the {what} of then.",
+    )

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -24,7 +25,11 @@ DESCRIPTION = "Says what people do in a video, in words you choose."
 CODES = {404: "not_found", 405: "method"}
 
 
-def create_app(recognizer: Recognizer, name: str, settings: ServeConfig) -> FastAPI:
+def create_app(
+    recognizer: Recognizer,
+    name: str,
+    settings: ServeConfig,
+) -> FastAPI:
     """The service as an ASGI application, without its guard (`routes.guard`).
 
     Args:
@@ -52,6 +57,7 @@ def create_app(recognizer: Recognizer, name: str, settings: ServeConfig) -> Fast
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(ActionCLIPError, _mistake)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _parameter)
     app.add_exception_handler(Exception, _bug)
     for routes in (questions.router, facts.router, page.routes()):
         app.include_router(routes)
@@ -70,6 +76,11 @@ def _http(request: Request, error: Any) -> Response:
     hint = "The reference is at /docs."
     code = CODES.get(error.status_code, "request")
     return _refused(request, RequestError(error.status_code, code, str(error.detail), hint=hint))
+
+
+def _parameter(request: Request, error: Any) -> Response:
+    lines = [f"{e['loc'][-1]}: {e['msg']}" for e in error.errors()[:5]]
+    return _refused(request, RequestError(400, "request", f"{'; '.join(lines)}."))
 
 
 def _bug(request: Request, _: Any) -> Response:

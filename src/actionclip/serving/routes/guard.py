@@ -54,7 +54,7 @@ OWN_NAMES = frozenset(["localhost", "127.0.0.1", "[::1]"])
 OPEN_PATHS = frozenset(["/", "/health", "/docs", "/openapi.json", "/favicon.ico"])
 """What needs no token: page and reference are the same for everybody; `/health` says less then."""
 OPEN_FOLDER = "/page/"
-DRAINED, DRAIN_SECONDS = 64 * MIB, 2.0
+DRAINED, DRAIN_SECONDS = 64 * MIB, 5.0
 """What is still taken in after an answer, at most."""
 
 
@@ -122,12 +122,14 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        names = [name for name, _ in scope["headers"]]
-        length = dict(scope["headers"]).get(b"content-length", b"0").strip()
-        self._whole = b"transfer-encoding" not in names and length == b"0"
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0").strip()
+        self._whole = b"transfer-encoding" not in headers and length == b"0"
+        self._held_back = headers.get(b"expect", b"").lower() == b"100-continue"
 
     async def receive(self) -> Message:
         """A piece of the body."""
+        self._held_back = False
         message = await self._receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._whole = True
@@ -144,7 +146,8 @@ class _Exchange:
             await self._send(message)
         elif self._early and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
-            await self._drain()
+            if not self._held_back:
+                await self._drain()
             await self._send({"type": "http.response.body", "body": b""})
         else:
             await self._send(message)

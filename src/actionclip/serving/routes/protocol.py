@@ -13,18 +13,22 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_SECONDS = 10.0
-"""From the first byte of a request (or from connecting) to the end of its headers."""
+READ = 64 * 1024
+"""Bytes taken from a connection at a time."""
 
 
 class PatientProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 waits for ever for the end of a request's headers; this does not."""
 
+    patience = 10.0
+    """Seconds from the first byte of a request (or from connecting) to the end of its headers."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """A client connected: the time runs."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # asyncio would read 256 KiB at a time, copied thrice
+            transport.max_size = READ
         self._start()
 
     def data_received(self, data: bytes) -> None:
@@ -48,7 +52,7 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _start(self) -> None:
-        self._deadline = self.loop.call_later(HEADER_SECONDS, self._give_up)
+        self._deadline = self.loop.call_later(self.patience, self._give_up)
 
     def _stop(self) -> None:
         if self._deadline is not None:
@@ -67,6 +71,11 @@ class PatientProtocol(H11Protocol):
                 b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
             )
             self.transport.close()
+
+
+def patient_for(seconds: float) -> type[PatientProtocol]:
+    """The protocol with another patience; uvicorn wants a class."""
+    return type("PatientProtocol", (PatientProtocol,), {"patience": seconds})
 
 
 class Server(uvicorn.Server):

@@ -10,7 +10,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from actionclip.serving.answers import RequestError
-from actionclip.serving.asked import ClassifyRequest, EmbedRequest, SearchRequest, parse
+from actionclip.serving.asked import (
+    ClassifyRequest,
+    EmbedRequest,
+    SearchRequest,
+    TimelineRequest,
+    parse,
+)
 from actionclip.serving.engine.service import Service
 from actionclip.serving.routes import reference
 from actionclip.serving.uploads.receive import Received, receive
@@ -39,7 +45,17 @@ async def embed(request: Request) -> Response:
     return await _ask(request, lambda s, r: s.embed(r, parse(EmbedRequest, r.fields)))
 
 
-@router.post("/search", responses=reference.ERRORS)
+@router.post(
+    "/timeline",
+    responses=reference.ERRORS | {200: {"model": reference.TimelineAnswer}},
+    openapi_extra=reference.video_request(TimelineRequest),
+)
+async def timeline(request: Request) -> Response:
+    """When each of the labels happens in a video. A kept video is asked again without sending."""
+    return await _ask(request, lambda s, r: s.timeline(r, parse(TimelineRequest, r.fields)))
+
+
+@router.post("/search", responses=reference.ERRORS, openapi_extra=reference.SEARCH)
 async def search(request: Request) -> Response:
     """Moments in the index of this service, by words."""
     service: Service = request.app.state.service
@@ -80,7 +96,7 @@ async def _ask(
     try:
         row = await _while_there(request, answer(service, received))
     finally:
-        received.remove()
+        await asyncio.shield(asyncio.to_thread(received.remove))
     usable = row["status"] in ("ok", "degraded")
     return JSONResponse(row, 200 if usable else 422)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from actionclip.serving.asked import SearchRequest
+
 FILE = {"type": "string", "format": "binary", "description": "The video."}
 
 
@@ -57,6 +59,36 @@ class EmbedAnswer(VideoAnswer):
     embedding: list[float] | None
 
 
+class SegmentAnswer(BaseModel):
+    """A stretch of the video."""
+
+    start: float
+    end: float
+    label: str
+    score: float
+
+
+class TimelineAnswer(BaseModel):
+    """The segments, and the scores of every window they were made from."""
+
+    source: str
+    status: str
+    segments: list[SegmentAnswer] = Field(description="Sorted by time.")
+    labels: list[str]
+    times: list[float] = Field(description="The middle of each window, seconds.")
+    scores: list[list[float]] = Field(description="For each window a score for each label.")
+    seconds: float | None
+    frames: int
+    window: float
+    stride: float
+    multi_label: bool
+    precision: str
+    notes: list[str]
+    error: ErrorAnswer | None = None
+    video: str | None
+    warnings: list[str]
+
+
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refused, "description": "Something asked is wrong (labels, options, body)."},
     401: {"model": Refused, "description": "The token is missing or wrong."},
@@ -66,6 +98,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refused, "description": "The body is too large."},
     415: {"model": Refused, "description": "A content type that is not understood."},
     429: {"model": Refused, "description": "The queue is full; see the header Retry-After."},
+}
+
+
+SEARCH = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": SearchRequest.model_json_schema()}},
+    }
 }
 
 

@@ -146,9 +146,9 @@ async def pieces(request: Request, limit: int, settings: ServeConfig) -> AsyncIt
     loop = asyncio.get_running_loop()
     start, total = loop.time(), 0
     while True:
-        left = start + settings.grace + total / settings.slowest - loop.time()
+        left = start + 3 * settings.patience + total / settings.slowest - loop.time()
         try:
-            async with asyncio.timeout(min(settings.idle, max(left, 0))):
+            async with asyncio.timeout(min(settings.patience, max(left, 0))):
                 message = await request.receive()
         except TimeoutError:
             raise RequestError(

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 from actionclip.errors import StorageError
@@ -17,8 +18,8 @@ from actionclip.serving.answers import RequestError, too_large
 
 PREFIX = "actionclip-serve-"
 LOCK = "lock"
-BLOCK = 256 * 1024
-"""Bytes gathered before they are written."""
+BLOCK = 64 * 1024
+"""Bytes gathered before they are written: little, for there may be many uploads at once."""
 
 
 class Spool:
@@ -35,6 +36,7 @@ class Spool:
     def __init__(self, parent: Path | None, limit: int) -> None:
         place = Path(tempfile.gettempdir()) if parent is None else parent
         self.limit, self.used = limit, 0
+        self._counting = threading.Lock()
         try:
             sweep(place)
             self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
@@ -56,15 +58,22 @@ class Spool:
         Raises:
             RequestError: 429 when all that may lie here lies here.
         """
-        if self.used + count > self.limit:
-            raise RequestError(
-                429,
-                "busy",
-                "The disk space for uploads is taken.",
-                hint="Send it again later.",
-                wait=10,
-            )
-        self.used += count
+        with self._counting:
+            if self.used + count <= self.limit:
+                self.used += count
+                return
+        raise RequestError(
+            429,
+            "busy",
+            "The disk space for uploads is taken.",
+            hint="Send it again later.",
+            wait=10,
+        )
+
+    def give_back(self, count: int) -> None:
+        """Bytes that are not needed any more."""
+        with self._counting:
+            self.used -= count
 
     def close(self) -> None:
         """Remove the folder with all that is in it."""
@@ -121,10 +130,10 @@ class Upload:
         return self._hash.hexdigest()
 
     def remove(self) -> None:
-        """Delete the file, whatever state it is in."""
+        """Delete the file, whatever state it is in. May take a moment: better in a thread."""
         self._file.close()
         self.path.unlink(missing_ok=True)
-        self._spool.used -= self.size
+        self._spool.give_back(self.size)
         self.size = 0
 
 

@@ -1,0 +1,215 @@
+"""What a hostile or clumsy client does costs itself, and nobody else."""
+
+import contextlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+MIB = 2**20
+HEAD = b"POST /classify?labels=a,b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: video/mp4\r\n"
+
+
+def files(spool):
+    """What lies in the folder for uploads."""
+    return [path for path in spool.rglob("*") if path.is_file() and path.name != "lock"]
+
+
+def is_empty_soon(spool, seconds=5.0):
+    until = time.monotonic() + seconds
+    while files(spool) and time.monotonic() < until:
+        time.sleep(0.02)
+    return files(spool) == []
+
+
+def read_all(connection):
+    """All that the service says before it closes the connection."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def error_of(raw):
+    head, _, body = raw.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]["code"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(service, spool, clips):
+    """After each test: no file, and others are served."""
+    yield
+    assert is_empty_soon(spool)
+    assert service.send("/classify", clips[0], labels="running,clapping").status == 200
+
+
+def test_a_body_announced_too_large_is_refused_before_it_comes(service):
+    with service.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 900000000000\r\n\r\n")
+
+        assert error_of(read_all(connection)) == (413, "upload_too_large")
+
+
+def test_a_body_that_grows_too_large_is_cut_off(service):
+    with service.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        block = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
+        for _ in range(3 * MIB // 65536):
+            connection.sendall(block)
+
+        connection.sendall(b"0\r\n\r\n")
+        assert error_of(read_all(connection)) == (413, "upload_too_large")
+
+
+def test_an_endless_body_is_not_read_for_ever(service):
+    sent = 0
+    with service.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        block = b"%x\r\n" % 65536 + b"x" * 65536 + b"\r\n"
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 1000 * MIB:
+                connection.sendall(block)
+                sent += len(block)
+
+    assert sent < 500 * MIB
+
+
+def test_a_file_in_a_form_has_the_same_limit(service):
+    answer = service.send_form("/classify", ("file", "a.mp4", b"x" * (MIB + 1)), ("labels", "a,b"))
+
+    assert (answer.status, answer.code) == (413, "upload_too_large")
+
+
+def test_ten_thousand_parts_are_too_many(service):
+    answer = service.send_form("/classify", *((f"f{n}", "x") for n in range(10_000)))
+
+    assert (answer.status, answer.code) == (413, "too_many_parts")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data", b"x", 400),
+        ("multipart/form-data; boundary=" + "b" * 5000, b"x", 400),
+        ("multipart/form-data; boundary=b", b"no such mark", 400),
+        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="', 400),
+        ("multipart/form-data; boundary=b", b"--b\r\nX: " + b"h" * 100_000, 400),
+        ("multipart/form-data; boundary=b", b"--b\r\n" + b"X: y\r\n" * 5000, 400),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\nno name\r\n--b--\r\n", 400),
+        ("application/json", b"{", 400),
+        ("application/json", b"[" * 100_000, 400),
+        ("application/json", b"[]", 400),
+        ("application/json", b"\xff", 400),
+        ("application/json", b" " * (MIB + 1), 413),
+        ("text/plain", b"x", 415),
+        ("application/x-www-form-urlencoded", b"labels=a", 415),
+        ("video/mp4", b"", 422),
+    ],
+)
+def test_a_body_that_is_something_else(service, kind, body, status):
+    answer = service.request("POST", "/classify?labels=a,b", body, {"Content-Type": kind})
+
+    assert answer.status == status
+    assert answer.json["error"]["message"]
+
+
+def test_two_files_and_a_file_beside_an_id_are_refused(service, clips):
+    file = ("file", "a.mp4", clips[0])
+
+    two = service.send_form("/classify", file, ("other", "b.mp4", clips[1]), ("labels", "a,b"))
+    both = service.send_form("/classify", file, ("labels", "a,b"), ("video", "x"))
+
+    assert (two.status, both.status) == (400, 400)
+
+
+def test_too_much_text_in_a_form_is_refused(service):
+    answer = service.send_form("/classify", ("labels", "x" * (2 * MIB)))
+
+    assert (answer.status, answer.code) == (413, "upload_too_large")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../../etc/passwd", "../../../etc/passwd"),
+        ("/etc/passwd", "/etc/passwd"),
+        ("C:\\x.mp4", "x.mp4"),
+        ("a\x00b\x1b[31m", "ab[31m"),
+        ("é☃", "é☃"),
+        ("", "video"),
+        ("n" * 1000, "n" * 255),
+    ],
+)
+def test_a_clients_file_name_is_only_shown(service, spool, clips, name, shown):
+    before = set(spool.rglob("*"))
+
+    answer = service.send_form("/classify", ("file", name, clips[0]), ("labels", "a,b"))
+
+    assert answer.status == 200
+    assert answer.json["source"] == shown
+    assert set(spool.rglob("*")) - before == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/page/../app.py", "/page/%2e%2e/server.py", "/page/..%2f..%2fserver.py", "/page//etc/passwd"],
+)
+def test_only_the_files_of_the_page_are_given_out(service, path):
+    assert service.get(path).status == 404
+
+
+def test_a_silent_and_a_dripping_sender_are_told_so_and_hold_no_place(service, clips):
+    silent, dripping = service.connect(), service.connect()
+    with silent, dripping:
+        silent.sendall(HEAD + b"Content-Length: 1000\r\n\r\nabc")
+        dripping.sendall(HEAD + b"Content-Length: 100000\r\n\r\n")
+        assert service.get("/health").json["queue"]["busy"] == 0
+        for _ in range(30):
+            time.sleep(0.1)
+            try:
+                dripping.sendall(b"x")
+            except OSError:
+                break
+
+        assert error_of(read_all(silent)) == (408, "slow")
+        assert error_of(read_all(dripping)) == (408, "slow")
+
+
+def test_headers_that_never_end_are_not_waited_for(service):
+    crowd = [service.connect() for _ in range(50)]
+    for connection in crowd:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+    assert service.get("/health").status == 200
+    for connection in crowd:
+        with connection:
+            assert error_of(read_all(connection)) == (408, "slow")
+
+
+def test_clients_that_go_away_leave_nothing(service, clips):
+    for number in range(20):
+        with service.connect() as connection:
+            length = b"Content-Length: %d\r\n\r\n" % len(clips[0])
+            connection.sendall(HEAD + length + clips[0][: len(clips[0]) * number // 20])
+
+    assert service.get("/health").json["queue"]["busy"] == 0
+
+
+def test_many_at_once_all_get_their_own_answer(service, clips):
+    def ask(number):
+        other = clips[number % 3] + b"\0\0\0\x10free" + number.to_bytes(8, "big")
+        answer = service.send("/classify", other, labels="running,clapping", name=f"{number}")
+        return answer.status, answer.json["source"], answer.json["scores"]
+
+    alone = [
+        service.send("/classify", clip, labels="running,clapping").json["scores"] for clip in clips
+    ]
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(ask, range(36)))
+
+    for number, (status, source, scores) in enumerate(answers):
+        assert (status, source) == (200, str(number))
+        assert scores[0]["label"] == alone[number % 3][0]["label"]
+        assert scores[0]["score"] == pytest.approx(alone[number % 3][0]["score"], abs=1e-5)
+    passes = service.get("/health").json["passes"]
+    assert passes["count"] < passes["videos"]

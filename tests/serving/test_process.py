@@ -1,0 +1,98 @@
+"""The service as a process: where it listens, who may ask, how it ends."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from actionclip.errors import ActionCLIPError
+from actionclip.serving import server
+from serving_client import running
+
+
+def test_what_is_asked_before_the_end_is_answered_and_nothing_is_left(tmp_path, clips):
+    """Killed: the folder stays. Started again: it goes. Told to stop: what runs is finished."""
+    spool = tmp_path / "spool"
+    with running(spool) as client:
+        client.send("/classify", clips[0], labels="running,clapping")
+        with client.connect() as connection:
+            connection.sendall(
+                b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
+                b"Content-Length: 400000\r\n\r\n" + b"x" * 300_000
+            )
+            while not any(path.stat().st_size for path in spool.glob("*/*")):
+                time.sleep(0.02)
+            os.kill(client.process.pid, signal.SIGKILL)
+            client.process.wait()
+    [left] = spool.iterdir()
+
+    answers = []
+    with running(spool, "--queue", "1", "--host", "0.0.0.0") as client:
+        assert not left.exists()
+        _check_token(client, clips)
+        _check_queue(client, clips)
+        late = threading.Thread(target=lambda: answers.append(client.send("/embed", clips[1])))
+        late.start()
+        while not client.get("/health").json["queue"]["busy"] and not answers:
+            time.sleep(0.001)
+        client.process.send_signal(signal.SIGTERM)
+        late.join()
+        assert client.process.wait(timeout=30) == 0
+    assert answers[0].status == 200
+    assert list(spool.iterdir()) == []
+
+
+def _check_token(client, clips):
+    """Away from loopback there is a token, drawn and shown."""
+    token, client.token = client.token, None
+    assert len(token) > 20
+    assert client.get("/health").json == {"status": "ok"}
+    assert client.get("/openapi.json").status == 200
+    for path in ("/models", "/labels", "/videos/x/frames"):
+        assert client.get(path).status == 401
+    for wrong in ("Bearer wrong", f"Basic {token}", f"Bearer {token}x", "Bearer"):
+        assert client.get("/models", Authorization=wrong).code == "token"
+    assert client.send("/embed", clips[0]).status == 401
+    client.token = token
+    assert client.get("/models").status == 200
+    assert client.get("/health").json["model"] == "tiny"
+
+
+def _check_queue(client, clips):
+    """With one place, who comes meanwhile is told when to come again, and then served."""
+    answers = []
+
+    def ask(number):
+        other = clips[0] + b"\0\0\0\x10free" + number.to_bytes(8, "big")
+        while (answer := client.send("/embed", other)).status == 429:
+            answers.append(answer)
+            time.sleep(0.05)
+        answers.append(answer)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert {answer.code for answer in refused} == {"busy"}
+    assert [answer.status for answer in answers if answer not in refused] == [200] * 8
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_so():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ActionCLIPError, match=f"port {port}"):
+            server.listen("127.0.0.1", port)
+
+
+def test_missing_packages_are_named_with_what_installs_them(monkeypatch, command_line):
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+
+    with pytest.raises(ActionCLIPError, match=r"pip install 'actionclip\[serve\]'"):
+        command_line("serve", "tiny")

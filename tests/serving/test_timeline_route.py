@@ -1,0 +1,79 @@
+"""Timelines over HTTP: the segments of Python, and other labels without reading the film again."""
+
+import time
+
+import pytest
+
+import actionclip
+
+LABELS = ["waving one hand", "jumping jacks", "running"]
+OPTIONS = {"window": 1.0, "stride": 0.25}
+
+
+@pytest.fixture(scope="module")
+def film(service, clips):
+    """The answer for a film that is kept from now on."""
+    return service.send("/timeline", clips[0], labels=",".join(LABELS), threshold=0.4, **OPTIONS)
+
+
+def test_the_answer_is_pythons(film, clips, tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(clips[0])
+    with actionclip.load("tiny", device="cpu", workers=1) as model:
+        result = model.timeline(path, LABELS, threshold=0.4, **OPTIONS)
+    expected = result.to_dict(scores=True)
+
+    row = film.json
+    assert film.status == 200
+    assert set(row) == {*expected, "video", "warnings"}
+    for key in ("status", "labels", "times", "seconds", "frames", "window", "stride"):
+        assert row[key] == expected[key]
+    assert [s["label"] for s in row["segments"]] == [s["label"] for s in expected["segments"]]
+    for found, wanted in zip(row["scores"], expected["scores"], strict=True):
+        assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_other_labels_and_rules_need_no_second_reading(service, film):
+    video = film.json["video"]
+    fields = {"video": video, "labels": ["clapping", "bowing"], "multi_label": True, **OPTIONS}
+    service.ask("/timeline", **fields)
+
+    start = time.perf_counter()
+    answer = service.ask("/timeline", **fields)
+    seconds = time.perf_counter() - start
+
+    assert answer.status == 200
+    assert answer.json["labels"] == ["clapping", "bowing"]
+    assert len(answer.json["scores"]) == len(film.json["scores"])
+    assert seconds < 0.5  # a busy machine; benchmarks/serve.py measures it
+
+
+def test_a_film_can_be_classified_without_sending_it_again(service, film):
+    answer = service.ask("/classify", video=film.json["video"], labels=LABELS)
+
+    assert answer.status == 200
+    assert len(answer.json["scores"]) == 3
+
+
+def test_other_windows_are_another_reading(service, film):
+    answer = service.ask("/timeline", video=film.json["video"], labels=LABELS, window=1.5)
+
+    assert (answer.status, answer.code) == (409, "other_frames")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"window": 0}, {"stride": -1}, {"stride": "nan"}, {"threshold": 2}, {"labels": "a, a"}],
+)
+def test_options_that_make_no_sense_are_refused(service, film, fields):
+    answer = service.ask("/timeline", **{"video": film.json["video"], "labels": "a,b", **fields})
+
+    assert answer.status == 400
+
+
+def test_a_broken_film_is_a_row_with_its_outcome(service):
+    answer = service.send("/timeline", b"this is no video", labels="a,b")
+
+    assert answer.status == 422
+    assert answer.code == answer.json["status"] == "unreadable"
+    assert answer.json["segments"] == []
