@@ -60,6 +60,7 @@ def arguments() -> argparse.Namespace:
         help=f"{', '.join(CLAIMS)}, or the name of an arm; else all",
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--scale", choices=list(SCALES), default="small")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, default=600.0, help="in all; arms left are named")
@@ -104,7 +105,8 @@ def _card() -> str:
 def measure(args: argparse.Namespace, folder: Path) -> None:
     """Render, and run the arms."""
     ends = time.monotonic() + 60 * args.minutes
-    if not (folder / "rendered.json").exists():
+    todo = jobs(chosen(args.only), range(args.first, args.first + args.seeds))
+    if not all(job.arm.real for job in todo) and not (folder / "rendered.json").exists():
         took = render(SCALES[args.scale], folder, args.renderers)
         say(f"rendered {took['clips']:.0f} clips in {took['seconds']} s")
     packed = args.real
@@ -112,7 +114,6 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
         packed = folder / "real.npz"
         real.pack(args.videos, packed)
     setup = Setup(args.scale, folder.resolve(), args.device, ends, packed)
-    todo = jobs(chosen(args.only), args.seeds)
     began, failed = time.monotonic(), 0
     for record in run_all(todo, setup, args.processes):
         append(args.out, record)

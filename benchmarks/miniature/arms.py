@@ -21,7 +21,6 @@ _STAGE_1 = Arm(
     prompt="meanp",
     loss="pairs",
     length="pretrain",
-    rate=2e-3,
     tests=_UNSEEN,
 )
 STAGE_1 = tuple(

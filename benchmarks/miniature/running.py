@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +77,7 @@ class Job:
         return None if self.arm.needs is None else f"{self.arm.needs}, seed {self.seed}"
 
 
-def jobs(arms: Iterable[Arm], seeds: int) -> list[Job]:
+def jobs(arms: Iterable[Arm], seeds: Sequence[int]) -> list[Job]:
     """The arms and what they need, seed by seed, stage 1 of all seeds first."""
     arms = list(dict.fromkeys(arms))
     bases, kept = {arm.name: arm for arm in STAGE_1}, {}
@@ -89,8 +89,8 @@ def jobs(arms: Iterable[Arm], seeds: int) -> list[Job]:
             name = f"{arm.base}, embedded"
             kept[name] = replace(bases[arm.base], name=name, stage=3, tests=())
     rest = [*kept.values(), *(arm for arm in arms if arm.name not in needed)]
-    first = [Job(arm, seed) for seed in range(seeds) for arm in needed.values()]
-    return first + [Job(arm, seed) for seed in range(seeds) for arm in rest]
+    first = [Job(arm, seed) for seed in seeds for arm in needed.values()]
+    return first + [Job(arm, seed) for seed in seeds for arm in rest]
 
 
 def run_all(todo: list[Job], setup: Setup, processes: int) -> Iterator[Record]:
@@ -152,22 +152,10 @@ def run_job(job: Job, setup: Setup) -> list[Record]:
     began = time.monotonic()
     if setup.time_left() < 0:
         raise OutOfTime("out of time")
-    train, test = _clips(setup.folder / "train"), _clips(setup.folder / "test")
     arm, seed = job.arm, job.seed
-    if arm.name.endswith(", embedded"):
-        embed(arm, seed, setup.folder, train, test, setup.device)
+    found, learnt = (_learn_real if arm.real else _learn_rendered)(arm, seed, setup)
+    if not found:
         return []
-    if arm.learns == "head":
-        _, found = learn_head(arm, seed, setup.folder, test, SCALES[setup.scale], setup.device)
-        learnt = len(train.rows(SETS[arm.labels]))
-    elif arm.real:
-        if setup.real is None:
-            raise NoVideos("no real clips were given")
-        clips = real.load(setup.real, arm.real)
-        scale, device = SCALES[setup.scale], setup.device
-        found, learnt = real.fine_tune(arm, clips, seed, scale, device, setup.time_left)
-    else:
-        found, learnt = _train(arm, seed, setup, train, test)
     about = {
         "arm": arm.name,
         "seed": seed,
@@ -180,6 +168,26 @@ def run_job(job: Job, setup: Setup) -> list[Record]:
         {**about, "split": split, "count": count, "correct": right, "labels": labels}
         for split, (count, right, labels) in found.items()
     ]
+
+
+def _learn_real(arm: Arm, seed: int, setup: Setup) -> tuple[Counts, int]:
+    if setup.real is None:
+        raise NoVideos("no real clips were given")
+    clips, scale = real.load(setup.real, arm.real), SCALES[setup.scale]
+    return real.fine_tune(arm, clips, seed, scale, setup.device, setup.time_left)
+
+
+def _learn_rendered(arm: Arm, seed: int, setup: Setup) -> tuple[Counts, int]:
+    """What came of it (nothing of frames that are only kept), and how many clips were learnt."""
+    train, test = _clips(setup.folder / "train"), _clips(setup.folder / "test")
+    if arm.name.endswith(", embedded"):
+        embed(arm, seed, setup.folder, train, test, setup.device)
+        return {}, 0
+    if arm.learns == "head":
+        scale = SCALES[setup.scale]
+        _, found = learn_head(arm, seed, setup.folder, test, scale, setup.device)
+        return found, len(train.rows(SETS[arm.labels]))
+    return _train(arm, seed, setup, train, test)
 
 
 def _train(arm: Arm, seed: int, setup: Setup, train: Clips, test: Clips) -> tuple[Counts, int]:

@@ -128,12 +128,18 @@ _FEW = Section(
         ),
         _plain((("0, stage 1 alone", _BASE),), _TARGET, "K"),
     ),
-    tuple(
+    (
+        *(
+            Claim(
+                f"Matching beats a 1-of-N head, {k} clip{'s' * (k > 1)} of each action",
+                *(f"matching, {k} shots", f"1-of-N, {k} shots", "target"),
+            )
+            for k in SHOTS
+        ),
         Claim(
-            f"Matching beats a 1-of-N head, {k} clip{'s' * (k > 1)} of each action",
-            *(f"matching, {k} shots", f"1-of-N, {k} shots", "target"),
-        )
-        for k in SHOTS
+            *("Pre-trained towers learn more than random ones, 16 clips of each action",),
+            *("matching, 16 shots", "matching, random, 16 shots", "target"),
+        ),
     ),
 )
 _FROZEN = Section(
@@ -347,6 +353,18 @@ _REAL = Section(
         ),
     ),
 )
+
+BUDGETS = (
+    ("stage 1", _BASE),
+    ("stage 1, small ViT", STAGE_1[2].name),
+    ("fine-tuning on twelve actions", "standard"),
+    ("fine-tuning on all actions", _TWIN["transf", True]),
+    ("a few clips, K = 4", "matching, 4 shots"),
+    ("a head on frozen towers", "transf, head, 4 frames"),
+    ("small ViT, end to end", "transf, whole, 8 frames"),
+    ("real clips, one of three turns", "tiny, weizmann_dev"),
+)
+"""A training of each kind, and an arm that had it."""
 
 SECTIONS = (
     *(_PRETRAIN, _MATCHING, _FEW, _FROZEN, _PROMPTS),

@@ -1,10 +1,11 @@
 """The section of docs/results.md, made of what was measured."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from miniature.numbers import Numbers
-from miniature.sections import SECTIONS, Grid
+from miniature.sections import BUDGETS, SECTIONS, Grid
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 
@@ -23,21 +24,35 @@ def render(lines: Iterable[Mapping[str, Any]]) -> str:
         found += [f"### {section.title}", "", section.about, ""]
         for grid in section.grids:
             found += [*_grid(numbers, grid), ""]
-    found += [*_left_out(numbers), *_runs(numbers)]
+    found += ["### Budgets", "", *_budget(numbers), *_left_out(numbers), *_runs(numbers)]
     return "\n".join(found).strip()
 
 
 def _summary(numbers: Numbers) -> Iterator[str]:
-    yield "| claim | here | difference in points |"
-    yield "|---|---|---:|"
+    yield "| claim | here | difference in points | seeds |"
+    yield "|---|---|---:|---:|"
     for section in SECTIONS:
         for claim in section.claims:
             if claim.worse is None:
                 found = numbers.above_chance(claim.better, claim.split)
             else:
                 found = numbers.compare(claim.better, claim.worse, claim.split)
-            verdict = "not measured" if found is None else found.verdict
-            yield f"| {claim.says} | {verdict} | {'' if found is None else found} |"
+            cells = ("not measured", "", "0")
+            if found is not None:
+                cells = (found.verdict, str(found), str(found.seeds))
+            yield " | ".join([f"| {claim.says}", *cells]) + " |"
+    yield ""
+
+
+def _budget(numbers: Numbers) -> Iterator[str]:
+    """What the trainings of each kind were."""
+    yield "| training | steps | clips in a step | learnt from | seconds of a run |"
+    yield "|---|---:|---:|---:|---:|"
+    for title, arm in BUDGETS:
+        about = numbers.about.get(arm)
+        if about is not None:
+            cells = (f"{about[key]:,}" for key in ("steps", "batch", "learnt", "seconds"))
+            yield " | ".join([f"| {title}", *cells]) + " |"
     yield ""
 
 
@@ -57,8 +72,11 @@ def _left_out(numbers: Numbers) -> Iterator[str]:
     if numbers.skipped:
         yield "Not measured, and why:"
         yield ""
+        reasons = defaultdict[tuple[int, str], list[str]](list)
         for (arm, seed), why in numbers.skipped.items():
-            yield f"- {arm}, seed {seed}: {why}"
+            reasons[seed, why.split(", seed")[0]].append(arm)
+        for (seed, why), arms in reasons.items():
+            yield f"- seed {seed}, {why} ({len(arms)}): {'; '.join(arms)}"
         yield ""
 
 
