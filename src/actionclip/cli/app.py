@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import (
+    calibrate,
     classify,
     convert,
     data,
@@ -47,6 +48,7 @@ app.command()(index.index)
 app.command()(search.search)
 app.command()(train.train)
 app.command("eval")(evaluation.evaluate)
+app.command()(calibrate.calibrate)
 app.command()(labels.labels)
 app.command()(convert.convert)
 app.command()(fewshot.fewshot)

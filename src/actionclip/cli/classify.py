@@ -52,8 +52,16 @@ def classify(
         ),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Do not report labels that score below.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Do not report labels that score below. Takes the place of a calibrated threshold "
+            "(0: none).",
+            show_default=False,
+        ),
+    ] = None,
+    calibrated: options.Calibrated = True,
     clean_labels: options.CleanLabels = None,
     frames: options.Frames = None,
     windows: options.Windows = None,
@@ -104,6 +112,7 @@ def classify(
                 reject=reject or (),
                 threshold=threshold,
                 clean_labels=clean_labels,
+                calibrated=calibrated,
             )
             views: Any = {
                 **{"frames": frames, "windows": windows, "spacing": spacing},
@@ -234,4 +243,7 @@ def _lines(result: "VideoResult", *, colour: bool) -> list[str]:
             bar = typer.style("━" * filled, fg="green" if rank == 0 else "cyan")
             bar = "  " + bar + " " * (BAR_WIDTH - filled)
         lines.append(f"  {score.score:6.1%}{bar}  {score.label}")
+    if result.label_set is not None:
+        names = ", ".join(result.label_set.labels)
+        lines.append(f"  with {result.label_set.coverage:.0%} coverage one of: {names}")
     return lines

@@ -27,6 +27,7 @@ SHOWN = 12
 """Classes, files and clips listed on a terminal."""
 NAMES = {"mean_class": "mean class", "map": "mAP", "harmonic_mean": "harmonic mean"}
 NAMES |= {f"top{k}": f"top-{k}" for k in range(1, 6)} | {"ece": "calibration error"}
+NAMES["coverage"] = "label set coverage"
 
 EXAMPLES = """Examples:
 
@@ -114,6 +115,7 @@ def evaluate(
     descriptions: options.Descriptions = None,
     ensemble: options.Ensemble = None,
     clean_labels: options.CleanLabels = None,
+    calibrated: options.Calibrated = True,
     frames: options.Frames = None,
     spacing: options.Spacing = None,
     seed: Annotated[int, typer.Option(min=0, help="For what is drawn, and for intervals.")] = 0,
@@ -163,6 +165,7 @@ def evaluate(
             "descriptions": descriptions,
             "ensemble": ensemble,
             "clean_labels": clean_labels,
+            "calibrated": calibrated,
             "folder": out,
         }
         with recognizer:

@@ -152,6 +152,13 @@ Descriptions = Annotated[
 Ensemble = Annotated[
     str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
 ]
+Calibrated = Annotated[
+    bool,
+    typer.Option(
+        "--calibration/--no-calibration",
+        help="Obey what `actionclip calibrate` wrote into the model folder, where it did.",
+    ),
+]
 CleanLabels = Annotated[
     bool | None,
     typer.Option(

@@ -3,6 +3,8 @@
 V views of a video, D embedding width, K templates, C labels, those to reject included.
 """
 
+import hashlib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +17,19 @@ from torch import Tensor
 from actionclip.data import label_sets
 from actionclip.errors import ActionCLIPError, unknown
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.config import CalibrationConfig
 from actionclip.model.prompts.label_files import read_labels
 from actionclip.model.prompts.labels import LabelReport, check
 from actionclip.model.prompts.text import Prompts, make_prompts, read_descriptions, read_templates
 from actionclip.model.scoring import (
+    NONE_OF_THESE,
     Activation,
     Ensemble,
+    LabelSet,
     Score,
     arrange,
     fold_rejected,
+    in_set,
     rank,
     score,
 )
@@ -49,6 +55,8 @@ class Question:
     threshold: float | None
     prompts: Prompts | None = None
     """The sentences that were encoded."""
+    calibration: CalibrationConfig | None = None
+    """What is known of these very labels; its temperature is already in scale and bias."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,12 +77,32 @@ class Question:
     def only(self, labels: Sequence[str]) -> "Question":
         """The same about some of the labels, without those to reject."""
         places = [self.labels.index(label) for label in labels]
-        return replace(self, labels=tuple(labels), texts=self.texts[:, places], prompts=None)
+        same = len(places) == len(self.names)
+        return replace(
+            self,
+            labels=tuple(labels),
+            texts=self.texts[:, places],
+            prompts=None,
+            calibration=self.calibration if same else None,
+        )
 
     def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
         """The answer for one video from the unit vectors of its views, best first."""
         folded = fold_rejected(self.matrix(views[None]), len(self.labels), self.activation)
+        best, known = float(folded.max()), self.calibration
+        if known is not None and known.threshold is not None and best < known.threshold:
+            return [Score(NONE_OF_THESE, 1 - best)]
         return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold)
+
+    def label_set(self, views: Float[Tensor, "V D"]) -> LabelSet | None:
+        """The labels of which one is right in a stated share of cases, where that is known."""
+        known = self.calibration
+        if known is None or known.coverage is None or known.floor is None:
+            return None
+        scores = self.matrix(views[None])
+        inside = in_set(scores, known.floor)[0]
+        order = scores[0].argsort(descending=True, stable=True).tolist()
+        return LabelSet(tuple(self.labels[n] for n in order if inside[n]), known.coverage)
 
 
 def ask(
@@ -88,6 +116,7 @@ def ask(
     threshold: float | None = None,
     clean_labels: bool | None = None,
     look_alikes: bool = True,
+    calibrated: bool = True,
 ) -> Question:
     """Encode labels for a model; what is not given is as the model folder says.
 
@@ -99,9 +128,11 @@ def ask(
         descriptions: whole sentences for each label, `{label: [sentences]}` or a JSON or CSV file.
         ensemble: `scores` or `embeddings`; see `ModelConfig`.
         reject: competing labels, reported together as *none of these*.
-        threshold: labels that score below it are not reported.
+        threshold: labels that score below it are not reported; takes the place of the calibrated
+            threshold (0: nothing is rejected).
         clean_labels: whether `ApplyEyeMakeup` and `brush_hair` become words first.
         look_alikes: whether to warn of labels that the text tower can hardly tell apart.
+        calibrated: whether the model's calibration is used, where it has one.
 
     Raises:
         ActionCLIPError: for labels that are missing, twice there, or too long; for an option that
@@ -127,7 +158,9 @@ def ask(
     texts = arrange(encode_cached(model, prompts.sentences), prompts, chosen)
     if look_alikes and not _is_built_in(labels):
         _warn(check([*names, *rejected], clean_labels=clean, embeddings=texts))
-    return _question(model, prompts, len(names), texts, chosen, threshold or None)
+    question = _question(model, prompts, len(names), texts, chosen)
+    known = config.calibration if calibrated else None
+    return _obeying(known, replace(question, threshold=threshold or None), threshold is None)
 
 
 def _question(
@@ -136,7 +169,6 @@ def _question(
     labels: int,
     texts: Float[Tensor, "K C D"],
     ensemble: Ensemble,
-    threshold: float | None,
 ) -> Question:
     """What was encoded, with what the model says about scores."""
     scale, bias = _scale_and_bias(model)
@@ -147,9 +179,47 @@ def _question(
         bias=bias,
         ensemble=ensemble,
         activation=model.config.activation,
-        threshold=threshold,
+        threshold=None,
         prompts=prompts,
     )
+
+
+def _obeying(known: CalibrationConfig | None, question: Question, rejects: bool) -> Question:
+    """The question with what is known of its scores.
+
+    Threshold and label sets hold for the labels they were fitted on; the temperature is used for
+    others too.
+    """
+    if known is None:
+        return question
+    cooled = replace(
+        question,
+        scale=question.scale / known.temperature,
+        bias=question.bias / known.temperature,
+    )
+    if key_of(question) == known.key:
+        return replace(cooled, calibration=known if rejects else replace(known, threshold=None))
+    if known.threshold is not None or known.floor is not None:
+        warnings.warn(
+            f"This model was calibrated for {known.labels} labels, and these labels or sentences "
+            "are others: its temperature is used, its threshold and label sets are not. "
+            "`actionclip calibrate` fits them to your labels.",
+            stacklevel=4,
+        )
+    return cooled
+
+
+def key_of(question: Question) -> str:
+    """A hash of what a calibration is for: the labels with their sentences, in any order."""
+    assert question.prompts is not None
+    prompts = question.prompts
+    of_label: list[list[str]] = [[] for _ in prompts.labels]
+    for owner, sentence in zip(prompts.owners, prompts.sentences, strict=True):
+        of_label[owner].append(sentence)
+    told = sorted(sorted(sentences) for sentences in of_label)
+    rejected = len(prompts.labels) - len(question.labels)
+    text = json.dumps([told, question.ensemble, question.activation, rejected])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _scale_and_bias(model: ActionCLIP) -> tuple[float, float]:

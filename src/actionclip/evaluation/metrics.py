@@ -38,6 +38,10 @@ class Sheet:
     """What the rows' paths are relative to."""
     are_probabilities: bool = True
     """Whether scores lie between 0 and 1, so that it can be asked whether they are honest."""
+    sets: Bool[np.ndarray, "N C"] | None = None
+    """The labels in each clip's set, for a calibrated model; none for a clip that was not read."""
+    coverage: float | None = None
+    """What the sets promise."""
 
     @cached_property
     def targets(self) -> Bool[np.ndarray, "N C"]:
@@ -131,6 +135,8 @@ def single_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
         f"top{top_k}": right[top_k].sum() / len(sheet.rows),
         "mean_class": (right[1][shown] / support[shown]).mean(),
     }
+    if sheet.sets is not None:
+        metrics["coverage"] = _covered(sheet).mean()
     values = _bootstrap_accuracies(sheet, top_k, draws, seed)
     found = {name: _estimate(value, values.get(name)) for name, value in metrics.items()}
     if sheet.are_probabilities and sheet.read.any():
@@ -208,6 +214,8 @@ def _bootstrap_accuracies(
 ) -> dict[str, Float[np.ndarray, " B"]]:
     """The same numbers under every draw of the clips."""
     hits = {"top1": sheet.places < 1, f"top{top_k}": sheet.places < top_k}
+    if sheet.sets is not None:
+        hits["coverage"] = _covered(sheet)
     member = sheet.targets.astype(np.float64)
 
     def accuracies(weights: np.ndarray) -> np.ndarray:
@@ -223,6 +231,12 @@ def _bootstrap_accuracies(
         return {}
     values = bootstrap(accuracies, sheet.groups, draws=draws, seed=seed)
     return dict(zip([*hits, "mean_class"], values.T, strict=True))
+
+
+def _covered(sheet: Sheet) -> Bool[np.ndarray, " N"]:
+    """Whether each clip's set holds its label."""
+    assert sheet.sets is not None
+    return sheet.sets[np.arange(len(sheet.rows)), sheet.truth] & sheet.read
 
 
 def _class_rows(
@@ -251,6 +265,12 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
         )
     if top_k is not None and top_k < 5:
         notes.append(f"There are {len(sheet.classes)} labels: top-{top_k} stands for top-5.")
+    if sheet.sets is not None and sheet.coverage is not None and sheet.read.any():
+        size = sheet.sets[sheet.read].sum(axis=1).mean()
+        notes.append(
+            f"Label sets promise to hold the right label in {sheet.coverage:.0%} of clips like "
+            f"those they were calibrated on; they have {size:.2f} labels on average."
+        )
     groups = len(set(sheet.groups))
     if groups < len(sheet.rows):
         notes.append(f"Intervals draw {groups} recordings, not {len(sheet.rows)} single clips.")

@@ -29,7 +29,7 @@ from actionclip.evaluation.protocols import (
 )
 from actionclip.evaluation.result import Evaluation, Failure, Key, PartResult, summarise
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.scoring import Activation
+from actionclip.model.scoring import Activation, in_set
 
 VECTORS = "vectors"
 """The folder, in that of the results, that keeps what was encoded."""
@@ -82,7 +82,8 @@ def evaluate(
         folder: where vectors are kept as they come, so that a run that was killed goes on.
         seen: told about each clip as it is done.
         reading: `workers`, `limits` and `decoder` as for `Recognizer`, where `model` is none.
-        options: `templates`, `descriptions`, `ensemble` and `clean_labels` as for `Recognizer`.
+        options: `templates`, `descriptions`, `ensemble`, `clean_labels` and `calibrated` as for
+            `Recognizer`.
 
     Raises:
         ActionCLIPError: for data that does not fit the protocol, labels or options we cannot use.
@@ -91,7 +92,7 @@ def evaluate(
     plan = find_protocol(protocol)
     tested = data if isinstance(data, (Manifest, Mapping)) else Manifest(tuple(data))
     parts = _parts(plan, tested, Choices(split, seed, base), labels)
-    with _encoder(model, reading or {}) as encoder:
+    with encoder_of(model, reading or {}) as encoder:
         chosen = views_of(encoder.model, views)
         question = _question(encoder.model, parts, activation, plan, options)
         clips = _encode(encoder, parts, chosen, folder, seen)
@@ -138,7 +139,7 @@ def views_of(
 
 
 @contextmanager
-def _encoder(
+def encoder_of(
     model: ActionCLIP | Answering, reading: Mapping[str, Any]
 ) -> Generator[VideoEncoder, None, None]:
     """What encodes for the model, which is in testing mode meanwhile."""
@@ -221,7 +222,13 @@ def _sheet(part: Part, clips: Clips, question: Question) -> Sheet:
         some: Any = [found[place] for place in places]
         videos = torch.from_numpy(np.stack(some))
         scores[places] = asked.matrix(videos).numpy()
-    return Sheet(part.name, asked.labels, rows, scores, root, asked.activation != "none")
+    sheet = Sheet(part.name, asked.labels, rows, scores, root, asked.activation != "none")
+    known = asked.calibration
+    if known is None or known.floor is None or not sheet.are_probabilities:
+        return sheet
+    sets = np.zeros(scores.shape, bool)
+    sets[readable] = in_set(torch.from_numpy(scores[readable]), known.floor).numpy()
+    return replace(sheet, sets=sets, coverage=known.coverage)
 
 
 def _settings(
@@ -249,6 +256,7 @@ def _settings(
         "scale": question.scale,
         "bias": question.bias,
         "activation": question.activation,
+        "calibration": None if question.calibration is None else asdict(question.calibration),
         "draws": draws,
         "seed": seed,
     }

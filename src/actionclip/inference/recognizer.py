@@ -126,7 +126,9 @@ class Recognizer:
             labels: as for `classify`.
             options: `templates` (sentences with {}), `descriptions` ({label: [sentences]}),
                 `ensemble` ("scores" or "embeddings"), `reject` (competing labels, reported together
-                as *none of these*), `threshold` (labels below it are not reported), `clean_labels`.
+                as *none of these*), `threshold` (labels below it are not reported; replaces the
+                calibrated one), `clean_labels`, `calibrated` (False: scores as without
+                `actionclip calibrate`).
 
         Raises:
             ActionCLIPError: for labels or options we cannot use.
@@ -180,7 +182,8 @@ class Recognizer:
         precision = self.precision
         for clip, embedding in self.encoder.encode(videos, views, batch_size=batch_size):
             scores = [] if embedding is None else question.scores(embedding, top_k=top_k)
-            yield VideoResult.of(clip, scores, precision, keep=keep_clips)
+            sure = None if embedding is None else question.label_set(embedding)
+            yield VideoResult.of(clip, scores, precision, keep=keep_clips, label_set=sure)
 
     def explain(
         self,

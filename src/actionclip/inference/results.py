@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from actionclip.errors import StorageError
-from actionclip.model.scoring import Score
+from actionclip.model.scoring import LabelSet, Score
 from actionclip.video.decode.clip import Clip
 from actionclip.video.outcomes import Outcome
 
@@ -60,11 +60,21 @@ class VideoResult:
     hint: str = ""
     decoder: str = ""
     notes: tuple[str, ...] = ()
+    label_set: LabelSet | None = None
+    """Labels of which one is right in a stated share of cases, for a calibrated model."""
     clip: Clip | None = None
     """The frames themselves, when they were asked for."""
 
     @classmethod
-    def of(cls, clip: Clip, scores: list[Score], precision: str, *, keep: bool) -> "VideoResult":
+    def of(
+        cls,
+        clip: Clip,
+        scores: list[Score],
+        precision: str,
+        *,
+        keep: bool,
+        label_set: LabelSet | None = None,
+    ) -> "VideoResult":
         """The result for a clip that was read."""
         return cls(
             source=clip.source.name,
@@ -77,6 +87,7 @@ class VideoResult:
             hint=clip.hint,
             decoder=clip.decoder,
             notes=clip.notes,
+            label_set=label_set,
             clip=clip if keep else None,
         )
 
@@ -90,6 +101,8 @@ class VideoResult:
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "precision": self.precision,
         }
+        if self.label_set is not None:
+            row["label_set"] = self.label_set.to_dict()
         if self.status is not Outcome.OK:
             row["error"] = {"code": str(self.status), "message": self.message, "hint": self.hint}
         return row

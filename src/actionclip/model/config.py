@@ -44,6 +44,41 @@ class PromptConfig:
 
 
 @config
+class CalibrationConfig:
+    """What labelled clips have told about the scores for one set of labels."""
+
+    key: str
+    """A hash of the labels, their sentences and the ensemble; see `encoding.questions.key_of`."""
+    labels: int
+    """How many labels that were."""
+    clips: int
+    """How many labelled clips it was learned from."""
+    temperature: float = 1.0
+    """What logits are divided by."""
+    threshold: float | None = None
+    """A best score below it is answered with `none of these`."""
+    coverage: float | None = None
+    """The share of clips whose label set holds the right label."""
+    floor: float | None = None
+    """The score that a label needs to be in the set."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        shares = (self.threshold, self.coverage, self.floor)
+        if not all(value is None or 0 <= value <= 1 for value in shares):
+            raise ActionCLIPError(
+                f"calibration has threshold, coverage and floor {shares}.",
+                expected="Each is from 0 to 1, or null.",
+            )
+        if not 1e-3 <= self.temperature <= 1e3 or (self.coverage is None) != (self.floor is None):
+            raise ActionCLIPError(
+                f"calibration has the temperature {self.temperature}, the coverage "
+                f"{self.coverage} and the floor {self.floor}.",
+                expected="A temperature from 0.001 to 1000; coverage and floor go together.",
+            )
+
+
+@config
 class ModelConfig:
     """All that a model folder decides; whatever runs the model obeys it."""
 
@@ -64,6 +99,8 @@ class ModelConfig:
     """Whether `ApplyEyeMakeup` and `brush_hair` become words first."""
     labels: tuple[str, ...] = ()
     """The labels it was trained on; used when the user names none."""
+    calibration: CalibrationConfig | None = None
+    """What `actionclip calibrate` found."""
     format: int = 1
     """Version of this file's layout."""
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from actionclip.errors import ActionCLIPError
@@ -30,6 +30,26 @@ class Score:
     label: str
     score: float
     """Between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labels of which one is right in a stated share of cases."""
+
+    labels: tuple[str, ...]
+    """Best first; at least one."""
+    coverage: float
+    """In that share of clips like those it was calibrated on, the set holds the right label."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The stable keys of `--json`."""
+        return {"coverage": self.coverage, "labels": list(self.labels)}
+
+
+def in_set(scores: Float[Tensor, "B C"], floor: float) -> Bool[Tensor, "B C"]:
+    """Which labels reach the floor; the best one is always in."""
+    best = F.one_hot(scores.argmax(dim=1), scores.shape[1]).bool()
+    return best | (scores >= floor)
 
 
 def arrange(

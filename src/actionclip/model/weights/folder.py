@@ -138,6 +138,27 @@ def _copy(path: Path) -> Content:
     return Content(len(data), lambda target: target.write_bytes(data))
 
 
+def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
+    """A model folder with another configuration; the weights stay as they lie on disk.
+
+    Args:
+        source: a model folder.
+        target: where to; may be `source` itself, of which only config.json is then replaced.
+        config: the configuration.
+
+    Raises:
+        StorageError: when it cannot be written; what was there before stays whole.
+    """
+    text = json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n"
+    contents: dict[str, Content] = {CONFIG: text_content(text)}
+    if source.resolve() != target.resolve():
+        names = [WEIGHTS, LABELS, CARD]
+        names += [f"{TOKENIZER}/{path.name}" for path in sorted((source / TOKENIZER).glob("*"))]
+        contents |= {name: _copy(source / name) for name in names if (source / name).is_file()}
+    write_together(target, contents)
+    return target
+
+
 def is_model_folder(path: Path) -> bool:
     """Whether a folder is one of ours."""
     return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()

@@ -126,7 +126,7 @@ def _joined(start: ModelConfig, end: ModelConfig) -> ModelConfig:
         names[family] = before if after == nothing else after
     owner = start if end.prompts.post == "meanp" and end.prompts.pre == "none" else end
     rest = {field: getattr(owner.prompts, field) for field in ("heads", "norm_eps", "positions")}
-    return dataclasses.replace(end, prompts=PromptConfig(**names, **rest))
+    return dataclasses.replace(end, prompts=PromptConfig(**names, **rest), calibration=None)
 
 
 def _between(

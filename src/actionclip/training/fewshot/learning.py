@@ -139,7 +139,7 @@ def learn_few_shots(
         if steps:
             list(learner.train(model.post, ours, (steps,)))
     model.post.eval()
-    model.config = replace(model.config, labels=manifest.classes)
+    model.config = replace(model.config, labels=manifest.classes, calibration=None)
     tested = {} if others is None else learner.compare(before, ours, others, pull)
     result = FewShotResult(
         model=model,

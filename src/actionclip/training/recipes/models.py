@@ -44,7 +44,7 @@ def build_model(settings: ModelSettings) -> ActionCLIP:
 
 def configured(config: ModelConfig, settings: ModelSettings) -> ModelConfig:
     """A model's settings with what the recipe says in their place."""
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"calibration": None}  # other weights or settings give other scores
     for name in ("ensemble", "scale", "clean_labels"):
         if getattr(settings, name) is not None:
             more[name] = getattr(settings, name)

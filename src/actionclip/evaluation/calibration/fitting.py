@@ -1,0 +1,127 @@
+"""Three numbers from labelled clips: temperature, rejection threshold, and the floor of a set.
+
+N clips, C labels. The temperature is fitted on other clips than the floor: a set keeps its promise
+only if the scores were fixed before the clips that set the floor were seen.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from actionclip.evaluation.calibration.answers import Answers
+from actionclip.evaluation.calibration.conformal import fit_floor
+
+COLDEST, HOTTEST = 1 / 20, 20.0
+"""The temperatures that are looked at. Where every clip is right with room to spare, colder is
+always better, without end."""
+STEPS, ZOOMS = 17, 4
+"""Temperatures tried at a time, and how often between the neighbours of the best."""
+FOR_TEMPERATURE = 1 / 3
+"""Share of the clips that the temperature is fitted on."""
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted."""
+
+    temperature: float
+    threshold: float
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the numbers are fitted for."""
+
+    coverage: float | None = 0.9
+    """Of label sets; None: no sets."""
+    keep: float = 0.95
+    """Share of known clips above the threshold, where no unknown ones are given."""
+    seed: int = 0
+    """Decides which clips the temperature is fitted on."""
+
+
+def fit(answers: Answers, wanted: Wanted) -> Fitted:
+    """All three, from clips that show a label and perhaps clips that show none."""
+    known, unknown = answers.known, answers.unknown
+    first = in_part(known.groups, FOR_TEMPERATURE, wanted.seed)
+    temperature = fit_temperature(known.only(np.flatnonzero(first)))
+    rest = known.only(np.flatnonzero(~first))
+    scores = rest.scores(temperature)
+    right = scores[np.arange(len(rest)), rest.truth]
+    floor = None if wanted.coverage is None else fit_floor(right, wanted.coverage)
+    strange = unknown.scores(temperature).max(axis=1) if len(unknown) else np.zeros(0)
+    return Fitted(temperature, fit_threshold(scores.max(axis=1), strange, wanted.keep), floor)
+
+
+def in_part(groups: tuple[str, ...], share: float, seed: int) -> np.ndarray:
+    """Which clips belong to a part: whole recordings, drawn by chance, about that share."""
+    names = sorted(set(groups))
+    order = np.random.default_rng(seed).permutation(len(names))
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    chosen = {names[n] for n in order[:count].tolist()}
+    return np.array([group in chosen for group in groups])
+
+
+def fit_temperature(answers: Answers) -> float:
+    """What to divide logits by, so that the right labels are as likely as can be.
+
+    For one view and one template the loss is convex in 1 / temperature, so it has one minimum; with
+    several it is their mean that is scored, and it need not be. Hence a grid between `COLDEST` and
+    `HOTTEST`, even in the logarithm, made finer around its best point.
+    """
+    low, high = math.log(COLDEST), math.log(HOTTEST)
+    best = 0.0
+    for _ in range(ZOOMS):
+        tried = np.linspace(low, high, STEPS)
+        losses = [mean_loss(answers, math.exp(each)) for each in tried]
+        place = int(np.argmin(losses))
+        best = float(tried[place])
+        low, high = float(tried[max(place - 1, 0)]), float(tried[min(place + 1, STEPS - 1)])
+    return math.exp(best)
+
+
+def mean_loss(answers: Answers, temperature: float) -> float:
+    """Negative log likelihood of the right labels, the mean over the clips."""
+    scores = answers.scores(temperature)
+    return float(losses_of(scores, answers.truth, answers.question.activation).mean())
+
+
+def losses_of(
+    scores: Float[np.ndarray, "N C"], truth: Int[np.ndarray, " N"], activation: str
+) -> Float[np.ndarray, " N"]:
+    """The negative log likelihood of each clip; under sigmoid that of every label by itself."""
+    values = scores.astype(np.float64)
+    right = values[np.arange(len(values)), truth]
+    if activation != "sigmoid":
+        return -np.log(np.maximum(right, TINY))
+    wrong = -np.log(np.maximum(1 - values, TINY))
+    own = wrong[np.arange(len(values)), truth]
+    return wrong.sum(axis=1) - own - np.log(np.maximum(right, TINY))
+
+
+def fit_threshold(
+    known: Float[np.ndarray, " N"], unknown: Float[np.ndarray, " M"], keep: float
+) -> float:
+    """The best score below which the answer is *none of these*.
+
+    With unknown clips: where the share of known ones kept and the share of unknown ones rejected
+    have the highest mean. Without: where `keep` of the known ones are kept.
+
+    >>> fit_threshold(np.array([0.2, 0.8, 0.9]), np.array([0.1, 0.3]), 0.95)
+    0.8
+    >>> fit_threshold(np.array([0.2, 0.4, 0.8, 0.9]), np.array([]), 0.75)
+    0.4
+    """
+    ordered = np.sort(known.astype(np.float64))
+    if not len(unknown):
+        lost = math.floor(round((1 - keep) * len(ordered), 9))
+        return float(ordered[min(lost, len(ordered) - 1)])
+    places = np.concatenate([[0.0], ordered])
+    kept = 1 - np.searchsorted(ordered, places, side="left") / len(ordered)
+    strange = np.sort(unknown.astype(np.float64))
+    rejected = np.searchsorted(strange, places, side="left") / len(strange)
+    return float(places[int(np.argmax(kept + rejected))])

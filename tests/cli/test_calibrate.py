@@ -1,0 +1,86 @@
+"""`actionclip calibrate`, and the verbs that obey it, on real files."""
+
+import json
+
+import pytest
+
+from actionclip.errors import ActionCLIPError
+from sample_videos import write_video
+
+LABELS = ("running", "waving one hand")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(14):
+        place = folder / "known" / LABELS[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        write_video(place / f"{number}.mp4", seed=number, frames=16)
+    (folder / "others" / "strange").mkdir(parents=True)
+    for number in range(4):
+        write_video(folder / "others" / "strange" / f"{number}.mp4", seed=50 + number, frames=16)
+    return folder
+
+
+@pytest.fixture
+def run(command_line):
+    def run(*arguments, **options):
+        return command_line(*arguments, "--workers", "1", **options)
+
+    return run
+
+
+def test_a_calibrated_folder_is_obeyed(run, data, tmp_path):
+    done = run(
+        *("calibrate", "tiny", "--data", data / "known", "--unknown", data / "others"),
+        *("--coverage", "0.8", "--out", "mine", "--draws", "20", "--json"),
+    )
+
+    assert done.exit_code == 0, done.output
+    row = json.loads(done.stdout)
+    assert row["folder"] == "mine"
+    assert row["calibration"]["clips"] == 14
+    assert row["report"]["unknown"] == 4
+    settings = json.loads((tmp_path / "mine" / "config.json").read_text())
+    assert settings["calibration"] == row["calibration"]
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
+        *("README.md", "config.json", "labels.txt", "model.safetensors"),
+    ]
+
+    clip = data / "known" / LABELS[0] / "0.mp4"
+    classify = ("classify", clip, "--labels", ", ".join(LABELS), "--model", "mine")
+    answer = json.loads(run(*classify, "--json").stdout)
+    assert answer["label_set"]["coverage"] == 0.8
+    assert set(answer["label_set"]["labels"]) <= set(LABELS)
+    plain = run(*classify)
+    assert "with 80% coverage one of: " in plain.stdout
+    without = json.loads(run(*classify, "--json", "--no-calibration").stdout)
+    assert "label_set" not in without
+    kept = json.loads(run(*classify, "--json", "--threshold", "0").stdout)
+    assert {s["label"] for s in kept["scores"]} == set(LABELS)
+    other = run("classify", clip, "--labels", "running, jumping", "--model", "mine", "--json")
+    assert "label_set" not in json.loads(other.stdout)
+    assert "calibrated for 2 labels" in other.stderr
+
+    tested = run("eval", "mine", "--data", data / "known", "--draws", "20")
+    assert "label set coverage" in tested.stdout
+
+
+def test_a_folder_is_calibrated_in_place_and_says_what_it_did(run, data, tmp_path):
+    run("calibrate", "tiny", "--data", data / "known", "--out", "m", "--draws", "0")
+    weights = (tmp_path / "m" / "model.safetensors").read_bytes()
+
+    done = run("calibrate", "m", "--data", data / "known", "--coverage", "0", "--draws", "0")
+
+    settings = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert settings["calibration"]["coverage"] is None
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == weights
+    for words in ("temperature", "threshold", "calibration error", "known clips kept", "note:"):
+        assert words in done.stdout
+    assert "labels in a set" not in done.stdout
+
+
+def test_a_model_without_a_folder_needs_a_place(run, data):
+    with pytest.raises(ActionCLIPError, match="not a model folder"):
+        run("calibrate", "tiny", "--data", data / "known")

@@ -1,0 +1,190 @@
+"""Temperature, threshold and what is measured, on answers made by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import roc_auc_score
+
+from actionclip.data.manifest import Row
+from actionclip.encoding.questions import Question
+from actionclip.evaluation import metrics
+from actionclip.evaluation.calibration.answers import Answers
+from actionclip.evaluation.calibration.fitting import (
+    COLDEST,
+    Wanted,
+    fit,
+    fit_temperature,
+    fit_threshold,
+    in_part,
+    mean_loss,
+)
+from actionclip.evaluation.calibration.measures import (
+    calibration_error,
+    interval,
+    mean_of,
+    telling_apart,
+)
+from actionclip.evaluation.calibration.report import deal, measure
+
+LABELS = 6
+
+
+def made_up(count, temperature, *, unknown=0, seed=0, activation="softmax"):
+    """Clips whose right label is drawn from the scores at a temperature: that is the honest one."""
+    rng = np.random.default_rng(seed)
+    views = rng.normal(size=(count + unknown, 1, LABELS + 2)).astype(np.float32)
+    views /= np.linalg.norm(views, axis=-1, keepdims=True)
+    question = Question(
+        labels=tuple("abcdef"),
+        texts=torch.eye(LABELS + 2)[None, :LABELS],
+        scale=20.0,
+        bias=0.0,
+        ensemble="scores",
+        activation=activation,
+        threshold=None,
+    )
+    groups = tuple(f"r{n // 2}" for n in range(count + unknown))
+    blank = Answers(question, views, np.zeros(count + unknown, np.int64), groups)
+    chances = blank.scores(temperature).astype(np.float64)
+    truth = [rng.choice(LABELS, p=row / row.sum()) for row in chances[:count]]
+    return replace(blank, truth=np.array(truth + [-1] * unknown, np.int64))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_the_clips_is_found(temperature):
+    found = fit_temperature(made_up(2000, temperature))
+
+    assert found == pytest.approx(temperature, rel=0.1)
+
+
+def test_no_other_temperature_is_better():
+    answers = made_up(300, 2.0)
+    best = mean_loss(answers, fit_temperature(answers))
+
+    assert all(mean_loss(answers, t) >= best - 1e-6 for t in np.geomspace(0.05, 20, 200))
+
+
+def test_the_loss_is_the_cross_entropy():
+    answers = made_up(50, 1.0)
+    logits = 20.0 / 1.7 * torch.from_numpy(answers.views[:, 0]) @ answers.question.texts[0].T
+
+    expected = F.cross_entropy(logits, torch.from_numpy(answers.truth))
+    assert mean_loss(answers, 1.7) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_loss_under_sigmoid_is_that_of_every_label():
+    answers = made_up(50, 1.0, activation="sigmoid")
+    logits = 20.0 * torch.from_numpy(answers.views[:, 0]) @ answers.question.texts[0].T
+
+    truth = F.one_hot(torch.from_numpy(answers.truth), LABELS).float()
+    expected = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(1).mean()
+    assert mean_loss(answers, 1.0) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_clips_that_are_all_right_are_as_cold_as_is_tried():
+    answers = made_up(30, 1.0)
+    sure = replace(answers, truth=answers.scores().argmax(axis=1).astype(np.int64))
+
+    assert fit_temperature(sure) == pytest.approx(COLDEST, rel=0.5)
+
+
+def test_the_order_of_labels_and_clips_does_not_matter():
+    answers, mixed = made_up(80, 2.0, unknown=20), np.random.default_rng(1).permutation(100)
+    labels = np.array([3, 1, 5, 0, 2, 4])
+    turned = answers.only(mixed)
+    turned = replace(
+        turned,
+        question=replace(turned.question, texts=turned.question.texts[:, labels]),
+        truth=np.where(turned.truth < 0, -1, np.argsort(labels)[turned.truth]),
+    )
+
+    one, other = fit(answers, Wanted()), fit(turned, Wanted())
+    assert one.temperature == pytest.approx(other.temperature, rel=1e-3)
+    assert one.threshold == pytest.approx(other.threshold, abs=1e-3)
+    assert one.floor == pytest.approx(other.floor, abs=1e-3)
+
+
+@given(
+    known=arrays(np.float64, 40, elements=st.floats(0, 1)),
+    keep=st.sampled_from([0.5, 0.8, 0.95]),
+)
+def test_without_unknown_clips_the_share_asked_for_is_kept(known, keep):
+    threshold = fit_threshold(known, np.zeros(0), keep)
+
+    assert (known >= threshold).mean() >= keep - 1e-9
+
+
+@given(
+    known=arrays(np.float64, 20, elements=st.floats(0, 1)),
+    unknown=arrays(np.float64, 15, elements=st.floats(0, 1)),
+)
+def test_no_other_threshold_tells_better(known, unknown):
+    def balanced(threshold):
+        return (known >= threshold).mean() + (unknown < threshold).mean()
+
+    best = balanced(fit_threshold(known, unknown, 0.9))
+    assert all(balanced(t) <= best + 1e-9 for t in [0, 1, *known, *unknown])
+
+
+@given(count=st.integers(2, 40), share=st.floats(0.1, 0.9), seed=st.integers(0, 9))
+def test_recordings_are_never_torn_apart(count, share, seed):
+    groups = tuple(f"r{n % count}" for n in range(3 * count))
+    for place in (in_part(groups, share, seed), deal(groups, 2, seed)):
+        assert len(set(place.tolist())) > 1
+        assert all(
+            len({p for g, p in zip(groups, place, strict=True) if g == one}) == 1
+            for one in set(groups)
+        )
+
+
+def test_telling_apart_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    known, unknown = rng.beta(4, 2, 60).round(2), rng.beta(2, 3, 40).round(2)
+    names = tuple(map(str, range(60))), tuple(map(str, range(40)))
+
+    found = telling_apart(known, unknown, names)
+
+    truth, scores = [1] * 60 + [0] * 40, [*known, *unknown]
+    assert found["auroc"].value == pytest.approx(roc_auc_score(truth, scores))
+    assert found["auroc"].low < found["auroc"].value < found["auroc"].high
+    least = np.sort(known)[3]  # 57 of 60 are kept
+    assert found["fpr95"].value == pytest.approx((unknown >= least).mean())
+
+
+def test_the_calibration_error_is_that_of_the_test():
+    answers = made_up(120, 2.0)
+    scores = answers.scores()
+    rows = tuple(Row(f"{n}.mp4", ("abcdef"[t],)) for n, t in enumerate(answers.truth))
+    sheet = metrics.Sheet("all", tuple("abcdef"), rows, scores)
+
+    ours = interval(calibration_error(scores, answers.truth), answers.groups, draws=0)
+    assert ours.value == pytest.approx(metrics.calibration_error(sheet), abs=1e-5)
+
+
+def test_a_mean_has_an_interval_around_it():
+    found = interval(mean_of(np.array([0.0, 1.0] * 30)), tuple(map(str, range(60))))
+
+    assert found.low < found.value == 0.5 < found.high
+
+
+def test_what_is_measured_comes_from_clips_held_out():
+    answers = made_up(400, 3.0, unknown=60)
+
+    report = measure(answers, Wanted(), draws=200)
+
+    assert (report.clips, report.unknown, report.folds) == (400, 60, 5)
+    assert report.after["nll"].value < report.before["nll"].value
+    assert report.after["ece"].value < report.before["ece"].value
+    assert report.after["top1"].value == report.before["top1"].value
+    assert report.sets["coverage"].value == pytest.approx(0.9, abs=0.05)
+    assert 1 <= report.sets["set_size"].value <= LABELS
+    assert 0 <= report.rejection["auroc"].value <= 1
+    named = report.to_dict()
+    assert set(named["rejection"]) == {"kept", "rejected", "auroc", "fpr95"}
+    assert measure(replace(answers, groups=("one",) * 460), Wanted()) is None
