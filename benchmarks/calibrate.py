@@ -100,7 +100,7 @@ def once(fitting: Answers, testing: Answers, seed: int) -> dict[str, Any]:
     sets = in_set(torch.from_numpy(after), found.floor).numpy()
     hits = covered(sets, known.truth)
     kind = known.question.activation
-    best = after.max(axis=1)
+    best, both = after.max(axis=1), (known, unknown)
     rows = {
         "top1": interval(mean_of(after.argmax(axis=1) == known.truth), known.groups),
         "ece before": interval(calibration_error(before, known.truth), known.groups),
@@ -113,6 +113,9 @@ def once(fitting: Answers, testing: Answers, seed: int) -> dict[str, Any]:
         "unknown rejected": wilson((strange < found.threshold).sum(), len(strange)),
         **telling_apart(best.astype(float), strange.astype(float), (known.groups, unknown.groups)),
     }
+    cosines = [(each.views @ each.question.texts[0].numpy().T).max(axis=(1, 2)) for each in both]
+    by_cosine = telling_apart(*(c.astype(float) for c in cosines), (known.groups, unknown.groups))
+    rows["auroc of the best cosine"] = by_cosine["auroc"]
     for name, value in rows.items():
         say(f"{name:18} {value.value:.3f}  [{value.low:.3f}, {value.high:.3f}]")
     say(f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}")

@@ -65,13 +65,15 @@ def calibrate(
         ),
     ] = 0.9,
     keep: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.001,
             max=0.999,
-            help="Without --unknown: share of clips that are not answered `none of these`.",
+            help="Share of known clips that are not answered `none of these`. Default: the best "
+            "balance with --unknown, or 0.95 without.",
+            show_default=False,
         ),
-    ] = 0.95,
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -205,7 +207,7 @@ def _lines(found: "Calibrated", target: Path) -> list[str]:
             both = [_value(each[name], name) for each in (report.before, report.after)]
             lines.append(f"{title:22}{both[0]:26}{both[1]}")
         for name, value in {**report.sets, **report.rejection}.items():
-            lines.append(f"{TITLES[name]:36}{_value(value, name)}")
+            lines.append(f"{TITLES[name]:34}{_value(value, name)}")
     lines += ["", *(f"note: {note}" for note in found.notes)] if found.notes else []
     return [*lines, str(target)]
 

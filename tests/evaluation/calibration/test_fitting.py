@@ -16,8 +16,8 @@ from actionclip.encoding.questions import Question
 from actionclip.evaluation import metrics
 from actionclip.evaluation.calibration.answers import Answers
 from actionclip.evaluation.calibration.fitting import (
-    COLDEST,
     Wanted,
+    cost,
     fit,
     fit_temperature,
     fit_threshold,
@@ -65,9 +65,9 @@ def test_the_temperature_that_made_the_clips_is_found(temperature):
 
 def test_no_other_temperature_is_better():
     answers = made_up(300, 2.0)
-    best = mean_loss(answers, fit_temperature(answers))
+    best = cost(answers, fit_temperature(answers))
 
-    assert all(mean_loss(answers, t) >= best - 1e-6 for t in np.geomspace(0.05, 20, 200))
+    assert all(cost(answers, t) >= best - 1e-6 for t in np.geomspace(0.05, 20, 200))
 
 
 def test_the_loss_is_the_cross_entropy():
@@ -87,11 +87,13 @@ def test_the_loss_under_sigmoid_is_that_of_every_label():
     assert mean_loss(answers, 1.0) == pytest.approx(float(expected), rel=1e-3)
 
 
-def test_clips_that_are_all_right_are_as_cold_as_is_tried():
-    answers = made_up(30, 1.0)
+@pytest.mark.parametrize("count", [1, 5, 15])
+def test_a_few_clips_that_are_all_right_move_the_temperature_little(count):
+    answers = made_up(count, 1.0)
     sure = replace(answers, truth=answers.scores().argmax(axis=1).astype(np.int64))
 
-    assert fit_temperature(sure) == pytest.approx(COLDEST, rel=0.5)
+    assert 0.3 < fit_temperature(sure) < 1
+    assert mean_loss(sure, 0.05) < mean_loss(sure, 0.3)  # colder would be better, for these
 
 
 def test_the_order_of_labels_and_clips_does_not_matter():
@@ -128,7 +130,7 @@ def test_no_other_threshold_tells_better(known, unknown):
     def balanced(threshold):
         return (known >= threshold).mean() + (unknown < threshold).mean()
 
-    best = balanced(fit_threshold(known, unknown, 0.9))
+    best = balanced(fit_threshold(known, unknown, None))
     assert all(balanced(t) <= best + 1e-9 for t in [0, 1, *known, *unknown])
 
 

@@ -171,7 +171,8 @@ def test_the_patch_that_shows_the_thing_is_found_in_a_vit(patch):
         visual = recognizer.model.backbone.visual
         seen = []
         hook = visual.transformer.register_forward_hook(lambda *a: seen.append(a[-1]))
-        embedded(recognizer, video[0])
+        with recognizer.model.backbone.all_tokens():
+            embedded(recognizer, video[0])
         hook.remove()
         with torch.no_grad():
             vectors = unit(visual.ln_post(seen[0][0]) @ visual.proj)

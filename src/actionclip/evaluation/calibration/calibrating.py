@@ -18,6 +18,7 @@ from actionclip.evaluation.calibration.fitting import (
     COLDEST,
     FOR_TEMPERATURE,
     HOTTEST,
+    KEPT,
     Fitted,
     Wanted,
     fit,
@@ -68,7 +69,7 @@ def calibrate(
     unknown: Sequence[str | Path] = (),
     labels: Sequence[str] | None = None,
     coverage: float | None = 0.9,
-    keep: float = 0.95,
+    keep: float | None = None,
     split: str | None = None,
     seed: int = 0,
     draws: int = DRAWS,
@@ -84,7 +85,8 @@ def calibrate(
         unknown: clips that show none of the labels: files, folders, lists.
         labels: what competes, in place of the classes of the data; matched by name.
         coverage: of label sets; None: no sets.
-        keep: the share of known clips that stay above the threshold, without `unknown`.
+        keep: the share of known clips that stay above the threshold; None: the best balance with
+            `unknown`, or 0.95 without.
         split: of the data; None: val, or else rows without one, or else test.
         seed: for what is drawn.
         draws: of the bootstrap; 0: no intervals.
@@ -95,14 +97,11 @@ def calibrate(
         ActionCLIPError: for a coverage or share that is none, too few clips, clips with several
             labels, labels that do not fit.
     """
-    for name, share in (("coverage", coverage), ("keep", keep)):
-        if share is not None and not 0 < share < 1:
-            raise ActionCLIPError(f"{name} is {share}.", expected="It must be between 0 and 1.")
+    wanted = _checked(Wanted(coverage, keep, seed))
     rows, chosen = rows_of(data, split)
     part = Part("all", dataclasses.replace(data, rows=rows))
     part = part if labels is None else against(part, labels)
     others = find_videos(unknown) if unknown else []
-    wanted = Wanted(coverage, keep, seed)
     with encoder_of(model, reading or {}) as encoder:
         network = encoder.model
         names = list(part.manifest.classes)
@@ -113,19 +112,44 @@ def calibrate(
     answers = _answers(question, part.manifest, known, strange)
     _check_count(answers, wanted)
     found = fit(answers, wanted)
-    calibration = CalibrationConfig(
+    calibration = _config(question, found, len(known), coverage)
+    network.config = dataclasses.replace(network.config, calibration=calibration)
+    notes = _notes(answers, found, chosen, keep)
+    report = measure(answers, wanted, draws=draws)
+    if report is not None and report.after["nll"].value > report.before["nll"].value:
+        notes.append(
+            "On clips held out the temperature did not make the loss less: there are too few clips "
+            "to say more than the model does, or it is calibrated already."
+        )
+    return Calibrated(calibration, report, [*failed, *also], notes)
+
+
+def _checked(wanted: Wanted) -> Wanted:
+    """Refuse shares that are none.
+
+    Raises:
+        ActionCLIPError: naming the one.
+    """
+    for name in ("coverage", "keep"):
+        share = getattr(wanted, name)
+        if share is not None and not 0 < share < 1:
+            raise ActionCLIPError(f"{name} is {share}.", expected="It must be between 0 and 1.")
+    return wanted
+
+
+def _config(
+    question: Question, found: Fitted, clips: int, coverage: float | None
+) -> CalibrationConfig:
+    """What is kept in the model folder."""
+    return CalibrationConfig(
         key=key_of(question),
-        labels=len(names),
-        clips=len(known),
+        labels=len(question.labels),
+        clips=clips,
         temperature=round(found.temperature, 6),
         threshold=found.threshold,
         coverage=coverage,
         floor=found.floor,
     )
-    network.config = dataclasses.replace(network.config, calibration=calibration)
-    notes = _notes(answers, found, chosen, keep)
-    report = measure(answers, wanted, draws=draws)
-    return Calibrated(calibration, report, [*failed, *also], notes)
 
 
 def rows_of(manifest: Manifest, split: str | None) -> tuple[tuple[Row, ...], str]:
@@ -204,7 +228,7 @@ def _check_count(answers: Answers, wanted: Wanted) -> None:
         )
 
 
-def _notes(answers: Answers, found: Fitted, split: str, keep: float) -> list[str]:
+def _notes(answers: Answers, found: Fitted, split: str, keep: float | None) -> list[str]:
     """What a careful reader would want to know."""
     known, notes = answers.known, []
     if split in ("train", "test"):
@@ -227,7 +251,7 @@ def _notes(answers: Answers, found: Fitted, split: str, keep: float) -> list[str
         )
     if not len(answers.unknown):
         notes.append(
-            f"No clips of none of the labels were given: the threshold keeps {keep:.0%} of known "
-            "clips, and how many others it rejects is not known."
+            f"No clips of none of the labels were given: the threshold keeps {keep or KEPT:.0%} of "
+            "known clips, and how many others it rejects is not known."
         )
     return notes
