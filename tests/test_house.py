@@ -21,7 +21,7 @@ WRITTEN = [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted(ROOT.glob(
 VERBS = list(verbs())
 
 LARGE_ROOMS = {
-    "cli": (21, "a file for each verb, and what the verbs share"),
+    "cli": (22, "a file for each verb, and what the verbs share"),
 }
 """Rooms with more than seven files besides `__init__.py`: how many, and why. Never more."""
 
