@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the index's layout."""
-HITS = 500
+HITS = 200
 """Windows looked at for a query, at least."""
 
 
@@ -199,7 +199,7 @@ class Index:
             vector = self.embedder.text(query, templates)
         else:
             raise ActionCLIPError("The query is empty.", expected="Some words, or an example.")
-        limit = max(HITS, 20 * top) if merge else top
+        limit = max(HITS, 10 * top) if merge else top
         while True:
             rows = store.nearest(vector, limit, where=where, exact=exact)
             hits = [Hit(row["path"], row["start"], row["end"], row["score"]) for row in rows]

@@ -110,8 +110,10 @@ def render_page(
         _card(number, moment, picture)
         for number, (moment, picture) in enumerate(zip(moments, pictures, strict=True), start=1)
     )
-    films = len({moment.source for moment in moments})
-    count = f"{len(moments)} moments in {films} videos" if moments else "Nothing was found."
+    count = "Nothing was found"
+    if moments:
+        films = len({moment.source for moment in moments})
+        count = f"Moments: {len(moments)}, in videos: {films}"
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "

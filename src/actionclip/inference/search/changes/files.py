@@ -80,6 +80,10 @@ def find(inputs: Sequence[str | Path]) -> tuple[list[Seen], list[str]]:
     found: dict[str, Seen] = {}
     roots: list[str] = []
     for item in inputs:
+        if str(item) == "-":
+            raise ActionCLIPError(
+                "Standard input cannot be searched later.", hint="Save the video as a file first."
+            )
         real = os.path.realpath(item)
         is_folder = os.path.isdir(real)  # noqa: PTH112
         root = real if is_folder else os.path.dirname(real)  # noqa: PTH120
