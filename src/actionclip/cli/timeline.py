@@ -53,7 +53,7 @@ def timeline(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="What a label must reach somewhere in a segment. Default: 0.5.",
+            help="What a label must reach somewhere in a segment. Default: 0.3.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def timeline(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="A segment ends where the score falls below. Default: 0.6 of the threshold.",
+            help="Where a segment ends: below this. Default: two thirds of the threshold.",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +71,7 @@ def timeline(
     ] = 1.0,
     min_length: Annotated[
         float, typer.Option(min=0.0, help="Shorter segments are dropped, seconds.")
-    ] = 0.5,
+    ] = 1.0,
     merge_gap: Annotated[
         float, typer.Option(min=0.0, help="Gaps within a label that are closed, seconds.")
     ] = 0.5,
@@ -96,6 +96,15 @@ def timeline(
     srt: Annotated[Path | None, _file("Segments as SubRip subtitles.")] = None,
     vtt: Annotated[Path | None, _file("Segments as WebVTT subtitles.")] = None,
     save_plot: Annotated[Path | None, _file("A picture (.png): label rows over time.")] = None,
+    html: Annotated[
+        Path | None, _file("One page with a player: click a segment, and it plays there.")
+    ] = None,
+    embed_video: Annotated[
+        bool, typer.Option("--embed-video", help="The page holds the video itself.")
+    ] = False,
+    overlay: Annotated[
+        Path | None, _file("The video with the labels drawn in, its sound kept (.mp4, .mkv).")
+    ] = None,
     save_all: Annotated[
         Path | None,
         _file("A folder for all of these, and JSON, of each video: NAME.json, NAME.csv, ..."),
@@ -107,7 +116,16 @@ def timeline(
     from actionclip.inference.timeline.segments import Rules
 
     sources = options.find_sources(videos)
-    wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, folder=save_all)
+    wanted = Wanted(
+        csv=csv,
+        srt=srt,
+        vtt=vtt,
+        png=save_plot,
+        html=html,
+        overlay=overlay,
+        folder=save_all,
+        embed_video=embed_video,
+    )
     wanted.check(len(sources))
     rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
     if threshold is not None:
@@ -143,7 +161,9 @@ def timeline(
                     failed.append(result)
                     continue
                 for path in wanted.write(result, number=number + 1 if len(sources) > 1 else 0):
-                    say(f"  wrote {path}")
+                    notes = "".join(f"  ({note})" for note in wanted.notes)
+                    wanted.notes.clear()
+                    say(f"  wrote {path}{notes}")
     if failed:
         finish_failed(failed, failures, listed=len(sources) > 1)
 

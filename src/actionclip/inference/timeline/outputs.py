@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.timeline.overlay import write_overlay
+from actionclip.inference.timeline.page import timeline_page
 from actionclip.inference.timeline.plot import timeline_picture
 from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import to_csv, to_srt, to_vtt
 from actionclip.model.weights.files import Content, text_content, write_together
+from actionclip.video.film.recording import FORMS
 
 
 @dataclass
@@ -25,6 +28,8 @@ class Wanted:
     folder: Path | None = None
     embed_video: bool = False
     """Whether the page holds the video itself."""
+    notes: list[str] = field(default_factory=list)
+    """What was worth saying while writing."""
 
     def check(self, videos: int) -> None:
         """Refuse what cannot be written as asked, before any video is read.
@@ -39,7 +44,7 @@ class Wanted:
                 expected="A file holds the timeline of one video.",
                 hint="Give --save-all FOLDER: each video gets its files there.",
             )
-        for name, endings in (("png", (".png",)), ("overlay", (".mp4", ".mkv", ".mov"))):
+        for name, endings in (("png", (".png",)), ("overlay", tuple(FORMS))):
             path = named.get(name)
             if path is not None and path.suffix.lower() not in endings:
                 raise ActionCLIPError(
@@ -63,7 +68,7 @@ class Wanted:
             stem = f"{number:04d}-{stem}" if number else stem
             paths = {
                 name: self.folder / f"{stem}.{name}"
-                for name in ("json", "csv", "srt", "vtt", "png")
+                for name in ("json", "csv", "srt", "vtt", "png", "html")
             }
             write_together(
                 self.folder,
@@ -77,13 +82,25 @@ class Wanted:
             "srt": self.srt,
             "vtt": self.vtt,
             "png": self.png,
+            "html": self.html,
+            "overlay": self.overlay,
         }
 
     def _content(self, name: str, result: TimelineResult, path: Path) -> Content:
+        if name == "overlay":
+            return Content(0, lambda place: self._draw(result, place))
         if name == "png":
             data = timeline_picture(result)
             return Content(len(data), lambda place: place.write_bytes(data))
+        if name == "html":
+            return text_content(timeline_page(result, path, embed_video=self.embed_video))
         if name == "json":
             text = json.dumps(result.to_dict(scores=True), ensure_ascii=False)
             return text_content(text + "\n")
         return text_content({"csv": to_csv, "srt": to_srt, "vtt": to_vtt}[name](result))
+
+    def _draw(self, result: TimelineResult, place: Path) -> None:
+        drawn = write_overlay(result, place)
+        self.notes.append(f"sound: {drawn.sound}")
+        if drawn.message:
+            self.notes.append(f"{drawn.status}: {drawn.message}")

@@ -39,13 +39,13 @@ class Segment(NamedTuple):
 class Rules:
     """How scores become segments."""
 
-    enter: float = 0.5
+    enter: float = 0.3
     """What a label has to reach somewhere in a segment."""
-    leave: float = 0.3
+    leave: float = 0.2
     """Where a segment ends: the score falls below."""
     smooth: float = 1.0
     """Seconds before and after over which scores are averaged, near ones more; 0: not at all."""
-    min_length: float = 0.5
+    min_length: float = 1.0
     """Shorter segments are dropped, seconds."""
     merge_gap: float = 0.5
     """Segments of a label separated by no more than this become one, seconds."""

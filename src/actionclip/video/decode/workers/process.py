@@ -184,10 +184,14 @@ class LockedProcess:
 
 
 class WorkerProcess(LockedProcess):
-    """A child that reads one video after the other."""
+    """A child that reads one video after the other.
 
-    def __init__(self, limits: Limits, decoder: Decoder) -> None:
-        super().__init__("actionclip.video.decode.workers.worker", limits, {"decoder": decoder})
+    `written` is how many bytes it may write into a file that it is handed.
+    """
+
+    def __init__(self, limits: Limits, decoder: Decoder, *, written: int = 0) -> None:
+        start = {"decoder": decoder, "written": written}
+        super().__init__("actionclip.video.decode.workers.worker", limits, start)
         self.clips = 0
         """How many were read so far."""
 

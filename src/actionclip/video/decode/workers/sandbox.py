@@ -76,7 +76,12 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # refuse with EPERM
 
 
 def enter(
-    *, memory: int | None, parent: int, readable: Iterable[str] = (), port: int | None = None
+    *,
+    memory: int | None,
+    parent: int,
+    readable: Iterable[str] = (),
+    port: int | None = None,
+    written: int = 0,
 ) -> Report:
     """Give up what decoding does not need, for good.
 
@@ -86,13 +91,14 @@ def enter(
         readable: folders whose files may still be read; none for a worker that has all it needs.
         port: the one TCP port that may still be called, on any machine; none for a worker that is
             handed what it reads.
+        written: most bytes in a file that it was handed open for writing.
 
     Returns:
         Each layer, and True or why it is off.
     """
     return {
         "memory limit": _attempt(lambda: _limit_memory(memory)),
-        "other limits": _attempt(_limit_the_rest),
+        "other limits": _attempt(lambda: _limit_the_rest(written)),
         "ends with its parent": _attempt(lambda: _end_with(parent)),
         "no new privileges": _attempt(lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
         **_landlock_layers(list(readable), port),
@@ -116,11 +122,11 @@ def _limit_memory(memory: int | None) -> None:
     _lower(resource.RLIMIT_AS, memory)
 
 
-def _limit_the_rest() -> None:
+def _limit_the_rest(written: int) -> None:
     import resource
 
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_FSIZE, written)
     _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
 
 

@@ -27,6 +27,7 @@ from actionclip.video.decode.reading import Reading
 from actionclip.video.decode.workers import sandbox
 from actionclip.video.decode.workers.protocol import Channel, reading_header, request_from
 from actionclip.video.film.messages import send_film
+from actionclip.video.film.recording import serve_record
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, ReadRequest
 
@@ -81,7 +82,9 @@ def _prepare(start: dict[str, Any], limits: Limits) -> tuple[Reader, sandbox.Rep
     """Import everything, then lock the door."""
     load_the_rest()
     if start["decoder"] == "pyav":
-        return read_video, sandbox.enter(memory=limits.memory, parent=start["parent"])
+        return read_video, sandbox.enter(
+            memory=limits.memory, parent=start["parent"], written=start["written"]
+        )
 
     from actionclip.video.decode import torchcodec
 
@@ -113,6 +116,10 @@ def _answer(channel: Channel, read: Reader, limits: Limits) -> None:
     if "film" in header:
         assert file is not None  # a film is a file
         send_film(channel, header, file, limits)
+        return
+    if "record" in header:
+        assert file is not None
+        serve_record(channel, header, file, limits)
         return
     request = request_from(header)
     images = [_receive_image(channel, length) for length in header["images"] or ()]

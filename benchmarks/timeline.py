@@ -1,0 +1,217 @@
+"""A timeline against encoding every window anew, and the memory of long films.
+
+Windows overlap: at a stride of an eighth of a window each frame is in eight of them. Ours encodes
+it once and puts windows together from what it kept. The other way decodes the film once as well, by
+the same reader, keeps all frames, and runs each window through the network. Both are measured from
+the file to the vectors of all windows, with the same frames in each window.
+
+Memory is that of a process of its own for each length, and that of its decoding worker. Long films
+are the short one many times over, its packets written one after the other.
+
+    python benchmarks/timeline.py [--hours 3]
+"""
+
+import argparse
+import resource
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from common import Film, Program, architecture_of, rendered, report, say, serve, take_turns
+
+import actionclip
+from actionclip.encoding.film import FilmEncoder, Grid, Places
+from actionclip.inference.recognizer import Recognizer
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.backbone import OpenClipBackbone
+from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
+from actionclip.video.film.session import film
+from actionclip.video.settings import Preprocess, Resize, Sampling
+from actionclip.video.sources import find_videos
+from actionclip.video.transforms import cut, normalise
+
+OVERLAP = 8
+WINDOW = 2.0
+LABELS = ["walking", "running", "jumping jacks", "waving one hand", "standing still"]
+
+
+def network(name: str, post: str) -> ActionCLIP:
+    """The shipped `tiny`, or random towers of open_clip's shape with a head."""
+    if name == "tiny":
+        return actionclip.load("tiny", device="cpu").model
+    torch.manual_seed(0)
+    architecture = architecture_of("tiny" if name == "toy" else name)
+    size = architecture["vision_cfg"]["image_size"]
+    config = ModelConfig(
+        backbone=BackboneConfig(name=name, architecture=architecture),
+        prompts=PromptConfig(post=post),  # type: ignore[arg-type]
+        sampling=Sampling(frames=8),
+        preprocess=Preprocess(size=size, resize=Resize(size=size)),
+    )
+    return ActionCLIP(OpenClipBackbone.from_architecture(architecture), config).eval()
+
+
+class Ways:
+    """Both ways for one model and one film."""
+
+    def __init__(self, model: ActionCLIP, path: Path) -> None:
+        self.model, self.path = model, path
+        sampling = model.config.sampling
+        # What the model sees at a time is the window, so that both ways encode windows alike.
+        window = WINDOW if sampling.spacing is None else sampling.frames * sampling.spacing
+        self.grid = Grid.of(model.config, window=window, stride=window / OVERLAP)
+        self.request = self.grid.request(model.config.preprocess)
+        self.encoded = {"ours": 0, "every window": 0}
+        self.windows = 0
+
+    def ours(self) -> torch.Tensor:
+        """As `Recognizer.watch` does."""
+        encoder = FilmEncoder(self.model, self.grid, self.model.config.preprocess)
+        found = encoder.encode(film(find_videos([self.path])[0], self.request))
+        self.encoded["ours"], self.windows = found.frames, len(found.start)
+        return found.vectors[:, 0]
+
+    def every_window(self) -> torch.Tensor:
+        """Each window through the network, four at a time."""
+        rows, spacing = [], self.grid.spacing
+        for part in film(find_videos([self.path])[0], self.request):
+            spacing = part.spacing
+            if part.frames is not None:
+                cuts, _ = cut(part.frames[None], self.model.config.preprocess)
+                rows.append(cuts[0, 0][part.index])
+        frames, places = torch.cat(rows), Places(self.grid, spacing)
+        starts = [places.start(k) for k in range(self.windows)]
+        last = len(frames) - places.length
+        points = places.of(np.minimum(np.array(starts, np.int64), last))[:, 0]
+        found, self.encoded["every window"] = [], points.size
+        with torch.inference_mode():
+            for some in np.array_split(points, max(len(points) // 4, 1)):
+                pixels = normalise(frames[torch.as_tensor(some)], self.model.config.preprocess)
+                found.append(self.model.encode_video(pixels))
+        return torch.cat(found)
+
+
+def speed(name: str, post: str, path: Path, rounds: int) -> dict[str, Any]:
+    """Seconds of both ways, and how far their vectors are apart."""
+    ways = Ways(network(name, post), path)
+    mine = ways.ours()
+    theirs = ways.every_window()
+    times = take_turns(
+        {"ours": ways.ours, "every window": ways.every_window}, rounds, warm_up=False
+    )
+    return {
+        "windows": ways.windows,
+        "frames through the tower": ways.encoded,
+        "seconds": {way: round(times.seconds(way), 2) for way in times.wall},
+        "processor seconds": {way: round(times.busy_seconds(way), 2) for way in times.busy},
+        "ours is faster": round(times.ratio("every window", "ours"), 2),
+        "in processor time": round(times.busy_ratio("every window", "ours"), 2),
+        "mean cosine": round(float((mine * theirs).sum(dim=-1).mean()), 5),
+    }
+
+
+def repeated(path: Path, times: int, folder: Path) -> Path:
+    """A film that shows another one many times; nothing is decoded or encoded."""
+    long = folder / f"{path.stem}-times-{times}.mp4"
+    if long.is_file():
+        return long
+    unfinished = folder / f"{long.stem}.part.mp4"
+    with av.open(str(path)) as source, av.open(str(unfinished), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        packets = [
+            (bytes(p), p.pts, p.dts, p.duration, p.is_keyframe)
+            for p in source.demux(stream)
+            if p.size
+        ]
+        base, length = stream.time_base, sum(duration or 0 for *_, duration, _ in packets)
+        assert isinstance(base, Fraction)
+        for turn in range(times):
+            for data, pts, dts, duration, key in packets:
+                packet = av.Packet(data)
+                packet.pts, packet.dts = (pts or 0) + turn * length, (dts or 0) + turn * length
+                packet.duration, packet.time_base, packet.is_keyframe = duration, base, key
+                packet.stream = copy
+                target.mux(packet)
+    unfinished.replace(long)
+    return long
+
+
+def remember(path: str) -> dict[str, Any]:
+    """A whole timeline in this process: how long, and the most memory of it and of its worker."""
+    torch.set_num_threads(1)
+    start, decoder = time.perf_counter(), [0.0]
+    with Recognizer(network("tiny", "")) as model:
+        found = model.timeline(path, LABELS, seen=lambda *_: decoder.append(largest_child()))
+    mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "film, s": round(found.seconds or 0, 1),
+        "took, s": round(time.perf_counter() - start, 1),
+        "status": str(found.status),
+        "windows": len(found.times),
+        "MiB": round(mine),
+        "MiB of the decoder": round(max(decoder)),
+    }
+
+
+def largest_child() -> float:
+    """The most memory that a child of this process has had so far, MiB (Linux)."""
+    found = [0.0]
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            for line in Path(f"/proc/{child}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    found.append(int(line.split()[1]) / 1024)
+    return max(found)
+
+
+def main() -> None:
+    """Measure both."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=16.0)
+    parser.add_argument("--hours", type=float, default=0.0, help="also a film of this length")
+    parser.add_argument("--quick", action="store_true", help="only whether it works")
+    parser.add_argument("--clips", type=Path, help="where rendered films are kept")
+    parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.remember:
+        serve(remember)
+        return
+    torch.set_num_threads(1)
+    seconds = 6.0 if args.quick else args.seconds
+    [path] = rendered(
+        Film(160, 120, seconds) if args.quick else Film(320, 240, seconds), 1, args.clips
+    )
+    models = {"ViT-B-32, transf": ("ViT-B-32", "transf"), "tiny (shipped)": ("tiny", "")}
+    if args.quick:
+        models = {"toy, transf": ("toy", "transf")}
+    else:
+        models["ViT-B-32, meanp"] = ("ViT-B-32", "meanp")
+    rows = {}
+    for name, (tower, post) in models.items():
+        rows[name] = speed(tower, post, path, 1 if args.quick else args.rounds)
+        say(f"{name}: {rows[name]}")
+    [minute] = rendered(Film(160, 120, 2.0 if args.quick else 60.0), 1, args.clips)
+    lengths = [1, 3] if args.quick else [1, 10, *([round(args.hours * 60)] if args.hours else [])]
+    memory = []
+    for times in lengths:
+        program = Program(sys.argv[0], "--remember")
+        program.said()
+        memory.append(program(str(repeated(minute, times, minute.parent))))
+        program.close()
+        say(str(memory[-1]))
+    worst = min(row["ours is faster"] for row in rows.values())
+    report(
+        "timeline",
+        {"overlap": OVERLAP, "film, s": seconds, "rows": rows, "memory": memory, "worst": worst},
+    )
+
+
+if __name__ == "__main__":
+    main()

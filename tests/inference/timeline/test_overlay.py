@@ -1,0 +1,202 @@
+"""The video with its labels drawn in: pictures, times and sound."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from actionclip.errors import ActionCLIPError
+from actionclip.inference.timeline.overlay import caption_picture, write_overlay
+from actionclip.inference.timeline.result import TimelineResult
+from actionclip.inference.timeline.segments import Segment
+from actionclip.video.film.drawing import COPIED, Caption
+from actionclip.video.film.recording import record
+from actionclip.video.outcomes import Outcome, VideoError
+from actionclip.video.sources import Source
+
+RATE = 48_000
+
+
+def write_talkie(path, *, sound="aac", frames=50, late=0.0, form=None):
+    """Two seconds of grey, 96 x 64, with a tone."""
+    with av.open(str(path), "w", format=form) as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream(sound, rate=RATE)
+        grey = np.full((64, 96, 3), 128, np.uint8)
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts, frame.time_base = number + round(late * 25), Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        tone = np.sin(np.arange(RATE * 2) * 2 * np.pi * 440 / RATE).astype(np.float32)
+        layout = "stereo" if sound == "aac" else "mono"
+        for start in range(0, len(tone), 1024):
+            part = tone[None, start : start + 1024]
+            planes = np.repeat(part, 2 if layout == "stereo" else 1, axis=0)
+            piece = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+            piece.sample_rate, piece.pts = RATE, start
+            container.mux(audio.encode(piece))
+        container.mux(audio.encode(None))
+    return path
+
+
+SEGMENTS = (Segment(0.5, 1.0, "waving <b>", 0.9), Segment(1.5, 2.0, "x" * 500, 0.5))
+
+
+def result(path, segments=SEGMENTS):
+    labels = tuple(dict.fromkeys(one.label for one in segments))
+    return TimelineResult(
+        source=path.name,
+        status=Outcome.OK,
+        segments=list(segments),
+        labels=labels,
+        times=np.zeros(0),
+        scores=np.zeros((0, len(labels))),
+        seconds=2.0,
+        frames=1,
+        window=2.0,
+        stride=0.5,
+        multi_label=False,
+        precision="fp32",
+        path=path,
+    )
+
+
+def pictures(path):
+    """Times and pictures."""
+    with av.open(str(path)) as container:
+        return [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+
+
+def packets(path):
+    """The sound as it is stored."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return stream.codec_context.name, [bytes(p) for p in container.demux(stream) if p.size]
+
+
+def is_marked(picture):
+    """Whether something is drawn into the grey."""
+    return bool((np.abs(picture.astype(int) - 128) > 40).any())
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_labels_are_drawn_while_they_hold_and_the_sound_is_the_same(tmp_path, ending):
+    film = write_talkie(tmp_path / "film.mp4")
+    out = tmp_path / f"out{ending}"
+
+    drawn = write_overlay(result(film), out)
+
+    assert drawn.sound == "copied"
+    assert drawn.status is Outcome.OK
+    shown = pictures(out)
+    assert len(shown) == 50
+    begins = shown[0][0]  # Matroska has no times below zero, where AAC warms up
+    assert begins < 0.05
+    for number, (time, picture) in enumerate(shown):
+        assert time - begins == pytest.approx(number / 25, abs=1e-3)
+        assert is_marked(picture) == (0.5 <= number / 25 < 1.0 or number / 25 >= 1.5), number
+    assert packets(out) == packets(film)
+
+
+@pytest.mark.parametrize(("sound", "ending"), [("pcm_f32le", ".mkv"), ("mp2", ".mkv")])
+def test_sound_that_mp4_cannot_carry_is_encoded_anew(tmp_path, sound, ending):
+    film = write_talkie(tmp_path / f"film{ending}", sound=sound)
+    out = tmp_path / "out.mp4"
+
+    drawn = write_overlay(result(film), out)
+
+    assert drawn.sound == "encoded anew as AAC"
+    name, found = packets(out)
+    assert name == "aac"
+    assert len(found) > 80
+    with av.open(str(out)) as container:
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    spectrum = np.abs(np.fft.rfft(heard[:RATE]))
+    assert np.argmax(spectrum) * RATE / RATE == pytest.approx(440, abs=2)
+
+
+def test_a_silent_film_stays_silent_and_odd_sides_lose_a_pixel(tmp_path):
+    film = tmp_path / "film.mkv"
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("ffv1", rate=10)
+        video.width, video.height, video.pix_fmt = 97, 65, "yuv420p"
+        for _ in range(20):
+            grey = np.full((65, 97, 3), 128, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(video.encode(None))
+
+    drawn = write_overlay(result(film), tmp_path / "out.mp4")
+
+    assert drawn.sound == "none"
+    [*_, (_, last)] = pictures(tmp_path / "out.mp4")
+    assert last.shape == (64, 96, 3)
+    assert is_marked(last)
+
+
+def test_sound_and_picture_stay_together_where_a_film_begins_late(tmp_path):
+    film = write_talkie(tmp_path / "film.mkv", late=0.4)
+
+    write_overlay(result(film), tmp_path / "out.mp4")
+
+    name, kept = packets(tmp_path / "out.mp4")
+    assert name == "aac"
+    assert len(packets(film)[1]) - len(kept) == pytest.approx(0.4 * RATE / 1024, abs=3)
+    assert pictures(tmp_path / "out.mp4")[0][0] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_damaged_film_is_drawn_as_far_as_it_goes(tmp_path):
+    film = write_talkie(tmp_path / "film.mp4", frames=200)
+    data = bytearray(film.read_bytes())
+    data[len(data) // 3 : len(data) // 2] = np.random.default_rng(0).bytes(
+        len(data) // 2 - len(data) // 3
+    )
+    film.write_bytes(data)
+
+    drawn = write_overlay(result(film), tmp_path / "out.mp4")
+
+    assert len(pictures(tmp_path / "out.mp4")) > 20
+    assert drawn.status in (Outcome.OK, Outcome.DEGRADED)
+
+
+def test_what_is_no_film_is_an_error(tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no film")
+
+    with pytest.raises(VideoError):
+        write_overlay(result(bad), tmp_path / "out.mp4")
+    with pytest.raises(ActionCLIPError, match="no file"):
+        write_overlay(result(tmp_path / "gone.mp4"), tmp_path / "out.mp4")
+
+
+def test_the_worker_can_write_no_more_than_its_share(tmp_path, monkeypatch):
+    """With nothing allowed, it is the worker that fails, not the disk that fills."""
+    from actionclip.video.decode.workers.process import WorkerProcess
+
+    film = write_talkie(tmp_path / "film.mp4")
+    start = WorkerProcess.__init__
+
+    def miserly(self, limits, decoder, *, written=0):
+        assert written >= 2**30
+        start(self, limits, decoder, written=1000)
+
+    monkeypatch.setattr(WorkerProcess, "__init__", miserly)
+    with pytest.raises(VideoError):
+        record(Source(film.name, film), tmp_path / "out.mp4", "mp4", [], [])
+    assert (tmp_path / "out.mp4").stat().st_size <= 1000
+
+
+def test_captions_stack_and_stay_inside_the_picture(tmp_path):
+    film = write_talkie(tmp_path / "film.mp4")
+    plates = [caption_picture("a label  90%", "#2a7f62") for _ in range(30)]
+    captions = [Caption(0.0, 9.0, number) for number in range(30)]
+
+    record(Source(film.name, film), tmp_path / "out.mp4", "mp4", captions, plates)
+
+    [(_, first), *_] = pictures(tmp_path / "out.mp4")
+    assert is_marked(first[:20])
+    assert Path(tmp_path / "out.mp4").stat().st_size > 1000
+    assert set(COPIED) == {"mp4", "matroska"}
