@@ -179,11 +179,42 @@ def stream(result: Result) -> list[str]:
     ]
 
 
+def timeline(result: Result) -> list[str]:
+    """Both ways for each model, and the memory of long films."""
+    rows = []
+    for name, row in result["rows"].items():
+        seconds, frames = row["processor seconds"], row["frames through the tower"]
+        rows.append(
+            [
+                f"{name}, {row['windows']} windows",
+                *(f"{seconds[way]:.1f} ({frames[way]})" for way in ("every window", "ours")),
+                f"**{row['in processor time']:.1f}x**",
+                f"{row['ours is faster']:.1f}x",
+            ]
+        )
+    memory = "; ".join(
+        f"{film['film, s'] / 60:.0f} min: {film['MiB']} MiB and {film['MiB of the decoder']} MiB, "
+        f"{film['took, s']:.0f} s"
+        for film in result["memory"]
+    )
+    heads = ["", "every window anew", "ours", "gain in processor time", "in seconds"]
+    return [
+        f"**A timeline** with a window every {result['overlap']}th of a window: processor seconds, "
+        "with their decoding, and in brackets frames through the image tower "
+        "([what is compared](benchmarks/timeline.py)):",
+        "",
+        *_table(heads, rows),
+        "",
+        f"Most memory of the process and of its decoder, `tiny`: {memory}.",
+    ]
+
+
 SECTIONS = {
     "classify": classify,
     "decode": decode,
     "text": text,
     "eval": evaluation,
+    "timeline": timeline,
     "startup": startup,
     "train_step": train_step,
     "train_step on a GPU": train_step,

@@ -15,6 +15,7 @@ QUICK = {
     "decode": ["--quick"],
     "eval": ["--quick"],
     "startup": ["--quick"],
+    "timeline": ["--quick"],
     "train_step": ["--quick"],
     "stream": ["--quick"],
     "text": ["--model=ViT-S-32-alt", "--labels=4", "--templates=2", "--rounds=1", "--sample=1"],
@@ -47,14 +48,27 @@ def line_of(clips):
     return run
 
 
-@pytest.fixture(scope="module")
-def table():
-    spec = importlib.util.spec_from_file_location("table", BENCHMARKS / "table.py")
+def script(name):
+    """A benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def table():
+    return script("table")
+
+
+@pytest.fixture(scope="module")
+def moments():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield script("moments")
 
 
 SLOW = {"train_step", "stream"}  # many processes, each of which loads torch
@@ -101,6 +115,45 @@ def test_eval_encodes_each_frame_once_and_finds_the_same(line_of):
     assert frames["ours"] < frames["naive"]
     assert row["largest difference"] < 1e-4
     assert min(row["processor seconds a clip"].values()) > 0
+
+
+def test_timeline_encodes_each_frame_once_and_finds_the_same(line_of):
+    row = line_of("timeline")["rows"]["toy, transf"]
+
+    frames = row["frames through the tower"]
+    assert frames["every window"] == row["windows"] * 8
+    assert frames["ours"] == 24
+    assert row["mean cosine"] > 0.9999
+    short, long = line_of("timeline")["memory"]
+    assert long["film, s"] == pytest.approx(3 * short["film, s"], abs=0.1)
+    assert long["MiB of the decoder"] > 0
+
+
+@pytest.mark.slow
+def test_moments_finds_more_than_fixed_windows():
+    command = [sys.executable, BENCHMARKS / "moments.py", "--quick"]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    ways = json.loads(done.stdout.splitlines()[-1])["parts"]["generated"]["ways"]
+    assert ways["timeline"]["mAP@0.7"][0] > ways["fixed windows"]["mAP@0.7"][0]
+
+
+def test_average_precision_by_hand(moments):
+    truth = moments.Truth
+    film = moments.Film(None, (truth(0, 2, "a"), truth(4, 6, "a"), truth(8, 9, "b")), "0")
+    found = [
+        moments.Segment(0.0, 2.0, "a", 0.9),
+        moments.Segment(0.0, 1.9, "a", 0.8),  # the same once more
+        moments.Segment(4.0, 5.0, "a", 0.7),
+    ]
+
+    assert moments.average_precision([film], [found], "a", 0.5) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert moments.average_precision([film], [found], "a", 0.7) == pytest.approx(0.5)
+    assert moments.mean_average_precision([film], [found], 0.7) == pytest.approx(0.25)
+    assert sorted(moments.edge_errors([film], [found])) == pytest.approx([0, 0, 0, 0, 0.1, 1])
 
 
 def test_startup_times_the_help(line_of):

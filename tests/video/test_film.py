@@ -64,11 +64,20 @@ def long(folder):
     ("name", "settings"),
     [
         ("a.mp4", {"options": {"x264-params": "bframes=3:b-adapt=0:b-pyramid=normal"}}),
-        ("a.ts", {}),
         ("a.avi", {"codec": "mpeg4", "bframes": 2}),
-        ("a.h264", {"container": "h264"}),
-        ("a.webm", {"codec": "libvpx-vp9", "options": {"cpu-used": "8"}}),
-        ("a.mkv", {"codec": "libx265", "options": {"x265-params": "log-level=none:pools=none"}}),
+        pytest.param("a.ts", {}, marks=pytest.mark.slow),
+        pytest.param("a.h264", {"container": "h264"}, marks=pytest.mark.slow),
+        pytest.param(
+            *("a.webm", {"codec": "libvpx-vp9", "options": {"cpu-used": "8"}}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(
+                "a.mkv",
+                {"codec": "libx265", "options": {"x265-params": "log-level=none:pools=none"}},
+            ),
+            marks=pytest.mark.slow,
+        ),
         ("late.mp4", {"ticks": range(1000, 1060)}),
     ],
 )

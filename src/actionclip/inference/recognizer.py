@@ -26,9 +26,8 @@ from actionclip.inference.precision import (
 from actionclip.inference.results import VideoResult
 from actionclip.inference.stream.watching import Stream
 from actionclip.inference.stream.watching import watch as watch_live
-from actionclip.inference.timeline.result import TimelineResult, Watched
+from actionclip.inference.timeline.result import Seen, TimelineResult, Watched, watch
 from actionclip.inference.timeline.segments import Rules
-from actionclip.inference.timeline.watching import Seen, watch
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
 from actionclip.model.scoring import Score

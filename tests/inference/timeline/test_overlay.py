@@ -83,7 +83,7 @@ def is_marked(picture):
     return bool((np.abs(picture.astype(int) - 128) > 40).any())
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize("ending", [".mp4", pytest.param(".mkv", marks=pytest.mark.slow)])
 def test_labels_are_drawn_while_they_hold_and_the_sound_is_the_same(tmp_path, ending):
     film = write_talkie(tmp_path / "film.mp4")
     out = tmp_path / f"out{ending}"
@@ -102,7 +102,10 @@ def test_labels_are_drawn_while_they_hold_and_the_sound_is_the_same(tmp_path, en
     assert packets(out) == packets(film)
 
 
-@pytest.mark.parametrize(("sound", "ending"), [("pcm_f32le", ".mkv"), ("mp2", ".mkv")])
+@pytest.mark.parametrize(
+    ("sound", "ending"),
+    [("pcm_f32le", ".mkv"), pytest.param("mp2", ".mkv", marks=pytest.mark.slow)],
+)
 def test_sound_that_mp4_cannot_carry_is_encoded_anew(tmp_path, sound, ending):
     film = write_talkie(tmp_path / f"film{ending}", sound=sound)
     out = tmp_path / "out.mp4"
@@ -137,6 +140,7 @@ def test_a_silent_film_stays_silent_and_odd_sides_lose_a_pixel(tmp_path):
     assert is_marked(last)
 
 
+@pytest.mark.slow
 def test_sound_and_picture_stay_together_where_a_film_begins_late(tmp_path):
     film = write_talkie(tmp_path / "film.mkv", late=0.4)
 
@@ -148,6 +152,7 @@ def test_sound_and_picture_stay_together_where_a_film_begins_late(tmp_path):
     assert pictures(tmp_path / "out.mp4")[0][0] == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_damaged_film_is_drawn_as_far_as_it_goes(tmp_path):
     film = write_talkie(tmp_path / "film.mp4", frames=200)
     data = bytearray(film.read_bytes())
@@ -189,6 +194,7 @@ def test_the_worker_can_write_no_more_than_its_share(tmp_path, monkeypatch):
     assert (tmp_path / "out.mp4").stat().st_size <= 1000
 
 
+@pytest.mark.slow
 def test_captions_stack_and_stay_inside_the_picture(tmp_path):
     film = write_talkie(tmp_path / "film.mp4")
     plates = [caption_picture("a label  90%", "#2a7f62") for _ in range(30)]

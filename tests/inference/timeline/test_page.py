@@ -138,7 +138,7 @@ def browser():
         browser.close()
 
 
-@pytest.mark.parametrize("embed_video", [False, True])
+@pytest.mark.parametrize("embed_video", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_click_on_a_segment_plays_it_from_a_disk(browser, result, tmp_path, embed_video):
     place = tmp_path / "page.html"
     place.write_text(timeline_page(result, place, embed_video=embed_video), encoding="utf-8")
