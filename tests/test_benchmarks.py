@@ -126,7 +126,7 @@ def test_timeline_encodes_each_frame_once_and_finds_the_same(line_of):
     assert row["mean cosine"] > 0.9999
     short, long = line_of("timeline")["memory"]
     assert long["film, s"] == pytest.approx(3 * short["film, s"], abs=0.1)
-    assert long["MiB of the decoder"] > 0
+    assert long["windows"] > short["windows"]
 
 
 @pytest.mark.slow

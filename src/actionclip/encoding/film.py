@@ -32,6 +32,8 @@ from actionclip.video.settings import GridRequest, Preprocess
 from actionclip.video.transforms import cut, normalise
 
 _TINY = 1e-6
+HEADS_AT_ONCE = 64
+"""Windows that are put together in one pass: the visual prompt is small."""
 
 WHOLE_WINDOWS = (
     "This model's visual prompt lets the frames of a window see each other: every window was "
@@ -303,9 +305,9 @@ class FilmEncoder:
 
     def _vectors(self, points: NDArray[np.int64]) -> Float[Tensor, "W C D"]:
         """Unit vectors of model windows [W, T]."""
-        at_once = max(1, frames_at_once(self.model))
+        at_once = HEADS_AT_ONCE
         if self.model.sees_window:
-            at_once = max(1, at_once // self.grid.frames)
+            at_once = max(1, frames_at_once(self.model) // self.grid.frames)
         found = []
         for start in range(0, len(points), at_once):
             rows = self._kept.at(points[start : start + at_once])  # [w, T, Cd, ...]
