@@ -101,6 +101,29 @@ def evaluation(result: Result) -> list[str]:
     ]
 
 
+def search(result: Result) -> list[str]:
+    """A line for each kind of query."""
+    rows = []
+    for name, row in result["rows"].items():
+        times, work, found = row["p50 ms"], row["p50 ms of processor"], row["recall@10"]
+        ways = ["index", "moments", "every window", "numpy"]
+        cells = [f"{times[way]:.0f} ({work[way]:.0f})" for way in ways]
+        gain = f"{row['times faster than numpy']:.1f}x"
+        rows.append([name, *cells, gain, f"{found['index']:.3f}"])
+    heads = ["query", "index", "moments", "every window", "numpy", "gain", "recall@10"]
+    return [
+        f"**Search among {result['vectors']:,} generated vectors x {result['width']}**: p50 of "
+        "milliseconds, in brackets those of processor time "
+        "([how they are generated](benchmarks/search.py)):",
+        "",
+        *_table(heads, rows),
+        "",
+        f"{result['partitions']} partitions, {result['probes']} of them looked into; building the "
+        f"approximate index took {result['seconds to build']:.0f} s, "
+        f"{result['MiB on disk'] / 1024:.1f} GiB on disk.",
+    ]
+
+
 def startup(result: Result) -> list[str]:
     """One sentence."""
     rows = result["rows"]
@@ -216,6 +239,7 @@ SECTIONS = {
     "text": text,
     "eval": evaluation,
     "timeline": timeline,
+    "search": search,
     "startup": startup,
     "train_step": train_step,
     "train_step on a GPU": train_step,

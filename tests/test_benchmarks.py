@@ -14,6 +14,7 @@ QUICK = {
     "classify": ["--quick"],
     "decode": ["--quick"],
     "eval": ["--quick"],
+    "search": ["--quick"],
     "startup": ["--quick"],
     "timeline": ["--quick"],
     "train_step": ["--quick"],
