@@ -172,6 +172,8 @@ def test_stream_compares_with_the_loop_that_encodes_its_window(line_of):
         assert 0 < row[way]["median ms"] <= row[way]["p95 ms"]
         assert 0 <= row[way]["dropped"] < 1
     assert row["naive / ours"] > 0
+    assert row["ours"]["pictures a label"] < 2  # each frame once, and a window to begin with
+    assert row["naive"]["pictures a label"] == 8
 
 
 @pytest.mark.parametrize("names", [AT_ONCE, pytest.param(list(QUICK), marks=pytest.mark.slow)])

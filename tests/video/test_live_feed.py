@@ -202,6 +202,24 @@ def test_the_size_may_change_at_any_time():
     assert len(watching.of(Connected)) == 1
 
 
+@pytest.mark.parametrize("first", [50_000, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_clock_that_jumps_is_marked_and_time_goes_on(first):
+    before, after = numbered(50, first=100), numbered(50, first=first)
+
+    def answer(wire):
+        wire.head()
+        wire.play(before + after, 4.0)
+
+    with LiveServer(answer) as server, Watching(server.url(), retries=0) as watching:
+        watching.all()
+
+    assert "the stream's clock jumped" in {gap.reason for gap in watching.of(Gap)}
+    times = [frame.time for frame in watching.frames]
+    assert (np.diff(times) > 0).all()
+    assert times[-1] < PATIENT
+    assert len(times) >= 15
+
+
 def test_packets_that_are_broken_are_survived(six_seconds):
     data = bytearray(six_seconds)
     rng = np.random.default_rng(0)

@@ -127,9 +127,10 @@ def stream(
             threshold=threshold,
             clean_labels=clean_labels,
         )
+        show = _Printer(as_json=as_json)
         if labels is not None and Path(labels).is_file():
-            watched.follow_labels(labels, complain=_keep)
-        code = _watch(watched, as_json=as_json)
+            watched.follow_labels(labels, complain=show.complain)
+        code = _watch(watched, show)
     if code:
         raise typer.Exit(code)
 
@@ -152,16 +153,15 @@ def _check(kind: str, where: str) -> None:
         )
 
 
-def _watch(watched: "Stream", *, as_json: bool) -> int:
+def _watch(watched: "Stream", show: "_Printer") -> int:
     """Print what happens until it ends or is interrupted; the exit code."""
-    show = _Printer(as_json=as_json)
     code = 0
     try:
         with watched, _terminable():
             for event in watched:
                 show(event)
     except KeyboardInterrupt:
-        pass
+        show.interrupted()
     except BrokenPipeError:  # nobody reads any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -189,11 +189,6 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _keep(error: ActionCLIPError) -> None:
-    typer.secho("warning: the labels stay as they were:", fg="yellow", err=True)
-    say(f"  {error}")
-
-
 class _Printer:
     """Prints events: JSON; on a terminal a line that lives; in a pipe a line for each change."""
 
@@ -201,29 +196,47 @@ class _Printer:
         self._as_json = as_json
         self._live = is_terminal() and not as_json
         self._drawn = False
+        self._lock = threading.RLock()  # complaints come from the thread that reads labels
 
     def __call__(self, event: "Event") -> None:
         """Show one event."""
-        if self._as_json:
-            typer.echo(json.dumps(event.to_dict()))
-        elif event.event == "label":
-            if event.changed:
-                self._line(f"{event.time:9.1f} s  {event.score or 0:6.1%}  {event.label}")
-            if self._live:
-                self._draw(event)
-        elif event.event == "gap":
-            self._line(f"{event.time:9.1f} s          (gap of {event.gap:.1f} s: {event.reason})")
-        elif event.event == "labels":
-            self._note(f"{len(event.labels or ())} labels: {', '.join(event.labels or ())}")
-        if event.event == "lost":
-            self._note(f"{event.reason} Attempt {event.attempt} in {event.wait:.1f} s.")
+        with self._lock:
+            if self._as_json:
+                typer.echo(json.dumps(event.to_dict()))
+            elif event.event == "label":
+                if event.changed:
+                    self._line(f"{event.time:9.1f} s  {event.score or 0:6.1%}  {event.label}")
+                if self._live:
+                    self._draw(event)
+            elif event.event == "gap":
+                self._line(f"{event.time:9.1f} s          gap of {event.gap:.1f} s: {event.reason}")
+            elif event.event == "labels":
+                self._note(f"{len(event.labels or ())} labels: {', '.join(event.labels or ())}")
+            if event.event == "lost":
+                again = f"Trying again in {event.wait:.1f} s (attempt {event.attempt})."
+                self._note(f"{event.reason} {again}")
+
+    def complain(self, error: ActionCLIPError) -> None:
+        """Say that labels could not be used; called from another thread."""
+        with self._lock:
+            self.finish()
+            typer.secho(
+                f"warning: {error.what} The labels stay as they were.", fg="yellow", err=True
+            )
+
+    def interrupted(self) -> None:
+        """The terminal shows ^C where the line was: go below it."""
+        if self._drawn:
+            self._drawn = False
+            typer.echo()
 
     def finish(self) -> None:
         """Take the live line away."""
-        if self._drawn:
-            sys.stdout.write("\r\x1b[2K")
-            sys.stdout.flush()
-            self._drawn = False
+        with self._lock:
+            if self._drawn:
+                sys.stdout.write("\r\x1b[2K")
+                sys.stdout.flush()
+                self._drawn = False
 
     def _line(self, text: str) -> None:
         self.finish()

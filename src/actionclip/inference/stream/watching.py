@@ -159,6 +159,7 @@ class Stream:
             elif isinstance(item, Lost):
                 yield self._event("lost", reason=item.reason, wait=item.wait, attempt=item.attempt)
             elif isinstance(item, Connected):
+                self.window.restart()  # whatever was missed, it was something
                 yield self._event("connected")
         yield from self._look(run)
 
