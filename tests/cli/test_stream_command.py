@@ -142,7 +142,7 @@ def test_a_request_to_terminate_ends_it_cleanly(command_line):
 
     def answer(wire):
         wire.head()
-        wire.play(data, 5.0)
+        wire.play(data, 3.0)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(PATIENT)
 
