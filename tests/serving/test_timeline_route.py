@@ -5,6 +5,7 @@ import time
 import pytest
 
 import actionclip
+from serving_client import running
 
 LABELS = ["waving one hand", "jumping jacks", "running"]
 OPTIONS = {"window": 1.0, "stride": 0.25}
@@ -77,3 +78,35 @@ def test_a_broken_film_is_a_row_with_its_outcome(service):
     assert answer.status == 422
     assert answer.code == answer.json["status"] == "unreadable"
     assert answer.json["segments"] == []
+
+
+def test_an_index_is_searched_and_its_files_can_be_seen(tmp_path, clips):
+    pytest.importorskip("lancedb")
+    from actionclip.inference.search.index import Index
+
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for number, clip in enumerate(clips):
+        (folder / f"{number}.mp4").write_bytes(clip)
+    (tmp_path / "secret.mp4").write_bytes(clips[0])
+    with actionclip.load("tiny", device="cpu", workers=1) as model:
+        index = Index.open(tmp_path / "index", model, model="tiny")
+        index.add(folder)
+        expected = [moment.to_dict() for moment in index.search("running", 2)]
+
+    with running(tmp_path / "spool", "--index", str(tmp_path / "index")) as client:
+        answer = client.ask("/search", query="running", top=2)
+        found = answer.json["moments"]
+        assert answer.status == 200
+        assert [{k: v for k, v in one.items() if k != "file"} for one in found] == expected
+        file = found[0]["file"]
+        part = client.get(f"/index/{file}", Range="bytes=0-99")
+        assert (part.status, len(part.body)) == (206, 100)
+        picture = client.get(f"/index/{file}/frame?time={found[0]['best']}")
+        assert picture.body.startswith(b"\xff\xd8")
+        assert client.get("/health").json["index"] == str(tmp_path / "index")
+        for other in ("0" * 24, "..%2f..%2fsecret.mp4", file[:-1]):
+            assert client.get(f"/index/{other}").status == 404
+        assert client.get(f"/index/{file}/frame?time=-1").status == 400
+        assert client.get(f"/index/{file}/frame?time=x").code == "request"
+        assert client.ask("/search", query="").status == 400

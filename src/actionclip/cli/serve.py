@@ -20,6 +20,8 @@ EXAMPLES = """Examples:
 
   actionclip serve tiny --port 8080
 
+  actionclip serve my-model --index videos.index
+
   actionclip serve my-model --host 0.0.0.0 --max-upload 500
 """
 
@@ -49,6 +51,13 @@ def serve(
         list[str] | None,
         typer.Option(
             help="Another name that this machine is asked by, as behind a proxy; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            help="What /search answers from: an index of `actionclip index`, of the same model.",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +103,7 @@ def serve(
         keep_memory=keep_memory * MIB,
         keep_seconds=keep_minutes * 60,
         patience=patience,
+        index=index,
         folder=uploads,
     )
     with plain_warnings():

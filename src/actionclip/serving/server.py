@@ -53,7 +53,8 @@ def serve(
         ready: called once, when clients can connect.
 
     Raises:
-        ActionCLIPError: when a package is missing or the address cannot be had.
+        ActionCLIPError: when a package is missing, the address cannot be had, or there is no
+            such index.
     """
     check_packages()
     import uvicorn
@@ -64,8 +65,13 @@ def serve(
 
     if settings.token is None and not settings.on_loopback:
         settings = replace(settings, token=secrets.token_urlsafe(24))
+    library = None
+    if settings.index is not None:
+        from actionclip.serving.engine.library import Library
+
+        library = Library(settings.index, recognizer, name)
     listener = listen(settings.host, settings.port)
-    application = Guard(create_app(recognizer, name, settings), settings)
+    application = Guard(create_app(recognizer, name, settings, library), settings)
     config = uvicorn.Config(
         application,
         http=patient_for(settings.patience),

@@ -44,6 +44,8 @@ class ServeConfig:
     """Labels times templates."""
     max_frames: int = 512
     """Frames of one video that the model is asked to see, all windows and crops together."""
+    index: str | None = None
+    """Where the index is that `/search` answers from."""
     folder: Path | None = None
     """Where uploads lie while they are worked on; None: the system's place for such files."""
     shutdown: float = 30.0

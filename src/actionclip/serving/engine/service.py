@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actionclip.encoding.encoder import Views
 from actionclip.encoding.questions import Question
@@ -26,6 +26,7 @@ from actionclip.serving.asked import (
     Asked,
     ClassifyRequest,
     EmbedRequest,
+    SearchRequest,
     TimelineRequest,
 )
 from actionclip.serving.engine.batching import Batcher, one_at_a_time
@@ -36,6 +37,9 @@ from actionclip.serving.settings import ServeConfig
 from actionclip.serving.uploads.receive import Received
 from actionclip.serving.uploads.spool import Spool
 from actionclip.video.sources import Source
+
+if TYPE_CHECKING:
+    from actionclip.serving.engine.library import Library
 
 T = TypeVar("T")
 SCORING = 4
@@ -52,6 +56,7 @@ class Service:
         recognizer: the model; closed together with this.
         name: what it was loaded by.
         settings: limits.
+        library: what can be searched.
     """
 
     def __init__(
@@ -59,8 +64,10 @@ class Service:
         recognizer: Recognizer,
         name: str,
         settings: ServeConfig,
+        library: "Library | None" = None,
     ) -> None:
         self.recognizer, self.name, self.settings = recognizer, name, settings
+        self._library = library
         one_at_a_time(recognizer.model)
         self.spool = Spool(settings.folder, settings.max_spool)
         self.words = Words(recognizer.model, settings)
@@ -209,6 +216,48 @@ class Service:
             raise wrong(error) from None
         finally:
             gone.set()
+
+    @property
+    def library(self) -> "Library":
+        """What can be searched.
+
+        Raises:
+            RequestError: 404 when there is nothing.
+        """
+        if self._library is None:
+            raise RequestError(
+                404,
+                "no_index",
+                "This service was started without an index.",
+                hint="Make one with actionclip index, and name it: actionclip serve --index FOLDER",
+            )
+        return self._library
+
+    @property
+    def indexed(self) -> str | None:
+        """The place of the index."""
+        return None if self._library is None else self._library.place
+
+    async def search(self, asked: SearchRequest) -> dict[str, Any]:
+        """Moments in the index.
+
+        Raises:
+            RequestError: for what cannot be answered.
+        """
+        library = self.library
+        async with self.place():
+            moments = await self._run(self._sentences, library.search, asked.query, asked.top)
+        return {"query": asked.query, "moments": moments}
+
+    async def picture(self, id: str, time: float) -> bytes:
+        """A frame of an indexed file as JPEG.
+
+        Raises:
+            RequestError: for a file or a time that there is not.
+        """
+        library = self.library
+        async with self.place():
+            return await self._run(self._decoding, library.picture, id, time)
 
     def frames(self, id: str) -> list[Thumbnail]:
         """Pictures of the frames of a kept video.

@@ -6,7 +6,7 @@ Importing this needs the packages of `pip install 'actionclip[serve]'`.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,9 @@ from actionclip.serving.engine.service import Service
 from actionclip.serving.routes import facts, page, questions
 from actionclip.serving.settings import ServeConfig
 
+if TYPE_CHECKING:
+    from actionclip.serving.engine.library import Library
+
 DESCRIPTION = "Says what people do in a video, in words you choose."
 CODES = {404: "not_found", 405: "method"}
 
@@ -29,6 +32,7 @@ def create_app(
     recognizer: Recognizer,
     name: str,
     settings: ServeConfig,
+    library: "Library | None" = None,
 ) -> FastAPI:
     """The service as an ASGI application, without its guard (`routes.guard`).
 
@@ -36,11 +40,12 @@ def create_app(
         recognizer: the model, which belongs to the application from now on.
         name: what it was loaded by.
         settings: limits.
+        library: what can be searched.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = app.state.service = Service(recognizer, name, settings)
+        service = app.state.service = Service(recognizer, name, settings, library)
         try:
             yield
         finally:

@@ -48,7 +48,7 @@ async def health(request: Request) -> Response:
             "keep_seconds": settings.keep_seconds,
         },
         "questions": [path.strip("/") for path in QUESTIONS],
-        "index": None,
+        "index": service.indexed,
     }
     return JSONResponse(row)
 

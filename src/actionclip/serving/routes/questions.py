@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 
 from actionclip.serving.answers import RequestError
 from actionclip.serving.asked import (
@@ -61,13 +61,24 @@ async def search(request: Request) -> Response:
     service: Service = request.app.state.service
     received = await receive(request, service.spool, service.settings)
     received.remove()
-    parse(SearchRequest, received.fields)
-    raise RequestError(
-        404,
-        "no_index",
-        "This service was started without an index.",
-        hint="Nothing can be searched here.",
-    )
+    return JSONResponse(await service.search(parse(SearchRequest, received.fields)))
+
+
+@router.get("/index/{file}", responses=reference.ERRORS)
+async def indexed(request: Request, file: str) -> Response:
+    """A video of the index, by the `file` of a moment; parts of it with a header `Range`."""
+    service: Service = request.app.state.service
+    path = await asyncio.to_thread(service.library.file, file)
+    return FileResponse(path)
+
+
+@router.get("/index/{file}/frame", responses=reference.ERRORS)
+async def indexed_frame(request: Request, file: str, time: float = 0.0) -> Response:
+    """A frame of a video of the index as JPEG, at a time in seconds."""
+    service: Service = request.app.state.service
+    if not 0 <= time < 10**6:
+        raise RequestError(400, "request", f"time is {time}.", hint="Seconds, 0 or more.")
+    return Response(await service.picture(file, time), media_type="image/jpeg")
 
 
 @router.get("/videos/{id}/frames", responses=reference.ERRORS)
