@@ -9,6 +9,10 @@ LOADING = "Failed to load resource"
 """How Chromium logs an answer of 400 or more; such answers are what some tests are about."""
 
 
+def _is_form(request):
+    return "multipart" in request.headers.get("content-type", "")
+
+
 class Visit:
     """A browser window with the page in it.
 
@@ -33,7 +37,7 @@ class Visit:
 
     def _request(self, request):
         parts = urlsplit(request.url)
-        self.asked.append((request.method, parts.path))
+        self.asked.append(parts.path + (" file" if _is_form(request) else ""))
         if parts.scheme not in ("data", "blob") and parts.netloc != self.origin:
             self.strangers.append(request.url)
 
@@ -85,6 +89,20 @@ class Visit:
         """Where the player is."""
         return self.page.evaluate("document.getElementById('film').currentTime")
 
+    def table(self):
+        """The table of segments: start, end, label, score."""
+        return self.page.locator("#segments tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+
     def count(self, path):
-        """How many requests of this path were made."""
-        return sum(asked == path for _, asked in self.asked)
+        """How many requests of this path were made; `/timeline file` is one that sends the file."""
+        return self.asked.count(path)
+
+    def until(self, path, count):
+        """Wait for so many requests of a path."""
+        for _ in range(200):
+            if self.count(path) >= count:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(self.asked)

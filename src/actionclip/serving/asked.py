@@ -160,6 +160,10 @@ class EmbedRequest(Frames):
     """A video's unit vector."""
 
 
+class ExplainRequest(Labelled, Frames):
+    """Which frames and which sentence carried an answer."""
+
+
 class TimelineRequest(Labelled, Asked):
     """When each of the labels happens in a video."""
 

@@ -43,6 +43,7 @@ def test_a_broken_file(start):
     expect(box.get_by_role("button", name="Another video")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_good_file_after_a_broken_one(start, film):
     start.open(("broken.mp4", b"this is not a video"))
     trouble(start, "unreadable")
@@ -55,7 +56,7 @@ def test_a_huge_file_is_not_even_sent(start):
     start.open(("huge.mp4", bytes(2**20 + 1)))
 
     trouble(start, "huge.mp4 has 1 MB", "up to 1 MB", "upload_too_large")
-    assert start.count("/embed") == 0
+    assert start.count("/timeline file") == 0
     expect(start.page.locator("#drop")).to_be_visible()
 
 
@@ -96,9 +97,10 @@ def test_a_video_that_is_not_kept_any_more_is_sent_again(start, server, film):
     start.label("clapping")
     expect(start.page.locator("#scores li")).to_have_count(3)
 
-    assert start.count("/embed") == 2
+    assert start.count("/timeline file") == 2
 
 
+@pytest.mark.slow
 def test_no_server_any_more(start, film):
     start.open(film).scores("jumping jacks")
     start.page.route("**/classify", lambda route: route.abort("connectionrefused"))
@@ -111,15 +113,17 @@ def test_no_server_any_more(start, film):
     expect(box).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_labels_that_are_the_same_words(start, film):
     start.label("jumpingJacks").open(film)
 
     trouble(start, "same words")
 
 
+@pytest.mark.slow
 def test_sending_can_be_cancelled(start, film):
     held = []
-    start.page.route("**/embed*", lambda route: held.append(route))
+    start.page.route("**/timeline", lambda route: held.append(route))
     start.open(film)
     expect(start.page.get_by_role("progressbar")).to_be_visible()
     start.page.get_by_role("button", name="Cancel").first.click()
@@ -129,10 +133,15 @@ def test_sending_can_be_cancelled(start, film):
     held[0].abort()
 
 
+@pytest.mark.slow
 def test_a_file_that_browsers_do_not_play(start, tmp_path):
     start.open(write_video(tmp_path / "old.avi", codec="mpeg4")).scores()
 
     expect(start.page.locator("#unplayable")).to_be_visible()
+    start.segments()
+    start.page.locator("#frames button").nth(3).click()
+    head = start.page.get_by_role("slider", name="Playhead")
+    assert float(head.get_attribute("aria-valuenow")) > 0
 
 
 def test_nothing_yet(visit):
@@ -146,6 +155,7 @@ def test_nothing_yet(visit):
         expect(seen.page.locator(part)).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_one_label_alone_is_no_question(visit, film):
     seen = visit().ready().label("walking").open(film)
 
@@ -153,6 +163,7 @@ def test_one_label_alone_is_no_question(visit, film):
     expect(seen.page.locator("#scores-hint")).to_contain_text("always gets 100%")
 
 
+@pytest.mark.slow
 def test_random_weights_are_said_to_be_random(visit):
     seen = visit()
     seen.page.route(
@@ -165,6 +176,7 @@ def test_random_weights_are_said_to_be_random(visit):
     expect(seen.page.get_by_role("note").first).to_contain_text("scores mean nothing")
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for(visit, recognizer, tmp_path):
     from conftest import served
 

@@ -4,11 +4,13 @@ import base64
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
 from actionclip.inference.results import CSV_COLUMNS, csv_lines
+from actionclip.inference.timeline.text import to_csv, to_srt
 
 LABELS = ["jumping jacks", "walking", "waving one hand"]
 
@@ -40,9 +42,10 @@ def test_scores_follow_the_labels_without_a_second_upload(shown, recognizer, fil
     left = ["walking", "waving one hand", "clapping", "running"]
     expected = {s.label: percent(s.score) for s in recognizer.classify(film, left, top_k=None)}
     assert shown.scores(next(iter(expected))) == expected
-    assert shown.count("/embed") == 1
+    assert shown.count("/timeline file") == 1
 
 
+@pytest.mark.slow
 def test_quick_changes_are_one_question(shown):
     before = shown.count("/classify")
     shown.page.locator("#label").fill("clapping, running, squatting, kicking, bowing")
@@ -54,6 +57,7 @@ def test_quick_changes_are_one_question(shown):
     assert shown.count("/classify") == before + 1
 
 
+@pytest.mark.slow
 def test_a_file_can_be_dropped(visit, film):
     seen = visit().ready().label(*LABELS)
     transfer = seen.page.evaluate_handle(
@@ -83,15 +87,71 @@ def test_the_frames_that_the_model_saw_lead_to_their_time(shown, recognizer, fil
     assert f"{shown.seconds():.1f}" in frames.nth(2).get_attribute("aria-label")
 
 
-def test_settings_change_the_answer(shown):
+def test_the_timeline_has_a_row_for_each_label(shown):
+    shown.segments()
+
+    assert shown.page.locator(".timeline .name").all_text_contents() == LABELS
+    spans = shown.table()
+    assert [label for _, _, label, _ in spans] == ["jumping jacks", "walking"]
+    assert spans[0][0] == "0:00.0"
+    assert spans[-1][1] == "0:08.0"
+
+
+def test_timeline_and_player_go_together(shown):
+    segments = shown.segments()
+    walking = shown.page.get_by_role("button", name=re.compile("^walking, "))
+    walking.click()
+    start = float(re.search(r":([\d.]+) to", walking.get_attribute("aria-label"))[1])
+    head = shown.page.get_by_role("slider", name="Playhead")
+    expect(head).to_have_attribute("aria-valuenow", f"{start:.1f}")
+    assert shown.seconds() == pytest.approx(start, abs=0.06)
+    expect(shown.page.locator(".name.now")).to_have_text("walking")
+
+    box = segments.first.locator("..").bounding_box()
+    shown.page.mouse.click(box["x"] + box["width"] / 4, box["y"] + 2)
+    assert shown.seconds() == pytest.approx(2, abs=0.1)
+    shown.page.evaluate("document.getElementById('film').play()")
+    expect(head).not_to_have_attribute("aria-valuenow", "2.0")
+    assert shown.seconds() > 2
+
+
+def test_it_shows_which_frames_carried_the_answer(shown, recognizer, film):
+    why = recognizer.explain(film, LABELS, maps="none")
+    shown.page.get_by_role("button", name="Which frames carried the answer?").click()
+    hint = shown.page.locator("#why-hint")
+    expect(hint).to_contain_text(f"the lead of “{why.label}” over “{why.runner_up}”")
+    expect(hint).to_contain_text(why.sentences[0].sentence)
+
+    drops = {f"{frame.time:.3f}": frame.margin_drop for frame in why.frames}
+    rows = shown.page.locator("#frames li")
+    for time, favours in rows.evaluate_all(
+        "rows => rows.map(row => [Number(row.dataset.time), row.classList.contains('for')])"
+    ):
+        assert favours == (drops[f"{time:.3f}"] > 0)
+    shown.label("clapping")
+    expect(shown.page.locator("#frames .lean")).to_have_count(0)
+    expect(hint).to_be_empty()
+
+
+@pytest.mark.slow
+def test_settings_change_the_answer_and_the_file_is_sent_again_only_for_other_windows(shown):
+    shown.segments()
     shown.page.get_by_text("Settings").click()
     shown.page.locator("#reject").fill("standing still, sitting")
     shown.page.locator("#reject").press("Tab")
     expect(shown.page.locator("#scores li", has_text="none of these")).to_be_visible()
 
-    expect(shown.page.locator("#recipes")).to_contain_text("--reject 'standing still, sitting'")
+    assert shown.count("/timeline file") == 1
+    shown.page.locator("#stride").fill("1")
+    shown.page.locator("#stride").press("Tab")
+    expect(shown.page.locator("#recipes")).to_contain_text("--stride 1")
+    shown.until("/timeline file", 2)
+    shown.segments()
+
+    assert shown.errors.pop().startswith("Failed to load resource")  # 409, and sent again
 
 
+@pytest.mark.slow
 def test_all_labels_of_the_model_at_once(visit, film, recognizer):
     seen = visit().ready()
     seen.page.get_by_role("button", name=re.compile("Use the .* labels")).click()
@@ -104,10 +164,11 @@ def test_all_labels_of_the_model_at_once(visit, film, recognizer):
 
 def test_downloads_are_what_the_command_line_writes(shown, film, recognizer):
     [result] = recognizer.results([film], LABELS, top_k=None)
+    shown.segments()
     saved = {}
-    for name in ("Scores as JSON", "Scores as CSV"):
+    for button in shown.page.locator("#downloads button").all():
         with shown.page.expect_download() as waiting:
-            shown.page.get_by_role("button", name=name).click()
+            button.click()
         saved[waiting.value.suggested_filename] = waiting.value.path().read_text()
 
     answer = json.loads(saved["jump & walk.json"])
@@ -123,6 +184,12 @@ def test_downloads_are_what_the_command_line_writes(shown, film, recognizer):
         for rank, one in enumerate(answer["scores"], start=1)
     ]
 
+    timeline = replace(recognizer.timeline(film, LABELS), source=film.name)
+    row = json.loads(saved["jump & walk.timeline.json"])
+    assert {key: row[key] for key in timeline.to_dict()} == timeline.to_dict()
+    assert saved["jump & walk.timeline.csv"] == to_csv(timeline)
+    assert saved["jump & walk.srt"] == to_srt(timeline)
+
 
 def test_the_command_it_shows_gives_the_same(shown, film, command_line, recognizer):
     commands = shown.page.get_by_role("region", name="Command line").inner_text()
@@ -134,12 +201,15 @@ def test_the_command_it_shows_gives_the_same(shown, film, command_line, recogniz
     assert {s["label"]: percent(s["score"]) for s in answer["scores"]} == shown.scores()
 
 
+@pytest.mark.slow
 def test_the_python_it_shows_gives_the_same(shown, film, monkeypatch):
     monkeypatch.chdir(film.parent)
     names = {}
     exec(shown.page.get_by_role("region", name="Python").inner_text(), names)
 
     assert {s.label: percent(s.score) for s in names["scores"]} == shown.scores()
+    shown.segments()
+    assert len(shown.table()) == len(names["timeline"].segments)
 
 
 def test_words_of_others_are_text(visit, film):
@@ -158,6 +228,7 @@ def test_words_of_others_are_text(visit, film):
     compile(seen.page.get_by_role("region", name="Python").inner_text(), "shown", "exec")
 
 
+@pytest.mark.slow
 def test_labels_are_kept_when_the_page_is_loaded_again(shown):
     shown.page.reload()
     shown.ready()

@@ -46,24 +46,42 @@ export function spoken(scores) {
 export function drawFrames(list, frames, seek) {
   list.replaceChildren(...frames.map(({ time, image }) => {
     const picture = make("img", { alt: "", src: image });
-    const button = make("button", { type: "button", ariaLabel: `Frame at ${clock(time)}: go there` }, picture, clock(time));
+    const button = make("button", { type: "button", ariaLabel: frameName(time) }, picture, clock(time));
     button.addEventListener("click", () => seek(time));
-    return make("li", {}, button);
+    const row = make("li", {}, button);
+    row.dataset.time = time;
+    return row;
   }));
 }
 
-/** Below each frame: which of the two first labels it speaks for, and how much. */
-export function drawLeaning(list, leaning) {
-  const widest = Math.max(...leaning.map(Math.abs), 1e-9);
-  for (const [place, lean] of leaning.entries()) {
-    const frame = list.children[place];
-    if (!frame) continue;
-    frame.querySelector(".lean")?.remove();
-    frame.classList.toggle("for", lean > 0);
+/** Below each frame: what the lead of the first label loses, or gains, without it. Says how to read it. */
+export function drawWhy(list, { label, runner_up: other, frames, sentences }) {
+  const losses = frames.map(({ margin_drop: lead, drop }) => lead ?? drop ?? 0);
+  const widest = Math.max(...losses.map(Math.abs), 1e-9);
+  for (const row of list.children) {
+    const far = frames.map(({ time }) => Math.abs(time - row.dataset.time));
+    const part = losses[far.indexOf(Math.min(...far))] / widest;
     const fill = make("i");
-    fill.style.width = percent(Math.abs(lean) / widest);
+    fill.style.width = percent(Math.abs(part));
     const bar = make("span", { className: "lean" }, fill);
     bar.setAttribute("aria-hidden", "true");
-    frame.firstElementChild.append(bar);
+    row.classList.toggle("for", part > 0);
+    row.firstElementChild.append(bar);
+    row.firstElementChild.ariaLabel = `${frameName(row.dataset.time)}; speaks ${part > 0 ? "for" : "against"} ${label}, ${percent(Math.abs(part))} of the most`;
   }
+  const lead = other ? `the lead of “${label}” over “${other}”` : `the score of “${label}”`;
+  const best = sentences[0] ? ` The sentence that fits it best: “${sentences[0].sentence}”.` : "";
+  return `Coloured: without this frame ${lead} would be smaller. Grey: it would be larger.${best}`;
+}
+
+/** Take the bars away: they were about other labels. */
+export function forgetWhy(list) {
+  for (const row of list.children) {
+    row.querySelector(".lean")?.remove();
+    row.firstElementChild.ariaLabel = frameName(row.dataset.time);
+  }
+}
+
+function frameName(seconds) {
+  return `Frame at ${clock(seconds)}: go there`;
 }

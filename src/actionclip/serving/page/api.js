@@ -48,6 +48,11 @@ export async function picture(path, signal) {
   return URL.createObjectURL(await response.blob());
 }
 
+/** An address that a player can read: the server's own, or where that asks for a token, a copy of the file. */
+export async function playable(path) {
+  return token ? picture(path) : address(path);
+}
+
 async function send(path, body, signal) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const options = { headers, signal, cache: "no-store", credentials: "same-origin" };
@@ -62,13 +67,16 @@ async function send(path, body, signal) {
     json: () => response.json(), blob: () => response.blob() };
 }
 
-/** Send a file as the field `name` of a form; `progress(part)` hears how much has gone, 0 to 1. */
-export async function upload(path, name, file, { signal, progress }) {
-  const response = await patiently(signal, () => sendFile(path, name, file, signal, progress));
+/** Send a form with fields and a file; `progress(part)` hears how much has gone, 0 to 1. */
+export async function upload(path, file, fields, { signal, progress }) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  form.append("file", file, file.name);
+  const response = await patiently(signal, () => sendForm(path, form, signal, progress));
   return response.json();
 }
 
-function sendFile(path, name, file, signal, progress) {
+function sendForm(path, form, signal, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const abort = () => request.abort();
@@ -83,8 +91,6 @@ function sendFile(path, name, file, signal, progress) {
     request.onloadend = () => signal?.removeEventListener("abort", abort);
     signal?.addEventListener("abort", abort);
     if (signal?.aborted) return reject(new DOMException("Cancelled.", "AbortError"));
-    const form = new FormData();
-    form.append(name, file, file.name);
     return request.send(form);
   });
 }

@@ -50,11 +50,9 @@ export function recipes({ file, model, precision, labels, reject, times }) {
     `with actionclip.load(${python(model)}${precision === "bf16" ? ', precision="bf16"' : ""}) as model:`,
     `    scores = model.classify(${python(source)}, labels, top_k=None${rejected[1]})`,
   ];
-  if (times) {
-    const { window, stride, multi_label: several } = times;
-    commands.push(`actionclip timeline ${base}${rejected[0]} \\\n    --window ${window} --stride ${stride}${several ? " --multi-label" : ""}`);
-    lines.push(`    timeline = model.timeline(${python(source)}, labels, window=${window}, stride=${stride}${several ? ", multi_label=True" : ""}${rejected[1]})`);
-  }
+  const { window, stride, multi_label: several } = times;
+  commands.push(`actionclip timeline ${base}${rejected[0]} \\\n    --window ${window} --stride ${stride}${several ? " --multi-label" : ""}`);
+  lines.push(`    timeline = model.timeline(${python(source)}, labels, window=${window}, stride=${stride}${several ? ", multi_label=True" : ""}${rejected[1]})`);
   return {
     "Command line": commands.join("\n"),
     HTTP: `curl -F ${shell(`file=@${curled(source)}`)} \\\n    --form-string ${shell(`labels=${between(words)}`)} \\\n    ${shell(address("classify"))}`,

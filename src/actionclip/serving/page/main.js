@@ -1,16 +1,16 @@
 /* One video: drop it, name labels, see scores, moments and frames. The file is sent once; the service
    keeps what the model saw, so that other labels are answered without sending it again. */
 
-import { drawFrames, drawScores, spoken } from "./answers.js";
+import { drawFrames, drawScores, drawWhy, forgetWhy, spoken } from "./answers.js";
 import { Trouble, ask, prepare, upload } from "./api.js";
 import { byId, clock, make, showTrouble } from "./dom.js";
-import { drawRecipes, files, recipes, save } from "./elsewhere.js";
+import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
 import { Chips, split } from "./labels.js";
 import { prepareSearch } from "./search.js";
 import { Timeline } from "./timeline.js";
 
 const PATIENCE = 250; // milliseconds after the last change before scores are asked for
-const state = { about: { name: "", labels: [], questions: [], limit: 0, index: null }, file: null, kept: null, seconds: 0,
+const state = { about: { name: "", labels: [], limit: 0, index: null }, file: null, kept: null, seconds: 0,
   answer: null, timeline: null, all: false, window: 2, stride: 0.5 };
 const video = byId("film");
 const chips = new Chips({ form: byId("labels-form"), list: byId("chips"), input: byId("label"), changed, say });
@@ -77,6 +77,7 @@ function play(file) {
   byId("player").hidden = false;
 }
 
+/** Send the file to be seen from beginning to end; with what is kept then, labels are asked for by `score`. */
 async function send() {
   const { signal } = sending;
   doing(`Sending ${state.file.name}`, 0);
@@ -84,8 +85,8 @@ async function send() {
     const progress = (part) => (part < 1
       ? doing(`Sending ${state.file.name}: ${Math.floor(100 * part)}%`, part)
       : doing("Looking at the frames"));
-    const seen = await upload("embed", "file", state.file, { signal, progress });
-    arrived(seen, signal);
+    const fields = { labels: "anything", window: state.window, stride: state.stride };
+    arrived(await upload("timeline", state.file, fields, { signal, progress }), signal);
   } catch (trouble) {
     if (trouble.name === "AbortError") return;
     fail(trouble, { "Try again": send, "Another video": choose });
@@ -103,17 +104,16 @@ function doing(text, part) {
 }
 
 function arrived(seen, signal) {
-  const { error, frames, seconds } = seen;
+  const { error, seconds } = seen;
   if (!seen.video) {
     throw new Trouble(error ?? { code: "not_kept", message: "This video is too much for what the server may keep.",
       hint: "Cut it shorter, or use the command line." });
   }
   state.kept = seen.video;
   state.seconds = seconds || (Number.isFinite(video.duration) ? video.duration : 0);
-  const length = state.seconds ? ` · ${clock(state.seconds)}` : "";
-  byId("about").textContent = `${state.file.name}${length} · the model saw ${frames} frames`;
+  byId("about").textContent = `${state.file.name} · ${clock(state.seconds)}`;
   if (error) fail(new Trouble(error));
-  say(`The video has been read: ${frames} frames.`);
+  say("The video has been read.");
   score();
   showFrames(signal);
 }
@@ -153,13 +153,13 @@ async function score() {
   byId("timeline").classList.add("stale");
   try {
     showScores(await ask("classify", { ...question(), top_k: null }, { signal }));
-    if (!state.about.questions.includes("timeline")) return undefined;
     byId("timeline-part").hidden = false;
     if (!state.timeline) byId("timeline-hint").textContent = "Looking for the moments…";
     showTimeline(await ask("timeline", { ...question(), ...times() }, { signal }));
   } catch (trouble) {
     if (trouble.name === "AbortError") return undefined;
-    if (trouble.code === "unknown_video") return send(); // kept for a while only: the file is still here
+    // kept for a while only, or seen in other windows: the file is still here
+    if (["unknown_video", "other_frames"].includes(trouble.code)) return send();
     byId("timeline-hint").textContent = "";
     fail(trouble, { "Try again": score });
   }
@@ -169,7 +169,7 @@ async function score() {
 function forget() {
   Object.assign(state, { answer: null, timeline: null });
   byId("scores").replaceChildren();
-  for (const id of ["timeline-part", "all-scores", "downloads"]) byId(id).hidden = true;
+  for (const id of ["timeline-part", "all-scores", "downloads", "why-part"]) byId(id).hidden = true;
   if (!state.kept) byId("frames-part").hidden = true;
   hint();
 }
@@ -189,12 +189,16 @@ function hint() {
 
 function showScores(answer) {
   state.answer = answer;
-  byId("trouble").hidden = true;
+  if (!answer.error) byId("trouble").hidden = true;
   byId("scores").classList.remove("stale");
   const more = drawScores(byId("scores"), answer.scores, state.all);
   byId("all-scores").hidden = !more;
   byId("all-scores").textContent = state.all ? "Show the first ten" : `Show all ${answer.scores.length}`;
   say(spoken(answer.scores));
+  byId("frames-hint").textContent = `The scores rest on ${answer.frames} frames; ${byId("frames").childElementCount} of them are here.`;
+  byId("why-part").hidden = false;
+  byId("why-hint").textContent = "";
+  forgetWhy(byId("frames"));
   showDownloads();
 }
 
@@ -210,6 +214,22 @@ function showTimeline(found) {
   showDownloads();
 }
 
+/** Which frames carried the answer: looked at once more, for the labels of now. */
+async function explain() {
+  const { signal } = asking;
+  byId("why").disabled = true;
+  byId("why-hint").textContent = "Looking at the video without each of its frames…";
+  try {
+    const fields = { labels: between(chips.labels), reject: between(split(byId("reject").value)) };
+    const { explanation } = await upload("explain", state.file, fields, { signal, progress() {} });
+    byId("why-hint").textContent = drawWhy(byId("frames"), explanation);
+  } catch (trouble) {
+    byId("why-hint").textContent = "";
+    if (trouble.name !== "AbortError") fail(trouble);
+  }
+  byId("why").disabled = false;
+}
+
 /* Taking it along */
 
 function times() {
@@ -217,9 +237,9 @@ function times() {
 }
 
 function showRecipes() {
-  const { name, precision, questions } = state.about;
+  const { name, precision } = state.about;
   drawRecipes(byId("recipes"), recipes({ file: state.file?.name, model: name, precision, labels: chips.labels,
-    reject: split(byId("reject").value), times: questions.includes("timeline") ? times() : null }), say);
+    reject: split(byId("reject").value), times: times() }), say);
 }
 
 function showDownloads() {
@@ -272,6 +292,7 @@ function listen() {
     state.all = !state.all;
     showScores(state.answer);
   });
+  byId("why").addEventListener("click", explain);
   byId("reject").addEventListener("change", changed);
   byId("several").addEventListener("change", changed);
   for (const id of ["window", "stride"]) {
@@ -353,8 +374,8 @@ async function start() {
   hint();
   try {
     const { serving } = await ask("models");
-    const { limits, index, questions } = await ask("health");
-    Object.assign(state.about, serving, { limit: limits.upload, index, questions });
+    const { limits, index } = await ask("health");
+    Object.assign(state.about, serving, { limit: limits.upload, index });
   } catch (trouble) {
     return fail(trouble, { "Try again": () => location.reload() });
   }
@@ -369,7 +390,7 @@ function introduce() {
   byId("known").replaceChildren(...labels.map((value) => make("option", { value })));
   byId("warning").hidden = !random;
   byId("warning").textContent = "This model has random weights: it has learned nothing, and its scores mean nothing.";
-  prepareSearch(index, () => state.kept);
+  prepareSearch(index);
   hint();
   showRecipes();
 }

@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.routing import APIRoute
 
 from actionclip import __version__
 from actionclip.data import label_sets
@@ -14,15 +13,9 @@ from actionclip.errors import ActionCLIPError
 from actionclip.model.zoo.catalogue import catalogue
 from actionclip.serving.answers import RequestError
 from actionclip.serving.engine.service import Service
-from actionclip.serving.routes import questions, reference
+from actionclip.serving.routes import reference
 
 router = APIRouter()
-QUESTIONS = [
-    route.path
-    for route in questions.router.routes
-    if isinstance(route, APIRoute) and route.methods == {"POST"}
-]
-"""What can be asked, for clients that meet services of several versions."""
 
 
 @router.get("/health")
@@ -47,7 +40,6 @@ async def health(request: Request) -> Response:
             "frames": settings.max_frames,
             "keep_seconds": settings.keep_seconds,
         },
-        "questions": [path.strip("/") for path in QUESTIONS],
         "index": service.indexed,
     }
     return JSONResponse(row)

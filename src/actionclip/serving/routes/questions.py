@@ -13,10 +13,12 @@ from actionclip.serving.answers import RequestError
 from actionclip.serving.asked import (
     ClassifyRequest,
     EmbedRequest,
+    ExplainRequest,
     SearchRequest,
     TimelineRequest,
     parse,
 )
+from actionclip.serving.engine.explaining import explain as explain_video
 from actionclip.serving.engine.service import Service
 from actionclip.serving.routes import reference
 from actionclip.serving.uploads.receive import Received, receive
@@ -53,6 +55,16 @@ async def embed(request: Request) -> Response:
 async def timeline(request: Request) -> Response:
     """When each of the labels happens in a video. A kept video is asked again without sending."""
     return await _ask(request, lambda s, r: s.timeline(r, parse(TimelineRequest, r.fields)))
+
+
+@router.post(
+    "/explain",
+    responses=reference.ERRORS | {200: {"model": reference.ExplainAnswer}},
+    openapi_extra=reference.video_request(ExplainRequest),
+)
+async def explain(request: Request) -> Response:
+    """Which frames and which sentence carried the answer. The video has to be sent."""
+    return await _ask(request, lambda s, r: explain_video(s, r, parse(ExplainRequest, r.fields)))
 
 
 @router.post("/search", responses=reference.ERRORS, openapi_extra=reference.SEARCH)

@@ -59,6 +59,15 @@ class EmbedAnswer(VideoAnswer):
     embedding: list[float] | None
 
 
+class ExplainAnswer(BaseModel):
+    """What carried the answer."""
+
+    source: str
+    status: str
+    explanation: dict[str, Any] = Field(description="The keys of `Explanation.to_dict()`.")
+    warnings: list[str]
+
+
 class SegmentAnswer(BaseModel):
     """A stretch of the video."""
 
