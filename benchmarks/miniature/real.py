@@ -107,7 +107,7 @@ def fine_tune(
     """Leave one person (or recording) out in turn: learn from the others, test on that one.
 
     Returns:
-        Counts over all turns, and how many clips were learnt from at most.
+        Counts over all turns, and how many windows were learnt from at most.
 
     Raises:
         OutOfTime: when the whole measurement must end.
@@ -128,5 +128,5 @@ def fine_tune(
         settings = train_settings(arm, seed, scale, device)
         fit(model, pool, arm, settings, arm.steps(scale), time_left)
         right += int((_answers(model, pixels[held], names) == numbers[held]).sum())
-        learnt = max(learnt, int((~held).sum()))
+        learnt = max(learnt, len(pool.labels))
     return {LEFT_OUT: (len(numbers), right, len(names))}, learnt
