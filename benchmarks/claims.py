@@ -14,6 +14,7 @@ them into a file that a machine without the videos can be given as `--real`.
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -83,7 +84,7 @@ def arguments() -> argparse.Namespace:
 def command() -> str:
     """What was typed, without places on this machine."""
     words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
-    return " ".join(["python benchmarks/claims.py", *words])
+    return "python benchmarks/claims.py " + shlex.join(words)
 
 
 def card(args: argparse.Namespace) -> dict[str, str]:
