@@ -95,12 +95,13 @@ def once(fitting: Answers, testing: Answers, seed: int) -> dict[str, Any]:
     found = fit(fitting, Wanted(seed=seed))
     known, unknown = testing.known, testing.unknown
     before, after = known.scores(), known.scores(found.temperature)
-    strange = unknown.scores(found.temperature).max(axis=1)
+    near, strange = known.nearness(), unknown.nearness()
     assert found.floor is not None
     sets = in_set(torch.from_numpy(after), found.floor).numpy()
     hits = covered(sets, known.truth)
     kind = known.question.activation
-    best, both = after.max(axis=1), (known, unknown)
+    scores = [each.scores(found.temperature).max(axis=1).astype(float) for each in (known, unknown)]
+    groups = known.groups, unknown.groups
     rows = {
         "top1": interval(mean_of(after.argmax(axis=1) == known.truth), known.groups),
         "ece before": interval(calibration_error(before, known.truth), known.groups),
@@ -109,13 +110,11 @@ def once(fitting: Answers, testing: Answers, seed: int) -> dict[str, Any]:
         "nll after": interval(mean_of(losses_of(after, known.truth, kind)), known.groups),
         "coverage": wilson(hits.sum(), len(hits)),
         "set size": interval(mean_of(sets.sum(axis=1)), known.groups),
-        "known kept": wilson((best >= found.threshold).sum(), len(best)),
+        "known kept": wilson((near >= found.threshold).sum(), len(near)),
         "unknown rejected": wilson((strange < found.threshold).sum(), len(strange)),
-        **telling_apart(best.astype(float), strange.astype(float), (known.groups, unknown.groups)),
+        **telling_apart(near, strange, groups),
+        "auroc of the best score": telling_apart(*scores, groups)["auroc"],
     }
-    cosines = [(each.views @ each.question.texts[0].numpy().T).max(axis=(1, 2)) for each in both]
-    by_cosine = telling_apart(*(c.astype(float) for c in cosines), (known.groups, unknown.groups))
-    rows["auroc of the best cosine"] = by_cosine["auroc"]
     for name, value in rows.items():
         say(f"{name:18} {value.value:.3f}  [{value.low:.3f}, {value.high:.3f}]")
     say(f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}")

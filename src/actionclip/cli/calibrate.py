@@ -197,7 +197,7 @@ def _lines(found: "Calibrated", target: Path) -> list[str]:
     known, report = found.calibration, found.report
     lines = [f"calibrated on {known.clips} clips, {known.labels} labels"]
     lines.append(f"temperature  {known.temperature:.3g}")
-    lines.append(f"threshold    {known.threshold:.3g}: below it, none of these")
+    lines.append(f"threshold    {known.threshold:.3g}: no label's cosine reaches it, none of these")
     if known.coverage is not None and known.floor is not None:
         lines.append(f"label sets   labels from {known.floor:.3g}: coverage {known.coverage:.0%}")
     if report is not None:

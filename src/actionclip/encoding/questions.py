@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -74,6 +76,16 @@ class Question:
             activation=self.activation,
         )
 
+    def nearness(self, videos: Float[Tensor, "B V D"]) -> Float[Tensor, " B"]:
+        """The cosine of each video to the label that is nearest, the mean over views and templates.
+
+        Unlike a score it does not depend on what else is asked: it is low where nothing fits.
+        """
+        means = self.texts.float().mean(dim=0)
+        if self.ensemble == "embeddings":
+            means = F.normalize(means, dim=-1)
+        return torch.einsum("bvd,cd->bc", videos.float(), means).amax(dim=1) / videos.shape[1]
+
     def only(self, labels: Sequence[str]) -> "Question":
         """The same about some of the labels, without those to reject."""
         places = [self.labels.index(label) for label in labels]
@@ -88,10 +100,11 @@ class Question:
 
     def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
         """The answer for one video from the unit vectors of its views, best first."""
+        known = self.calibration
+        least = None if known is None else known.threshold
+        if least is not None and float(self.nearness(views[None])) < least:
+            return [Score(NONE_OF_THESE, 1.0)]  # a decision, not a share of the scores
         folded = fold_rejected(self.matrix(views[None]), len(self.labels), self.activation)
-        best, known = float(folded.max()), self.calibration
-        if known is not None and known.threshold is not None and best < known.threshold:
-            return [Score(NONE_OF_THESE, 1 - best)]
         return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold)
 
     def label_set(self, views: Float[Tensor, "V D"]) -> LabelSet | None:

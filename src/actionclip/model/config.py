@@ -56,7 +56,7 @@ class CalibrationConfig:
     temperature: float = 1.0
     """What logits are divided by."""
     threshold: float | None = None
-    """A best score below it is answered with `none of these`."""
+    """Where no label's cosine to the video reaches it, the answer is `none of these`."""
     coverage: float | None = None
     """The share of clips whose label set holds the right label."""
     floor: float | None = None
@@ -64,11 +64,12 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        shares = (self.threshold, self.coverage, self.floor)
-        if not all(value is None or 0 <= value <= 1 for value in shares):
+        shares = (self.coverage, self.floor)
+        known = [value for value in shares if value is not None]
+        if not all(0 <= value <= 1 for value in known) or not -1 <= (self.threshold or 0) <= 1:
             raise ActionCLIPError(
-                f"calibration has threshold, coverage and floor {shares}.",
-                expected="Each is from 0 to 1, or null.",
+                f"calibration has the threshold {self.threshold}, coverage and floor {shares}.",
+                expected="A cosine, and two shares from 0 to 1; or null.",
             )
         if not 1e-3 <= self.temperature <= 1e3 or (self.coverage is None) != (self.floor is None):
             raise ActionCLIPError(

@@ -52,6 +52,14 @@ class Answers:
             groups=tuple(self.groups[n] for n in chosen.tolist()),
         )
 
+    def nearness(self) -> Float[np.ndarray, " N"]:
+        """The cosine of each clip to the label that is nearest."""
+        parts = [
+            self.question.nearness(torch.from_numpy(self.views[start : start + SCORED_AT_ONCE]))
+            for start in range(0, len(self), SCORED_AT_ONCE)
+        ]
+        return np.concatenate([np.zeros(0), *(part.double().numpy() for part in parts)])
+
     def scores(self, temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
         """The scores at a temperature; 1: as they are."""
         asked = replace(

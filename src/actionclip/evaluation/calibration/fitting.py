@@ -59,9 +59,9 @@ def fit(answers: Answers, wanted: Wanted) -> Fitted:
     scores = rest.scores(temperature)
     right = scores[np.arange(len(rest)), rest.truth]
     floor = None if wanted.coverage is None else fit_floor(right, wanted.coverage)
-    strange = unknown.scores(temperature).max(axis=1) if len(unknown) else np.zeros(0)
-    keep = KEPT if wanted.keep is None and not len(strange) else wanted.keep
-    return Fitted(temperature, fit_threshold(scores.max(axis=1), strange, keep), floor)
+    keep = KEPT if wanted.keep is None and not len(unknown) else wanted.keep
+    threshold = fit_threshold(rest.nearness(), unknown.nearness(), keep)
+    return Fitted(temperature, threshold, floor)
 
 
 def in_part(groups: tuple[str, ...], share: float, seed: int) -> np.ndarray:
@@ -120,7 +120,7 @@ def losses_of(
 def fit_threshold(
     known: Float[np.ndarray, " N"], unknown: Float[np.ndarray, " M"], keep: float | None
 ) -> float:
-    """The best score below which the answer is *none of these*.
+    """The nearness (cosine of the nearest label) below which the answer is *none of these*.
 
     Where `keep` of the known ones are kept; without `keep`, where the share of known ones kept and
     the share of unknown ones rejected have the highest mean.
@@ -134,7 +134,7 @@ def fit_threshold(
     if keep is not None:
         lost = math.floor(round((1 - keep) * len(ordered), 9))
         return float(ordered[min(lost, len(ordered) - 1)])
-    places = np.concatenate([[0.0], ordered])
+    places = np.concatenate([[-1.0], ordered])
     kept = 1 - np.searchsorted(ordered, places, side="left") / len(ordered)
     strange = np.sort(unknown.astype(np.float64))
     rejected = np.searchsorted(strange, places, side="left") / len(strange)

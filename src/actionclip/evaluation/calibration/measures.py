@@ -53,9 +53,9 @@ def telling_apart(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """How well the best score tells clips that show a label from those that show none.
+    """How well nearness tells clips that show a label from those that show none.
 
-    `auroc`: the chance that of one of each the known one scores higher. `fpr95`: the share of
+    `auroc`: the chance that of one of each the known one is nearer. `fpr95`: the share of
     unknown clips that are kept where 95 % of the known ones are.
     """
     wins = (known[:, None] > unknown).astype(np.float64)

@@ -65,17 +65,16 @@ def measure(
     count = answers.question.texts.shape[1]
     scores = np.zeros((len(known), count), np.float32)
     inside = np.zeros((len(known), count), bool)
-    kept, strange = np.zeros(len(known)), np.zeros(len(unknown))
-    rejected = np.zeros(len(unknown))
+    near, strange = known.nearness(), unknown.nearness()
+    kept, rejected = np.zeros(len(known)), np.zeros(len(unknown))
     for fold in range(folds):
         here, there = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of_unknown == fold)
         rest = _joined(known, unknown, fold_of != fold, fold_of_unknown != fold)
         found = fit(rest, wanted)
         scores[here] = known.only(here).scores(found.temperature)
-        kept[here] = scores[here].max(axis=1) >= found.threshold
+        kept[here] = near[here] >= found.threshold
         if found.floor is not None:
             inside[here] = in_set(torch.from_numpy(scores[here]), found.floor).numpy()
-        strange[there] = unknown.only(there).scores(found.temperature).max(axis=1)
         rejected[there] = strange[there] < found.threshold
     how: dict[str, int] = {"draws": draws, "seed": wanted.seed}
     sets, rejection = {}, {"kept": interval(mean_of(kept), known.groups, **how)}
@@ -85,8 +84,8 @@ def measure(
         sets["set_size"] = interval(mean_of(inside.sum(axis=1)), known.groups, **how)
     if len(unknown):
         rejection["rejected"] = interval(mean_of(rejected), unknown.groups, **how)
-        best, both = scores.max(axis=1).astype(float), (known.groups, unknown.groups)
-        rejection |= telling_apart(best, strange, both, **how)
+        both = known.groups, unknown.groups
+        rejection |= telling_apart(near, strange, both, **how)
     return Report(
         clips=len(known),
         unknown=len(unknown),
