@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # One thread a process: two test processes with two threads each collapse on a two-core machine.
 export OMP_NUM_THREADS ?= 1
+# Processes that test side by side; a file's tests stay together. A test that hangs is ended.
+JOBS ?= 2
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
 
 .PHONY: demo test test-all check format clean
 
@@ -26,7 +29,7 @@ else
 endif
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout 300 -m "not slow"
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest

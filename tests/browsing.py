@@ -77,8 +77,11 @@ class Visit:
             expect(rows.first.locator(".name")).to_have_text(first)
         else:
             expect(rows.first).to_be_visible()
-        names, values = rows.locator(".name"), rows.locator(".value")
-        return dict(zip(names.all_text_contents(), values.all_text_contents(), strict=True))
+        pairs = rows.evaluate_all(
+            """rows => rows.map(
+              (row) => [".name", ".value"].map((part) => row.querySelector(part).textContent))"""
+        )
+        return dict(pairs)
 
     def segments(self):
         """The segments of the timeline, once it is drawn."""

@@ -17,6 +17,11 @@ GOLDEN = Path(__file__).parent / "golden"
 VIDEOS = Path(__file__).parents[2] / "shared" / "videos"
 
 
+def pytest_ignore_collect(collection_path):
+    """No doctests in these files: as modules they would all have the same name."""
+    return True if collection_path.name == "conftest.py" else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """Tests neither read nor fill the user's cache."""

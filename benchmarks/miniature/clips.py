@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionclip.data.synthetic.source import People, PeopleConfig
-from actionclip.model.text_tower import tokenize_clip
+from actionclip.model.towers.text_tower import tokenize_clip
 from miniature.actions import SETS
 from miniature.processes import forked
 from miniature.scale import CONTEXT, FRAMES, SIZE, SPACING, TEST_SEED, TRAIN_SEED, Scale

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from actionclip.encoding.film import NEIGHBOURS, WHOLE_WINDOWS, FilmEncoder, Grid, Places
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import BackboneConfig, ModelConfig
-from actionclip.model.motion import motion_input
+from actionclip.model.towers.motion import motion_input
 from actionclip.video.film.part import Part, failed
 from actionclip.video.film.session import film_of_array
 from actionclip.video.outcomes import Outcome

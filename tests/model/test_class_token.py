@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from actionclip.model.backbone import OpenClipBackbone
-from actionclip.model.class_token import ClassTokenOnly
+from actionclip.model.towers.class_token import ClassTokenOnly
 from training_runs import ARCHITECTURE, small_model
 
 PROMPTS = [{}, {"post": "transf"}, {"inner": "shift"}, {"pre": "joint"}]

@@ -12,7 +12,7 @@ import actionclip
 from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.label_files import read_file, read_labels
 from actionclip.model.prompts.labels import check, clean, key
-from actionclip.model.text_tower import tokenize_clip
+from actionclip.model.towers.text_tower import tokenize_clip
 
 LISTS = Path(actionclip.__file__).parent / "data" / "labels"
 

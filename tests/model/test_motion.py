@@ -9,7 +9,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
-from actionclip.model.motion import GAIN, motion_input
+from actionclip.model.towers.motion import GAIN, motion_input
 from actionclip.model.weights.folder import load_folder, save
 from actionclip.video.settings import Preprocess, Sampling
 

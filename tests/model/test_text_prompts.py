@@ -21,7 +21,7 @@ from actionclip.model.prompts.text import (
     read_templates,
     variety,
 )
-from actionclip.model.text_tower import tokenize_clip
+from actionclip.model.towers.text_tower import tokenize_clip
 
 LISTS = Path(actionclip.__file__).parent / "data" / "labels"
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from actionclip.data import label_sets
 from actionclip.errors import ActionCLIPError
-from actionclip.model import text_tower
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.prompts.text import AUTHORS_TEMPLATES
+from actionclip.model.towers import text_tower
 from architectures import ARCHITECTURES, TEXT
 
 

@@ -8,9 +8,10 @@ holds it has been put together, so cost grows with the frames and not with how f
 and memory does not grow with the film but for one vector of each window and view.
 
 Two kinds of model see more than a frame. One whose tower sees how a frame differs from its
-neighbours (`actionclip.model.motion`) gets the real neighbours, one model spacing before and after,
-for every frame; its own windows have none at their two edges. With `joint` and `shift` a frame's
-vector depends on its window: nothing can be kept, and each window goes through the tower by itself.
+neighbours (`actionclip.model.towers.motion`) gets the real neighbours, one model spacing before and
+after, for every frame; its own windows have none at their two edges. With `joint` and `shift` a
+frame's vector depends on its window: nothing can be kept, and each window goes through the tower by
+itself.
 """
 
 import math

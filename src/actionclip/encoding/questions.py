@@ -171,29 +171,60 @@ def ask(
     texts = arrange(encode_cached(model, prompts.sentences), prompts, chosen)
     if look_alikes and not _is_built_in(labels):
         _warn(check([*names, *rejected], clean_labels=clean, embeddings=texts))
-    question = _question(model, prompts, len(names), texts, chosen)
-    known = config.calibration if calibrated else None
-    return _obeying(known, replace(question, threshold=threshold or None), threshold is None)
+    question = assemble(
+        model, prompts, len(names), texts, chosen, threshold=threshold, calibrated=calibrated
+    )
+    if calibrated and (complaint := uncalibrated(model, question)):
+        warnings.warn(complaint, stacklevel=3)
+    return question
 
 
-def _question(
+def assemble(
     model: ActionCLIP,
     prompts: Prompts,
     labels: int,
     texts: Float[Tensor, "K C D"],
-    ensemble: Ensemble,
+    ensemble: str | None,
+    *,
+    threshold: float | None = None,
+    calibrated: bool = True,
 ) -> Question:
-    """What was encoded, with what the model says about scores."""
+    """What was encoded, with what the model and its calibration say about scores.
+
+    Args:
+        model: that encoded it.
+        prompts: the sentences, of the labels and then of those to reject.
+        labels: how many are not to reject.
+        texts: the sentences' unit vectors.
+        ensemble: as for `ask`, as are the others.
+        threshold: see there.
+        calibrated: see there.
+    """
     scale, bias = _scale_and_bias(model)
-    return Question(
+    question = Question(
         labels=prompts.labels[:labels],
         texts=texts,
         scale=scale,
         bias=bias,
-        ensemble=ensemble,
+        ensemble=model.config.ensemble if ensemble is None else _ensemble(ensemble),
         activation=model.config.activation,
-        threshold=None,
+        threshold=threshold or None,
         prompts=prompts,
+    )
+    return _obeying(model.config.calibration if calibrated else None, question, threshold is None)
+
+
+def uncalibrated(model: ActionCLIP, question: Question) -> str | None:
+    """A sentence for labels that the model's threshold and label sets were not fitted on."""
+    known = model.config.calibration
+    if known is None or question.calibration is not None:
+        return None
+    if known.threshold is None and known.floor is None:
+        return None
+    return (
+        f"This model was calibrated for {known.labels} labels, and these labels or sentences "
+        "are others: its temperature is used, its threshold and label sets are not. "
+        "`actionclip calibrate` fits them to your labels."
     )
 
 
@@ -212,13 +243,6 @@ def _obeying(known: CalibrationConfig | None, question: Question, rejects: bool)
     )
     if key_of(question) == known.key:
         return replace(cooled, calibration=known if rejects else replace(known, threshold=None))
-    if known.threshold is not None or known.floor is not None:
-        warnings.warn(
-            f"This model was calibrated for {known.labels} labels, and these labels or sentences "
-            "are others: its temperature is used, its threshold and label sets are not. "
-            "`actionclip calibrate` fits them to your labels.",
-            stacklevel=4,
-        )
     return cooled
 
 

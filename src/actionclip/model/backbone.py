@@ -14,10 +14,10 @@ from open_clip import CLIP, CoCa, CustomTextCLIP
 from torch import Tensor, nn
 
 from actionclip.errors import ActionCLIPError
-from actionclip.model import text_tower
-from actionclip.model.class_token import ClassTokenOnly
-from actionclip.model.motion import motion_input
 from actionclip.model.prompts.tower import TowerPrompt
+from actionclip.model.towers import text_tower
+from actionclip.model.towers.class_token import ClassTokenOnly
+from actionclip.model.towers.motion import motion_input
 
 
 @runtime_checkable

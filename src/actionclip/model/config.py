@@ -20,7 +20,7 @@ class BackboneConfig:
     Hugging Face name."""
     motion: bool = False
     """The image tower sees each frame's brightness and its change from and to the neighbouring
-    frames instead of colours; for towers trained so. See `actionclip.model.motion`."""
+    frames instead of colours; for towers trained so. See `actionclip.model.towers.motion`."""
     licence: str = "unknown"
 
 

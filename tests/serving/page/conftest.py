@@ -18,7 +18,7 @@ from browsing import Visit
 LABELS = ["jumping jacks", "walking", "waving one hand"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Somebody does jumping jacks for four seconds, then walks for four."""
     path = tmp_path_factory.mktemp("films") / "jump & walk.mp4"
@@ -30,7 +30,7 @@ def film(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def recognizer():
     """What the service answers with, for comparison."""
     with actionclip.load("tiny", workers=1) as model:
@@ -67,7 +67,7 @@ def served(recognizer, **settings):
         listener.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A service that takes up to a mebibyte."""
     model = actionclip.load("tiny", workers=1)
@@ -75,7 +75,7 @@ def server(tmp_path_factory):
         yield found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium, without a window."""
     from playwright.sync_api import sync_playwright

@@ -147,13 +147,15 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(shown):
               return [e.id || e.ariaLabel || e.textContent.trim(), shown, first];
             }""".replace("reachedBefore", "(window.reached ??= new Set())")
         )
+        if element is not None and reached and element[0] == reached[-1]:
+            continue  # the player's own buttons
         if element is None or element[2]:
             break
         reached.append(element[0])
         if not element[1] and element[0] != "film":  # the player draws its own mark
             hidden.append(element[0])
 
-    wanted = {"file", "label", "film", "another", "clear", "reject", "window", "stride", "several"}
+    wanted = {"label", "film", "another", "clear", "reject", "window", "stride", "several"}
     wanted |= {"Playhead", "Remove walking", "Scores as JSON", "Copy: Python", "to-search"}
     assert wanted <= set(reached)
     assert sum("walking, 0:" in name or "jumping jacks, 0:" in name for name in reached) == 1

@@ -3,9 +3,9 @@
 C crops of a frame, T frames of the window, R input size, D embedding width.
 
 Three kinds of models: where a frame's vector depends on that frame alone, each frame is encoded
-once. Where it depends on its neighbours too (`model/motion.py`), each is encoded once inside the
-window, and its first and newest frame, which have only one neighbour, anew. Where frames see their
-whole window (Joint, Shift), the window is encoded anew each time.
+once. Where it depends on its neighbours too (`model/towers/motion.py`), each is encoded once inside
+the window, and its first and newest frame, which have only one neighbour, anew. Where frames see
+their whole window (Joint, Shift), the window is encoded anew each time.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from actionclip.encoding.encoder import Views, frames_at_once
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.motion import motion_input
+from actionclip.model.towers.motion import motion_input
 from actionclip.video.transforms import cut, normalise
 
 

@@ -16,7 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from actionclip.errors import ActionCLIPError, unknown
-from actionclip.model.motion import OWN_TOWERS
+from actionclip.model.towers.motion import OWN_TOWERS
 
 MOST = 4
 """A size may be this many times the largest in open_clip's own configurations."""

@@ -6,16 +6,17 @@ K templates, C labels (those to reject included), D embedding width.
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from actionclip.encoding.questions import Question, ask, labels_of
+from actionclip.encoding.questions import Question, ask, assemble, labels_of, uncalibrated
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.prompts.labels import check
+from actionclip.model.prompts.text import make_prompts
 from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.asked import Labelled
 from actionclip.serving.settings import MIB, ServeConfig
@@ -53,7 +54,6 @@ class Words:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
         self._bytes = 0
-        self._frames: dict[tuple[object, ...], Question] = {}
 
     def wording(self, asked: Labelled) -> Wording:
         """What was asked, checked without encoding anything.
@@ -106,16 +106,18 @@ class Words:
             self._learn(missing, wording)
         with self._lock:
             found = [self._known.get((label, *wording.style)) for label in every]
-            frame = self._frames[wording.style]
         texts = [vectors for vectors in found if vectors is not None]
-        if len(texts) < len(every):  # more labels than fit in the cache
-            whole = self._encode(every, wording)
-            return replace(whole, labels=wording.labels, threshold=threshold or None)
-        return replace(
-            frame,
-            labels=wording.labels,
-            texts=torch.stack(texts, dim=1),
-            threshold=threshold or None,
+        whole = len(texts) == len(every)  # there may be more labels than fit in the cache
+        vectors = torch.stack(texts, dim=1) if whole else self._encode(every, wording).texts
+        config = self._model.config
+        clean = config.clean_labels if wording.clean is None else wording.clean
+        return assemble(
+            self._model,
+            make_prompts(every, wording.templates or config.templates, clean_labels=clean),
+            len(wording.labels),
+            vectors,
+            wording.ensemble,
+            threshold=threshold,
         )
 
     def warnings(self, wording: Wording, question: Question) -> list[str]:
@@ -124,12 +126,13 @@ class Words:
         if len(every) > MOST_COMPARED:
             return []
         clean = self._model.config.clean_labels if wording.clean is None else wording.clean
-        return check(every, clean_labels=clean, embeddings=question.texts).warnings
+        complaint = uncalibrated(self._model, question)
+        alike = check(every, clean_labels=clean, embeddings=question.texts).warnings
+        return [*alike, *([] if complaint is None else [complaint])]
 
     def _learn(self, labels: Sequence[str], wording: Wording) -> None:
         question = self._encode(labels, wording)
         with self._lock:
-            self._frames[wording.style] = replace(question, texts=question.texts[:, :0])
             for label, vectors in zip(labels, question.texts.unbind(dim=1), strict=True):
                 self._keep((label, *wording.style), vectors.clone())
             while self._bytes > MEMORY:
@@ -149,6 +152,7 @@ class Words:
                 ensemble=wording.ensemble,
                 clean_labels=wording.clean,
                 look_alikes=False,
+                calibrated=False,
             )
         except ActionCLIPError as error:
             raise wrong(error, "labels") from None

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.text_tower import text_parts
+from actionclip.model.towers.text_tower import text_parts
 
 _NAME = "default"
 _BASE = ".base_layer"

@@ -22,7 +22,7 @@ class ModelSettings:
     table. `name` is then only what the towers are called."""
     motion: bool = False
     """Of random towers: they see brightness and its changes instead of colours, see
-    `actionclip.model.motion`."""
+    `actionclip.model.towers.motion`."""
     prompts: dict[str, Any] | None = None
     """`pre`, `inner`, `post`, `heads`, `norm_eps`, `positions`, `position_std`. New prompts around
     old towers start untrained."""
