@@ -92,6 +92,14 @@ class Visit:
         """Where the player is."""
         return self.page.evaluate("document.getElementById('film').currentTime")
 
+    def plays_at(self, low, high=1e9):
+        """Wait until the player is between two times."""
+        inside = "([low, high]) => { const at = film.currentTime; return low < at && at < high; }"
+        self.page.wait_for_function(
+            inside.replace("film", "document.getElementById('film')"), arg=[low, high]
+        )
+        return self
+
     def table(self):
         """The table of segments: start, end, label, score."""
         return self.page.locator("#segments tbody tr").evaluate_all(
