@@ -28,14 +28,21 @@ class Visit:
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.asked, self.strangers, self.errors = [], [], []
+        self.open_requests = 0
         self.origin, self.refused = urlsplit(address).netloc, refused
         self.page.on("request", self._request)
+        self.page.on("requestfinished", self._answered)
+        self.page.on("requestfailed", self._answered)
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
         self.page.goto(f"{address}/{view}")
 
+    def _answered(self, request):
+        self.open_requests -= 1
+
     def _request(self, request):
+        self.open_requests += 1
         parts = urlsplit(request.url)
         self.asked.append(parts.path + (" file" if _is_form(request) else ""))
         if parts.scheme not in ("data", "blob") and parts.netloc != self.origin:
@@ -82,6 +89,16 @@ class Visit:
               (row) => [".name", ".value"].map((part) => row.querySelector(part).textContent))"""
         )
         return dict(pairs)
+
+    def settled(self):
+        """Wait until nothing has been on its way for a second: nothing will be drawn anew."""
+        quiet = 0
+        for _ in range(600):
+            self.page.wait_for_timeout(100)
+            quiet = 0 if self.open_requests else quiet + 1
+            if quiet == 10:
+                return self
+        raise AssertionError(f"{self.open_requests} requests are still open: {self.asked}")
 
     def segments(self):
         """The segments of the timeline, once it is drawn."""

@@ -59,7 +59,7 @@ def shown(visit, film):
         seen.scores("jumping jacks")
         seen.segments()
         expect(seen.page.locator("#frames img").first).to_be_visible()
-        return seen
+        return seen.settled()
 
     return start
 

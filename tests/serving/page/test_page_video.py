@@ -24,7 +24,7 @@ def shown(visit, film):
     """The film with three labels, scored."""
     seen = visit().ready().label(*LABELS).open(film)
     seen.scores("jumping jacks")
-    return seen
+    return seen.settled()
 
 
 def test_scores_are_those_of_python(shown, recognizer, film):
