@@ -1,5 +1,6 @@
 """The pool in scripts as users write them, and what is left of it when they end in any way."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,17 +45,27 @@ def script(tmp_path, video):
     return write
 
 
-def start(*command, **options):
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+@pytest.fixture
+def start():
+    """Starts Python with a command line; what still runs when the test ends is killed."""
+    with contextlib.ExitStack() as running:
+
+        def run(*command, **options):
+            process = subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                **options,
+            )
+            running.enter_context(process)  # closes the pipes and waits
+            running.callback(process.kill)
+            return process
+
+        yield run
 
 
-def test_a_plain_script_needs_no_guard_no_close_and_no_certain_folder(script, tmp_path):
+def test_a_plain_script_needs_no_guard_no_close_and_no_certain_folder(start, script, tmp_path):
     other = tmp_path / "elsewhere"
     other.mkdir()
     (other / "json.py").write_text("raise SystemExit('the wrong json')")
@@ -64,7 +75,7 @@ def test_a_plain_script_needs_no_guard_no_close_and_no_certain_folder(script, tm
     assert (out, err, process.returncode) == ("ok\n", "", 0)
 
 
-def test_the_package_is_found_however_the_script_found_it(script, tmp_path):
+def test_the_package_is_found_however_the_script_found_it(start, script, tmp_path):
     path = script()
     path.write_text(f"import sys\nsys.path[:0] = [{str(ROOT)!r}, '']\n" + path.read_text())
     site = Path(sys.prefix) / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
@@ -76,7 +87,7 @@ def test_the_package_is_found_however_the_script_found_it(script, tmp_path):
     assert (out, err) == ("ok\n", "")
 
 
-def test_an_interrupted_script_ends_at_once_and_leaves_no_child(script):
+def test_an_interrupted_script_ends_at_once_and_leaves_no_child(start, script):
     """Also where the tests run in the background of a shell, which has interrupts ignored."""
     more = """
     import itertools, signal
@@ -97,19 +108,21 @@ def test_an_interrupted_script_ends_at_once_and_leaves_no_child(script):
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-def test_workers_end_when_their_parent_is_killed(script, busy):
+def test_workers_end_when_their_parent_is_killed(start, script, busy):
     loop = "while True: pool.read(video, request)" if busy else "import time; time.sleep(60)"
     process = start(script(f"print(pool.pids[0], flush=True)\n{loop}"))
     assert process.stdout.readline() == "ok\n"
     worker = int(process.stdout.readline())
-    assert children(process.pid) == {worker}
+    process.send_signal(signal.SIGSTOP)  # a worker that has done its share is replaced: not now
+    workers = children(process.pid)
     process.kill()
     process.communicate()
 
-    assert wait_until(lambda: gone(worker))
+    assert workers if busy else workers == {worker}
+    assert wait_until(lambda: all(map(gone, workers)))
 
 
-def test_a_worker_that_does_not_notice_is_ended_by_the_system(script):
+def test_a_worker_that_does_not_notice_is_ended_by_the_system(start, script):
     """Stopped, it cannot see that its socket was closed; the kernel's signal ends it anyway."""
     process = start(script("print(pool.pids[0], flush=True)\nimport time; time.sleep(60)"))
     process.stdout.readline()

@@ -72,13 +72,19 @@ def test_a_huge_file_is_refused_by_the_server(visit):
 
 
 def test_a_busy_server_is_waited_for_and_the_wait_is_shown(start, server, film):
+    def wait_long(route):
+        answer = route.fetch()
+        busy = {"retry-after": "600"} if answer.status == 429 else {}
+        route.fulfill(response=answer, headers=answer.headers | busy)
+
     service = server[1].service
     start.open(film).scores("jumping jacks")
+    start.page.route("**/classify", wait_long)  # only the button ends this wait
     taken, service.busy = service.busy, service.settings.queue
     try:
         start.label("a label nobody asked for yet")
         waiting = start.page.locator("#waiting")
-        expect(waiting).to_contain_text(re.compile(r"The server is busy. Trying again in \d+ s."))
+        expect(waiting).to_contain_text(re.compile(r"The server is busy. Trying again in \d{3} s."))
     finally:
         service.busy = taken
     waiting.get_by_role("button", name="Try now").click()
