@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actionclip.errors import ActionCLIPError
-    from actionclip.inference.recognizer import Recognizer, load
+    from actionclip.inference.loading import load, push_to_hub, save
+    from actionclip.inference.recognizer import Recognizer
     from actionclip.inference.results import VideoResult
-    from actionclip.inference.saving import push_to_hub, save
     from actionclip.model.actionclip import ActionCLIP
     from actionclip.model.scoring import Score
     from actionclip.model.zoo.catalogue import catalogue
@@ -34,9 +34,9 @@ _HOMES = {
     "VideoResult": "actionclip.inference.results",
     "catalogue": "actionclip.model.zoo.catalogue",
     "find_videos": "actionclip.video.sources",
-    "load": "actionclip.inference.recognizer",
-    "push_to_hub": "actionclip.inference.saving",
-    "save": "actionclip.inference.saving",
+    "load": "actionclip.inference.loading",
+    "push_to_hub": "actionclip.inference.loading",
+    "save": "actionclip.inference.loading",
 }
 
 __all__ = [

@@ -93,3 +93,49 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(film, command_line, 
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         command_line("timeline", film, "--labels", LABELS, "--model", "tiny", "--csv", "file/a.csv")
+
+
+def test_explain_says_what_carried_each_segment(command_line, film, tmp_path):
+    asked = ("timeline", film, "--labels", LABELS, "--model", "tiny", "--explain", "why")
+    row = json.loads(command_line(*asked, "--json").stdout)
+    told = command_line(*asked)
+
+    pictures = sorted(path.name for path in (tmp_path / "why").iterdir())
+    assert pictures == ["film-01.png", "film-02.png", "film-03.png"]
+    with Image.open(tmp_path / "why" / pictures[0]) as picture:
+        assert picture.width > 800
+    assert told.stderr.count("stand-in") == 1
+    for segment in row["segments"]:
+        why = segment["explanation"]
+        assert why["label"] == segment["label"] != why["runner_up"]
+        times = [frame["time"] for frame in why["frames"]]
+        assert segment["start"] - 1 <= times[0] < times[-1] <= segment["end"] + 1
+        assert times[-1] - times[0] < 2.0  # the window where it scores most, not the film
+        most = max(why["frames"], key=lambda frame: frame["margin_drop"])
+        assert f"{most['time']:.2f} s" in told.stdout
+
+
+def test_a_film_that_is_gone_keeps_its_segments(command_line, film, monkeypatch):
+    from actionclip.inference.recognizer import Recognizer
+
+    watch = Recognizer.timeline
+
+    def watch_and_remove(self, source, *args, **options):
+        result = watch(self, source, *args, **options)
+        film.unlink()
+        return result
+
+    monkeypatch.setattr(Recognizer, "timeline", watch_and_remove)
+    asked = ("timeline", film, "--labels", LABELS, "--model", "tiny", "--explain", "why", "--json")
+    result = command_line(*asked)
+
+    assert result.exit_code == 0
+    segments = json.loads(result.stdout)["segments"]
+    assert [one["explanation"] for one in segments] == [None, None, None]
+    assert result.stderr.count("is not explained") == result.stderr.count("There is no file") == 3
+    assert "wrote" not in result.stderr
+
+
+def test_one_picture_is_not_enough_for_all_segments(command_line, film):
+    with pytest.raises(ActionCLIPError, match="every segment gets a picture"):
+        command_line("timeline", film, "--labels", LABELS, "--explain", "why.png")

@@ -222,7 +222,7 @@ def test_a_model_is_pushed_as_the_folder_that_save_writes(recognizer, monkeypatc
         seen.update(repo=repo, private=private, files={p.name for p in Path(folder).iterdir()})
         return f"hf-hub:{repo}"
 
-    monkeypatch.setattr("actionclip.inference.saving.push_folder", upload)
+    monkeypatch.setattr("actionclip.inference.loading.push_folder", upload)
 
     assert actionclip.push_to_hub(recognizer, "someone/waving") == "hf-hub:someone/waving"
     assert seen["private"] is True

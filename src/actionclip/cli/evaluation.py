@@ -191,7 +191,7 @@ def _processes(device: str | None) -> Iterator[tuple[str | None, bool]]:
     """Under torchrun: meet the others. The device of this process, and whether it is the first."""
     import torch
 
-    from actionclip.inference.recognizer import choose_device
+    from actionclip.inference.precision import choose_device
     from actionclip.training.ranks import join, launched
 
     ranks = launched()

@@ -55,7 +55,7 @@ def index(
 
     Run it again whenever the videos change; what is in the index is not encoded again.
     """
-    from actionclip.inference.recognizer import DEFAULT
+    from actionclip.model.zoo.pretrained import DEFAULT
     from actionclip.inference.search import Index
 
     total = len(options.find_sources(videos))  # what is wrong with them, before the model is loaded

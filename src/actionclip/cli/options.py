@@ -104,7 +104,7 @@ def open_model(
     """The model that a command line asks for."""
     import actionclip
     from actionclip.errors import unknown
-    from actionclip.inference.recognizer import DEFAULT
+    from actionclip.model.zoo.pretrained import DEFAULT
     from actionclip.video.settings import Limits
 
     if decoder not in ("pyav", "torchcodec"):

@@ -123,7 +123,7 @@ serve.__doc__ = f"{serve.__doc__}\n\n{EXAMPLES}"
 
 
 def _default() -> str:
-    from actionclip.inference.recognizer import DEFAULT
+    from actionclip.model.zoo.pretrained import DEFAULT
 
     return DEFAULT
 

@@ -3,18 +3,24 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.classify import finish_failed
+from actionclip.cli.classify import finish_failed, reasons
 from actionclip.cli.console import QUIET_SECONDS, is_terminal, plain_warnings, say
+from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
+    from actionclip.encoding.questions import Question
+    from actionclip.inference.explain.explanation import Explanation
+    from actionclip.inference.recognizer import Recognizer
     from actionclip.inference.timeline.result import TimelineResult
+    from actionclip.video.sources import Source
 
 EXAMPLES = """Examples:
 
@@ -23,6 +29,8 @@ EXAMPLES = """Examples:
   actionclip timeline door.mp4 --labels actions.txt --reject "nothing happens" --srt door.srt
 
   actionclip timeline holiday.mp4 --labels "running, clapping" --html holiday.html --model tiny
+
+  actionclip timeline holiday.mp4 --labels "running, clapping" --explain why --model tiny
 
   actionclip timeline clips/ --labels "running, clapping" --save-all timelines --model tiny
 """
@@ -109,12 +117,24 @@ def timeline(
         Path | None,
         _file("A folder for all of these, and JSON, of each video: NAME.json, NAME.csv, ..."),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        _file(
+            "A folder for pictures of what carried each segment: frames, places in them, "
+            "sentences. With --json also the key `explanation` of each."
+        ),
+    ] = None,
     failures: options.Failures = Path("failures.csv"),
 ) -> None:
     """Say when each of the given labels happens in a video."""
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
 
+    if explain is not None and (explain.suffix == ".png" or explain.is_file()):
+        raise ActionCLIPError(
+            f"--explain is {explain}, and every segment gets a picture.",
+            expected="It must be a folder.",
+        )
     sources = options.find_sources(videos)
     wanted = Wanted(
         csv=csv,
@@ -156,11 +176,16 @@ def timeline(
                         rules=rules,
                         seen=seen,
                     )
-                show(result, as_json=as_json, scores=scores)
+                place = number + 1 if len(sources) > 1 else 0
+                why = []
+                if explain is not None:
+                    names = f"{place:04d}-{source.path.stem}" if place else source.path.stem
+                    why = explained(recognizer, source, question, result, explain / names)
+                show(result, why, as_json=as_json, scores=scores)
                 if not result.status.usable:
                     failed.append(result)
                     continue
-                for path in wanted.write(result, number=number + 1 if len(sources) > 1 else 0):
+                for path in wanted.write(result, number=place):
                     notes = "".join(f"  ({note})" for note in wanted.notes)
                     wanted.notes.clear()
                     say(f"  wrote {path}{notes}")
@@ -202,13 +227,55 @@ class Watching:
             say(f"  read {short_clock(at)}{whole}")
 
 
-def show(result: "TimelineResult", *, as_json: bool, scores: bool) -> None:
+def explained(
+    recognizer: "Recognizer",
+    source: "Source",
+    question: "Question",
+    result: "TimelineResult",
+    names: Path,
+) -> "list[Explanation | None]":
+    """What carried each segment, drawn into `NAMES-01.png` and so on.
+
+    A segment that cannot be read once more has none; that is said, and the others go on.
+    """
+    from actionclip.inference.explain.picture import draw_explanation
+    from actionclip.video.outcomes import VideoError
+
+    found: list[Explanation | None] = []
+    for number, one in enumerate(result.segments, 1):
+        try:
+            why = recognizer.explain(
+                source, question, label=one.label, between=result.peak(one), maps="auto"
+            )
+        except VideoError as error:
+            say(f"  segment {number} is not explained: {error.what}")
+            found.append(None)
+            continue
+        draw_explanation(why, names.with_name(f"{names.name}-{number:02d}.png"))
+        found.append(replace(why, maps=None, pixels=None))  # they are drawn; a film has many
+    if any(found):
+        say(f"  wrote {names}-*.png")
+    return found
+
+
+def show(
+    result: "TimelineResult",
+    why: "Sequence[Explanation | None]" = (),
+    *,
+    as_json: bool,
+    scores: bool,
+) -> None:
     """Print one result: JSON, a table on a terminal, plain lines in a pipe."""
     if as_json:
-        typer.echo(json.dumps(result.to_dict(scores=scores), ensure_ascii=False))
+        row = result.to_dict(scores=scores)
+        for segment, one in zip(row["segments"], why, strict=False):
+            segment["explanation"] = None if one is None else one.to_dict()
+        typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    for line in _lines(result, colour=is_terminal()):
+    for line in _lines(result, why, colour=is_terminal()):
         typer.echo(line)
+    for note in dict.fromkeys(note for one in why if one for note in one.notes):
+        say(f"note: {note}")
     if not result.status.usable:
         typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
         say(f"  {result.hint}")
@@ -218,8 +285,10 @@ BAR_WIDTH = 12
 COLOURS = ("green", "yellow", "blue", "magenta", "cyan", "red")
 
 
-def _lines(result: "TimelineResult", *, colour: bool) -> Iterator[str]:
-    """A heading and a line for each segment."""
+def _lines(
+    result: "TimelineResult", why: "Sequence[Explanation | None]", *, colour: bool
+) -> Iterator[str]:
+    """A heading and a line for each segment, and what carried it where that was asked for."""
     from actionclip.inference.timeline.text import one_line, short_clock
 
     long = "" if result.seconds is None else f"  {short_clock(result.seconds)}"
@@ -230,7 +299,7 @@ def _lines(result: "TimelineResult", *, colour: bool) -> Iterator[str]:
         yield "  none of these"
     places = {label: n for n, label in enumerate(dict.fromkeys(s.label for s in result.segments))}
     width = max((len(short_clock(one.end)) for one in result.segments), default=0)
-    for one in result.segments:
+    for number, one in enumerate(result.segments):
         bar = ""
         if colour:
             filled = max(round(one.score * BAR_WIDTH), 1)
@@ -238,3 +307,4 @@ def _lines(result: "TimelineResult", *, colour: bool) -> Iterator[str]:
             bar = "  " + typer.style("━" * filled, fg=tone) + " " * (BAR_WIDTH - filled)
         start, end = short_clock(one.start).rjust(width), short_clock(one.end).rjust(width)
         yield f"  {start} - {end}  {one.score:6.1%}{bar}  {one_line(one.label)}"
+        yield from (f"  {line}" for line in reasons(why[number] if why else None))

@@ -63,7 +63,7 @@ def train(
     metrics and curves. Ctrl-C and SIGTERM save first.
     """
     with plain_warnings():
-        from actionclip.inference.recognizer import choose_device
+        from actionclip.inference.precision import choose_device
         from actionclip.training.ranks import launched
         from actionclip.training.recipes.reading import read_recipe
         from actionclip.training.recipes.running import Run

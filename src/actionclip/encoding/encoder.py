@@ -5,6 +5,7 @@ V views of a video (windows x crops), T frames, R input size, D embedding width.
 
 import dataclasses
 import itertools
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ Measured, bf16, milliseconds of one core for 8 frames, in passes of 8, 16, 32 an
 ViT-B/16 (196 patches) 446, 429, 527, 657; ViT-B/32 (49 patches) 122, 112, 107, 102. Towers of
 convolutions are fastest with few frames (RN50 fp32: 930 in passes of 8, 1150 of 32).
 """
+
+NEARLY = 0.05
+"""Of a model's window: so little more than a number of windows takes no further one."""
 
 ARRAY_RATE = 25.0
 """Frames per second assumed for frames that come without times."""
@@ -77,6 +81,28 @@ class Views:
         if crops is not None:
             preprocess = dataclasses.replace(preprocess, crops=crops)
         return cls(sampling, preprocess)
+
+    def covering(self, between: tuple[float, float]) -> "Views":
+        """The same for a part of a video: as many windows as it takes to see all of it.
+
+        Args:
+            between: seconds where the part begins and ends.
+
+        Raises:
+            ActionCLIPError: for a part that does not end after it begins.
+        """
+        start, end = between
+        if not 0 <= start < end < math.inf:
+            raise ActionCLIPError(
+                f"The part of the video is from {start} to {end} seconds.",
+                expected="It begins at 0 or later, and ends after it begins.",
+            )
+        spacing = self.sampling.spacing
+        if spacing is None:
+            return self
+        windows = math.ceil((end - start) / (spacing * self.sampling.frames) - NEARLY)
+        sampling = dataclasses.replace(self.sampling, windows=max(windows, 1))
+        return dataclasses.replace(self, sampling=sampling)
 
 
 class VideoEncoder:
@@ -126,9 +152,23 @@ class VideoEncoder:
                 return _by_frames(self.model, clips, views)
             return _by_windows(self.model, clips, views)
 
-    def clips(self, videos: Iterable[Video], views: Views) -> Iterator[Clip]:
-        """The frames of each video; runs of files go through the workers together."""
-        request = ReadRequest(sampling=views.sampling, resize=views.preprocess.resize)
+    def clips(
+        self,
+        videos: Iterable[Video],
+        views: Views,
+        between: tuple[float, float] | None = None,
+    ) -> Iterator[Clip]:
+        """The frames of each video; runs of files go through the workers together.
+
+        Args:
+            videos: which.
+            views: which frames of each.
+            between: the seconds between which they are taken; None: from all of it.
+        """
+        start, end = between or (None, None)
+        request = ReadRequest(
+            sampling=views.sampling, resize=views.preprocess.resize, start=start, end=end
+        )
         for are_arrays, run in itertools.groupby(videos, key=_is_array):
             if are_arrays:
                 for frames in run:

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionclip.encoding.encoder import frames_at_once
+from actionclip.encoding.encoder import NEARLY, frames_at_once
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
@@ -112,7 +112,7 @@ class Places:
         self.span = grid.frames * grid.every
         """Points of a model window."""
         whole = max(round(grid.window / spacing), self.span) if grid.even else self.span
-        views = math.ceil(whole / self.span - 0.05)
+        views = math.ceil(whole / self.span - NEARLY)
         self.offsets = np.unique(np.linspace(0, whole - self.span, max(views, 1)).round()).astype(
             np.int64
         )

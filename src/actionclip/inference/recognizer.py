@@ -17,12 +17,7 @@ from actionclip.encoding.questions import Question, ask
 from actionclip.inference.embeddings import EmbeddedVideo
 from actionclip.inference.explain.explaining import explain_clip
 from actionclip.inference.explain.explanation import Explanation
-from actionclip.inference.precision import (
-    choose_device,
-    choose_precision,
-    precision_of,
-    set_precision,
-)
+from actionclip.inference.precision import choose_precision, precision_of, set_precision
 from actionclip.inference.results import VideoResult
 from actionclip.inference.stream.watching import Stream
 from actionclip.inference.stream.watching import watch as watch_live
@@ -31,7 +26,6 @@ from actionclip.inference.timeline.segments import Rules
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
 from actionclip.model.scoring import Score
-from actionclip.model.zoo.pretrained import DEFAULT, build
 from actionclip.video.settings import Limits
 
 Labels: TypeAlias = Sequence[str] | str | Path | Question | None
@@ -189,6 +183,7 @@ class Recognizer:
         video: Video,
         labels: Labels,
         *,
+        between: tuple[float, float] | None = None,
         label: str | None = None,
         against: str | None = None,
         maps: str = "auto",
@@ -204,24 +199,28 @@ class Recognizer:
         Args:
             video: one video, as for `classify`.
             labels: as for `classify`.
+            between: the seconds where the part of the video that is meant begins and ends, such as
+                `TimelineResult.peak` gives; None: all of it.
             label: what is explained; None: the best label.
             against: what it is compared with; None: the best of the others.
             maps: `locations`, `patches`, `rollout` or `occlusion`; `auto`: what the tower gives at
                 no cost, else `occlusion`; `none`.
             leave_out: whether to ask what the score is without each frame.
             frames: as for `results`, like `windows`, `spacing` and `crops`.
-            windows: temporal views.
+            windows: temporal views; None: the model's own, or as many as a part needs.
             spacing: seconds between frames.
             crops: 1 or 3 spatial views.
             options: as for `question`.
 
         Raises:
-            VideoError: for a video that gives no frames.
+            VideoError: for a video, or a part of it, that gives no frames.
             ActionCLIPError: for labels or options we cannot use.
         """
         question = self.question(labels, **options)
         views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
-        [clip] = self.encoder.clips([video], views)
+        if between is not None and windows is None:
+            views = views.covering(between)
+        [clip] = self.encoder.clips([video], views, between)
         return explain_clip(
             self.model,
             clip,
@@ -375,24 +374,3 @@ def _listed(video: Video | Sequence[Video]) -> tuple[bool, Sequence[Video]]:
     if isinstance(video, (list, tuple)):
         return True, video
     return False, [video]  # type: ignore[list-item]
-
-
-def load(
-    name: str | Path = DEFAULT,
-    device: str | torch.device | None = None,
-    precision: str = "fp32",
-    **options: Any,
-) -> Recognizer:
-    """A model ready to answer.
-
-    Args:
-        name: `open_clip-name/tag`, `tiny`, `hf-hub:owner/repo`, or a model folder.
-        device: where it runs; None: a GPU if there is one.
-        precision: `fp32`; `bf16`; or `auto`, bf16 where the hardware has it and it pays.
-        options: `workers`, `limits` and `decoder`, as for `Recognizer`.
-
-    Raises:
-        ActionCLIPError: for a name we do not know, or weights that cannot be had.
-    """
-    model = build(str(name))
-    return Recognizer(model.to(choose_device(device)), precision=precision, **options)

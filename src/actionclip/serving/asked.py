@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from actionclip.inference.explain.explanation import MapKind
 from actionclip.data import label_sets
 from actionclip.encoding.encoder import Views
 from actionclip.errors import ActionCLIPError
@@ -161,7 +162,12 @@ class EmbedRequest(Frames):
 
 
 class ExplainRequest(Labelled, Frames):
-    """Which frames and which sentence carried an answer."""
+    """Which frames, which places in them and which sentence carried an answer."""
+
+    maps: Literal["none", "auto", MapKind] = Field(
+        "none",
+        description="Where in the frames: one of the kinds of maps; `auto`: what suits the tower.",
+    )
 
 
 class TimelineRequest(Labelled, Asked):

@@ -1,5 +1,6 @@
 """What happens when in a film: through `Recognizer.timeline`."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import actionclip
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline.segments import Rules
+from actionclip.video.decode import DecodePool
 from actionclip.video.outcomes import VideoError
+from actionclip.video.settings import ReadRequest, Sampling
+from actionclip.video.sources import find_videos
 from film_of_actions import ACTIONS, EACH, shared_film
 
 
@@ -139,3 +143,46 @@ def test_rules_decide_what_is_a_segment(recognizer, film):
 
     assert long.segments == []
     assert long.rules.min_length == 60
+
+
+def test_a_segment_is_explained_by_the_window_where_it_scores_most(recognizer, film, found):
+    for segment in found.segments:
+        start, end = found.peak(segment)
+        why = recognizer.explain(film, ACTIONS, label=segment.label, between=(start, end))
+        [alone] = recognizer.results([cut_out(film, start, end)], ACTIONS, windows=2, top_k=None)
+        column = found.labels.index(segment.label)
+        window = np.abs(found.times - (start + end) / 2).argmin()
+        inside = (found.times >= segment.start) & (found.times <= segment.end)
+
+        assert end - start == pytest.approx(found.window)
+        assert found.scores[window, column] == found.scores[inside, column].max()
+        assert why.label == segment.label
+        assert all(start - 0.01 <= frame.time <= end + 0.01 for frame in why.frames)
+        assert why.frames[-1].time - why.frames[0].time > 1.7  # 1.4 in one window of the model
+        assert why.answer == alone.scores
+
+
+def test_frames_in_memory_are_explained_in_part(recognizer, film):
+    with DecodePool(1) as pool:
+        clip = pool.read(find_videos([film])[0], ReadRequest(sampling=Sampling(frames=225)))
+    frames = clip.frames[clip.index[0]]
+    why = recognizer.explain(frames, ACTIONS, between=(6.5, 8.5), maps="none")
+
+    assert why.label == ACTIONS[2]
+    assert all(6.5 <= frame.time <= 8.5 for frame in why.frames)
+
+
+@pytest.mark.parametrize("between", [(2.0, 2.0), (3.0, 1.0), (-1.0, 2.0), (0.0, float("nan"))])
+def test_a_part_must_end_after_it_begins(recognizer, film, between):
+    with pytest.raises(ActionCLIPError, match="ends after it begins"):
+        recognizer.explain(film, ACTIONS, between=between)
+
+
+def test_a_part_beyond_the_end_has_no_frames(recognizer, film):
+    with pytest.raises(VideoError, match="beyond its end"):
+        recognizer.explain(film, ACTIONS, between=(60.0, 62.0))
+
+
+def cut_out(film, start, end):
+    """A stretch of a film as a video."""
+    return dataclasses.replace(find_videos([film])[0], start=start, end=end)

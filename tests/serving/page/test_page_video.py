@@ -6,9 +6,11 @@ import re
 import shlex
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from actionclip.inference.explain.picture import frames_to_show
 from actionclip.inference.results import CSV_COLUMNS, csv_lines
 from actionclip.inference.timeline.text import to_csv, to_srt
 
@@ -115,9 +117,9 @@ def test_timeline_and_player_go_together(shown):
     expect(head).not_to_have_attribute("aria-valuenow", "2.0")
 
 
-def test_it_shows_which_frames_carried_the_answer(shown, recognizer, film):
-    why = recognizer.explain(film, LABELS, maps="none")
-    shown.page.get_by_role("button", name="Which frames carried the answer?").click()
+def test_it_shows_what_carried_the_answer(shown, recognizer, film):
+    why = recognizer.explain(film, LABELS)
+    shown.page.get_by_role("button", name="What carried the answer?").click()
     hint = shown.page.locator("#why-hint")
     expect(hint).to_contain_text(f"the lead of “{why.label}” over “{why.runner_up}”")
     expect(hint).to_contain_text(why.sentences[0].sentence)
@@ -128,9 +130,39 @@ def test_it_shows_which_frames_carried_the_answer(shown, recognizer, film):
         "rows => rows.map(row => [Number(row.dataset.time), row.classList.contains('for')])"
     ):
         assert favours == (drops[f"{time:.3f}"] > 0)
+    times = [frame.time for frame in why.frames]
+    wanted = [times[frame] for frame in frames_to_show(why)]
+    places = shown.page.locator("#places li")
+    expect(places).to_have_count(len(wanted))
+    expect(shown.page.locator("#places-hint")).to_contain_text(why.maps.means)
+    told = places.evaluate_all(
+        "rows => rows.map(row => [Number(row.dataset.time), row.firstElementChild.ariaLabel])"
+    )
+    for (time, name), frame in zip(told, frames_to_show(why), strict=True):
+        assert time == round(times[frame], 3)
+        assert f"; most speaks for {why.label} {place_of(why.maps.chosen[frame])}" in name
+    pixels = places.locator("canvas").first.evaluate(
+        """canvas => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
+    )
+    colours = np.array(pixels).reshape(-1, 4)[:, :3]
+    assert (colours.max(axis=1) - colours.min(axis=1) > 60).any()  # laid over what is grey else
+    places.last.get_by_role("button").click()
+    shown.plays_at(wanted[-1] - 0.06, wanted[-1] + 0.06)
+
     shown.label("clapping")
     expect(shown.page.locator("#frames .lean")).to_have_count(0)
+    expect(places).to_have_count(0)
     expect(hint).to_be_empty()
+
+
+def place_of(chosen):
+    """In words: where a map is highest."""
+    rows, columns = chosen.shape
+    row, column = divmod(int(chosen.argmax()), columns)
+    down = ["at the top", "half way up", "at the bottom"][int(3 * (row + 0.5) / rows)]
+    across = ["on the left", "", "on the right"][int(3 * (column + 0.5) / columns)]
+    words = f"{down} {across}".strip()
+    return "in the middle" if words == "half way up" else words
 
 
 @pytest.mark.slow

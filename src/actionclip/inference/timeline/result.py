@@ -4,6 +4,7 @@ N windows, K labels.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,21 @@ class TimelineResult:
         if not self.status.usable:
             raise VideoError(f"{self.source}: {self.message}", self.status, hint=self.hint)
         return self
+
+    def peak(self, segment: Segment) -> tuple[float, float]:
+        """The window of a segment in which its label scores most: where it begins and ends.
+
+        `Recognizer.explain` takes it as `between`.
+        """
+        inside = (segment.start <= self.times) & (self.times <= segment.end)
+        if not inside.any():  # shorter than the stride
+            inside = np.abs(self.times - (segment.start + segment.end) / 2).argmin()
+        scores = np.full(len(self.times), -np.inf)
+        scores[inside] = self.scores[inside, self.labels.index(segment.label)]
+        middle = float(self.times[scores.argmax()])
+        half = self.window / 2
+        end = math.inf if self.seconds is None else self.seconds
+        return max(middle - half, 0.0), min(middle + half, end)
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """The stable keys of `--json`; with `scores` also `times` and `scores` of all windows."""

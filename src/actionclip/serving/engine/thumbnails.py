@@ -1,9 +1,11 @@
 """Small pictures of the frames that the model saw."""
 
+import base64
 import io
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from actionclip.video.decode.clip import Clip
@@ -36,15 +38,21 @@ def thumbnails(clip: Clip, most: int = MOST) -> list[Thumbnail]:
         Thumbnail(
             time=float(clip.times.flat[first[place]]),
             number=int(clip.frame_numbers.flat[first[place]]),
-            jpeg=_jpeg(clip.frames[rows[place]]),
+            jpeg=jpeg(clip.frames[rows[place]]),
         )
         for place in chosen
     ]
 
 
-def _jpeg(frame: np.ndarray) -> bytes:
+def jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """A frame as a JPEG, made smaller where it is large."""
     picture = Image.fromarray(frame)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def data_address(picture: bytes) -> str:
+    """A JPEG as the address of an image in a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()

@@ -54,34 +54,7 @@ export function drawFrames(list, frames, seek) {
   }));
 }
 
-/** Below each frame: what the lead of the first label loses, or gains, without it. Says how to read it. */
-export function drawWhy(list, { label, runner_up: other, frames, sentences }) {
-  const losses = frames.map(({ margin_drop: lead, drop }) => lead ?? drop ?? 0);
-  const widest = Math.max(...losses.map(Math.abs), 1e-9);
-  for (const row of list.children) {
-    const far = frames.map(({ time }) => Math.abs(time - row.dataset.time));
-    const part = losses[far.indexOf(Math.min(...far))] / widest;
-    const fill = make("i");
-    fill.style.width = percent(Math.abs(part));
-    const bar = make("span", { className: "lean" }, fill);
-    bar.setAttribute("aria-hidden", "true");
-    row.classList.toggle("for", part > 0);
-    row.firstElementChild.append(bar);
-    row.firstElementChild.ariaLabel = `${frameName(row.dataset.time)}; speaks ${part > 0 ? "for" : "against"} ${label}, ${percent(Math.abs(part))} of the most`;
-  }
-  const lead = other ? `the lead of “${label}” over “${other}”` : `the score of “${label}”`;
-  const best = sentences[0] ? ` The sentence that fits it best: “${sentences[0].sentence}”.` : "";
-  return `Coloured: without this frame ${lead} would be smaller. Grey: it would be larger.${best}`;
-}
-
-/** Take the bars away: they were about other labels. */
-export function forgetWhy(list) {
-  for (const row of list.children) {
-    row.querySelector(".lean")?.remove();
-    row.firstElementChild.ariaLabel = frameName(row.dataset.time);
-  }
-}
-
-function frameName(seconds) {
+/** What a frame is called. */
+export function frameName(seconds) {
   return `Frame at ${clock(seconds)}: go there`;
 }

@@ -1,13 +1,15 @@
 /* One video: drop it, name labels, see scores, moments and frames. The file is sent once; the service
    keeps what the model saw, so that other labels are answered without sending it again. */
 
-import { drawFrames, drawScores, drawWhy, forgetWhy, spoken } from "./answers.js";
+import { drawFrames, drawScores, spoken } from "./answers.js";
 import { Trouble, ask, prepare, upload } from "./api.js";
 import { byId, clock, make, showTrouble } from "./dom.js";
 import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
+import { gate } from "./gate.js";
 import { Chips, split } from "./labels.js";
 import { prepareSearch } from "./search.js";
 import { Timeline } from "./timeline.js";
+import { drawPlaces, drawWhy, forgetWhy } from "./why.js";
 
 const PATIENCE = 250; // milliseconds after the last change before scores are asked for
 const state = { about: { name: "", labels: [], limit: 0, index: null }, file: null, kept: null, seconds: 0,
@@ -145,6 +147,7 @@ function question() {
 }
 
 async function score() {
+  clearTimeout(timer);
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
@@ -197,7 +200,7 @@ function showScores(answer) {
   say(spoken(answer.scores));
   byId("frames-hint").textContent = `The scores rest on ${answer.frames} frames; ${byId("frames").childElementCount} of them are here.`;
   byId("why-part").hidden = false;
-  byId("why-hint").textContent = "";
+  for (const id of ["why-hint", "places-hint", "places"]) byId(id).replaceChildren();
   forgetWhy(byId("frames"));
   showDownloads();
 }
@@ -214,15 +217,16 @@ function showTimeline(found) {
   showDownloads();
 }
 
-/** Which frames carried the answer: looked at once more, for the labels of now. */
+/** What carried the answer, frames and places: looked at once more, for the labels of now. */
 async function explain() {
   const { signal } = asking;
   byId("why").disabled = true;
   byId("why-hint").textContent = "Looking at the video without each of its frames…";
   try {
-    const fields = { labels: between(chips.labels), reject: between(split(byId("reject").value)) };
-    const { explanation } = await upload("explain", state.file, fields, { signal, progress() {} });
+    const fields = { labels: between(chips.labels), reject: between(split(byId("reject").value)), maps: "auto" };
+    const { explanation, pictures } = await upload("explain", state.file, fields, { signal, progress() {} });
     byId("why-hint").textContent = drawWhy(byId("frames"), explanation);
+    byId("places-hint").textContent = await drawPlaces(byId("places"), explanation, pictures, seek);
   } catch (trouble) {
     byId("why-hint").textContent = "";
     if (trouble.name !== "AbortError") fail(trouble);
@@ -303,7 +307,6 @@ function listen() {
       return changed();
     });
   }
-  byId("gate-close").addEventListener("click", () => byId("gate").close());
   addEventListener("hashchange", show);
   listenToFiles();
   listenToPlayer();
@@ -348,21 +351,6 @@ function show() {
     else byId(id).removeAttribute("aria-current");
   }
   if (searching) byId("query").focus();
-}
-
-/** Ask for the token until somebody gives one. */
-function gate(wrong) {
-  byId("token").value = "";
-  byId("gate").returnValue = "";
-  if (wrong) byId("gate-hint").textContent = "That was not it. Whoever started the server can tell you.";
-  if (!byId("gate").open) byId("gate").showModal();
-  return new Promise((resolve, reject) => {
-    const refused = new Trouble({ what: "Without its token the server gives no answers.", code: "token" });
-    byId("gate").addEventListener("close", () => {
-      if (byId("gate").returnValue === "given") resolve(byId("token").value);
-      else reject(refused);
-    }, { once: true });
-  });
 }
 
 async function start() {

@@ -1,7 +1,6 @@
 """The routes that take a question: about a video that is sent or kept, or about the index."""
 
 import asyncio
-import base64
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from actionclip.serving.asked import (
 )
 from actionclip.serving.engine.explaining import explain as explain_video
 from actionclip.serving.engine.service import Service
+from actionclip.serving.engine.thumbnails import data_address
 from actionclip.serving.routes import reference
 from actionclip.serving.uploads.receive import Received, receive
 
@@ -63,7 +63,7 @@ async def timeline(request: Request) -> Response:
     openapi_extra=reference.video_request(ExplainRequest),
 )
 async def explain(request: Request) -> Response:
-    """Which frames and which sentence carried the answer. The video has to be sent."""
+    """Which frames, places and sentence carried the answer. The video has to be sent."""
     return await _ask(request, lambda s, r: explain_video(s, r, parse(ExplainRequest, r.fields)))
 
 
@@ -101,7 +101,7 @@ async def frames(request: Request, id: str) -> Response:
         {
             "time": round(one.time, 3),
             "number": one.number,
-            "image": "data:image/jpeg;base64," + base64.b64encode(one.jpeg).decode(),
+            "image": data_address(one.jpeg),
         }
         for one in service.frames(id)
     ]

@@ -59,12 +59,25 @@ class EmbedAnswer(VideoAnswer):
     embedding: list[float] | None
 
 
+class PictureAnswer(BaseModel):
+    """A frame as the model saw it."""
+
+    frame: int = Field(description="Its place among the frames of the explanation, from 0.")
+    time: float = Field(description="Seconds after the first frame of the video.")
+    image: str = Field(description="The centre crop, as a `data:` address.")
+
+
 class ExplainAnswer(BaseModel):
     """What carried the answer."""
 
     source: str
     status: str
-    explanation: dict[str, Any] = Field(description="The keys of `Explanation.to_dict()`.")
+    explanation: dict[str, Any] = Field(
+        description="The keys of `Explanation.to_dict()`; with `maps` their numbers too."
+    )
+    pictures: list[PictureAnswer] = Field(
+        description="With `maps`: the frames that the answer rests on most, to lay the maps over."
+    )
     warnings: list[str]
 
 

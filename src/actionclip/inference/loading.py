@@ -1,12 +1,38 @@
-"""A model that was loaded, written to a folder or to the Hub."""
+"""Models come and go: loaded by name, written to a folder or to the Hub."""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from actionclip.inference.precision import choose_device
 from actionclip.inference.recognizer import Recognizer
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save as save_folder
 from actionclip.model.weights.hub import push_folder
+from actionclip.model.zoo.pretrained import DEFAULT, build
+
+
+def load(
+    name: str | Path = DEFAULT,
+    device: str | torch.device | None = None,
+    precision: str = "fp32",
+    **options: Any,
+) -> Recognizer:
+    """A model ready to answer.
+
+    Args:
+        name: `open_clip-name/tag`, `tiny`, `hf-hub:owner/repo`, or a model folder.
+        device: where it runs; None: a GPU if there is one.
+        precision: `fp32`; `bf16`; or `auto`, bf16 where the hardware has it and it pays.
+        options: `workers`, `limits` and `decoder`, as for `Recognizer`.
+
+    Raises:
+        ActionCLIPError: for a name we do not know, or weights that cannot be had.
+    """
+    model = build(str(name))
+    return Recognizer(model.to(choose_device(device)), precision=precision, **options)
 
 
 def save(model: Recognizer | ActionCLIP, folder: str | Path) -> None:
