@@ -149,16 +149,16 @@ def write_checkpoint(path: Path, *, width: int = 64, patch: int = 16, layers: in
 @contextmanager
 def stand_in_weights() -> Iterator[None]:
     """Models that would be downloaded are `tiny` instead; everything else is as it is."""
-    from actionclip.inference import recognizer
+    from actionclip.inference import loading
     from actionclip.model.zoo.catalogue import catalogue
 
-    real, known = recognizer.build, {entry.name for entry in catalogue()}
+    real, known = loading.build, {entry.name for entry in catalogue()}
 
     def build(name: str, *args: object, **options: object) -> object:
         to_download = name in known or name.startswith("hf-hub:")
         return real("tiny" if to_download else name, *args, **options)
 
-    with mock.patch.object(recognizer, "build", build):
+    with mock.patch.object(loading, "build", build):
         yield
 
 

@@ -55,8 +55,8 @@ def index(
 
     Run it again whenever the videos change; what is in the index is not encoded again.
     """
-    from actionclip.model.zoo.pretrained import DEFAULT
     from actionclip.inference.search import Index
+    from actionclip.model.zoo.pretrained import DEFAULT
 
     total = len(options.find_sources(videos))  # what is wrong with them, before the model is loaded
     before = None if rebuild else Index.info(place)

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from actionclip.inference.explain.explanation import MapKind
 from actionclip.data import label_sets
 from actionclip.encoding.encoder import Views
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.explain.explanation import MapKind
 from actionclip.inference.timeline.segments import Rules
 from actionclip.model.config import ModelConfig
 from actionclip.model.prompts.text import TEMPLATE_SETS

@@ -142,7 +142,8 @@ def test_it_shows_what_carried_the_answer(shown, recognizer, film):
         assert time == round(times[frame], 3)
         assert f"; most speaks for {why.label} {place_of(why.maps.chosen[frame])}" in name
     pixels = places.locator("canvas").first.evaluate(
-        """canvas => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
+        """canvas => [
+          ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
     )
     colours = np.array(pixels).reshape(-1, 4)[:, :3]
     assert (colours.max(axis=1) - colours.min(axis=1) > 60).any()  # laid over what is grey else
