@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
 import shutil
 
 import pytest
 from PIL import Image
 
+import actionclip
 from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.inference.timeline.segments import Rules
 from film_of_actions import ACTIONS, shared_film
 
 LABELS = ", ".join(ACTIONS)
@@ -54,6 +57,20 @@ def test_every_file_is_written_at_once_and_json_goes_to_stdout(command_line, fil
         assert picture.width == 1200
 
 
+def test_a_page_with_the_video_in_it_and_the_video_with_its_labels(command_line, film):
+    result = command_line(
+        *("timeline", film, "--labels", LABELS, "--model", "tiny"),
+        *("--html", "page.html", "--embed-video", "--overlay", "labelled.mp4"),
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert "wrote labelled.mp4  (sound: none)" in result.stderr
+    page = film.with_name("page.html").read_text(encoding="utf-8")
+    assert 'src="data:video/mp4;base64,' in page
+    assert all(action in page for action in ACTIONS)
+    assert film.with_name("labelled.mp4").stat().st_size > 10_000
+
+
 def test_many_videos_get_their_files_in_a_folder_and_a_bad_one_stops_nobody(
     command_line, film, tmp_path
 ):
@@ -77,16 +94,76 @@ def test_many_videos_get_their_files_in_a_folder_and_a_bad_one_stops_nobody(
     [
         (("--srt", "a.srt", "{film}"), "--save-all"),
         (("--save-plot", "a.jpg"), ".png"),
-        (("--csv", "a", "--srt", "a"), "same name"),
+        (("--csv", "a", "--srt", "b/../a"), "same name"),
+        (("--overlay", "film.avi"), ".mp4"),
+        (("--overlay", "film.mp4"), "written over"),
+        (("--csv", "{film}"), "written over"),
         (("--window", "0"), "above 0"),
+        (("--window", "1e9"), "to a day"),
+        (("--stride", "-1"), "above 0"),
         (("--leave", "0.8", "--threshold", "0.4"), "not above enter"),
     ],
 )
 def test_what_cannot_be_is_refused(command_line, film, options, words):
     asked = [film if word == "{film}" else word for word in options]
+    before = film.read_bytes()
 
     with pytest.raises(ActionCLIPError, match=words):
         command_line("timeline", film, "--labels", LABELS, *asked, "--model", "tiny")
+    assert film.read_bytes() == before
+    assert [path.name for path in film.parent.iterdir()] == [film.name]
+
+
+def test_labels_and_lists_are_not_written_over(command_line, film):
+    words = film.with_suffix(".csv")
+    words.write_text("label\nrunning\nwalking\n")
+    for output in (("--save-all", "."), ("--srt", words), ("--html", "./film.csv")):
+        with pytest.raises(ActionCLIPError, match="written over"):
+            command_line("timeline", film, "--labels", words, *output, "--model", "tiny")
+
+
+@pytest.mark.parametrize(
+    "option", [("--overlay", "out.mp4"), ("--html", "a.html", "--embed-video")]
+)
+def test_a_folder_of_frames_is_refused_where_a_file_is_needed(command_line, tmp_path, option):
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "frames" / "1.png")
+
+    with pytest.raises(ActionCLIPError, match="folder of frames"):
+        command_line("timeline", "frames", "--labels", LABELS, *option, "--model", "tiny")
+
+
+def test_options_reach_the_timeline(command_line, film):
+    options = {"window": 2.5, "stride": 0.25, "multi_label": True}
+    rules = Rules(enter=0.2, leave=0.05, smooth=0.3, min_length=0.2, merge_gap=0.1)
+    with actionclip.load("tiny", device="cpu", workers=1) as model:
+        expected = model.timeline(film, LABELS, reject="crawling", rules=rules, **options)
+
+    result = command_line(
+        *("timeline", film, "--labels", LABELS, "--reject", "crawling", "--model", "tiny"),
+        *("--device", "cpu", "--precision", "fp32", "--json", "--scores", "--multi-label"),
+        *("--window", 2.5, "--stride", 0.25, "--threshold", 0.2, "--leave", 0.05),
+        *("--smooth", 0.3, "--min-length", 0.2, "--merge-gap", 0.1),
+    )
+
+    assert json.loads(result.stdout) == expected.to_dict(scores=True)
+
+
+def test_names_of_odd_bytes_are_told_as_they_are_but_not_to_a_terminal(command_line, film):
+    name = os.fsdecode(b"caf\xe9 \x1b[31m.mp4")
+    film.rename(film.with_name(name))
+    bad = film.with_name(os.fsdecode(b"\xe9.mp4"))
+    bad.write_bytes(b"no film")
+    outputs = ("--csv", "a.csv", "--html", "a.html", "--vtt", "a.vtt", "--save-plot", "a.png")
+
+    lines = command_line("timeline", name, "--labels", LABELS, "--model", "tiny", *outputs)
+    rows = command_line("timeline", name, bad, "--labels", LABELS, "--model", "tiny", "--json")
+
+    assert lines.stdout.startswith("caf   [31m.mp4  0:09.0\n")
+    assert os.fsencode(name) in film.with_name("a.csv").read_bytes()
+    assert b'"source": "caf\xe9 \\u001b[31m.mp4"' in rows.stdout_bytes
+    assert rows.exit_code == 3
+    assert b"\xe9.mp4,unreadable" in film.with_name("failures.csv").read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_a_storage_error(film, command_line, tmp_path):

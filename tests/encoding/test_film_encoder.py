@@ -175,6 +175,14 @@ def test_windows_cover_the_film_and_are_where_they_should_be(window, stride, poi
     assert points > 0
 
 
+def test_no_two_windows_begin_together_where_whole_frames_are_longer_than_the_stride():
+    grid = Grid.of(config(SPACED), window=0.48, stride=0.12)
+
+    places = Places(grid, 4 / 30)
+
+    assert (np.diff([places.start(k) for k in range(100)]) > 0).all()
+
+
 @pytest.mark.parametrize("frames", [1, 3, 11, 12, 13])
 def test_a_film_shorter_than_a_window_is_one_window(frames):
     for prompts in ({"post": "transf"}, {"inner": "shift"}):
@@ -183,6 +191,44 @@ def test_a_film_shorter_than_a_window_is_one_window(frames):
         assert windows.start.tolist() == [0.0]
         assert windows.end[0] == pytest.approx(frames / 25)
         assert windows.vectors.norm(dim=-1).tolist() == [[pytest.approx(1.0, abs=1e-5)]]
+
+
+@pytest.mark.parametrize("prompts", [{"post": "transf"}, {"inner": "shift"}])
+def test_a_window_longer_than_the_film_is_all_of_it_and_not_its_last_frame(prompts):
+    model, video = small_model(**prompts), array(60)
+
+    long, _ = watched(model, video, window=9.6, stride=0.48, sampling=SPACED)
+    fitting, _ = watched(model, video, window=2.4, stride=0.48, sampling=SPACED)
+
+    assert long.vectors.shape == (1, 5, 16)
+    torch.testing.assert_close(long.vectors, fitting.vectors)
+    assert (long.start.tolist(), long.end.tolist()) == ([0.0], [pytest.approx(2.4)])
+
+
+@pytest.mark.parametrize("kind", ["alone", "motion", "window"])
+def test_what_is_kept_does_not_grow_with_the_film(kind):
+    model = small_model(**({"inner": "shift"} if kind == "window" else {"post": "transf"}))
+    model.backbone.motion = kind == "motion"
+    grid = Grid.of(config(SPACED), window=0.96, stride=0.24)
+    encoder = FilmEncoder(model, grid, PREPROCESS)
+    rows = []
+
+    def parts():
+        request = grid.request(PREPROCESS)
+        object.__setattr__(request, "points", 5)
+        for part in film_of_array(array(600), request):
+            yield part
+            rows.append([0 if k.rows is None else len(k.rows) for k in kept(encoder)])
+
+    windows = encoder.encode(parts())
+
+    assert windows.frames >= 200
+    assert max(map(sum, rows)) <= 8 + 5 + 5  # a window, a part, and neighbours
+    assert len(rows) == 39
+
+
+def kept(encoder):
+    return encoder._kept, encoder._near
 
 
 def test_the_last_window_ends_where_the_film_does():
@@ -219,3 +265,10 @@ def test_what_was_read_before_a_film_broke_off_counts():
 def test_windows_of_no_length_are_refused(window, stride):
     with pytest.raises(ActionCLIPError):
         Grid.of(config(SPACED), window=float(window), stride=float(stride))
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e9, float("inf")])
+def test_windows_that_would_fill_the_memory_are_refused(seconds):
+    for sizes in ({"window": seconds, "stride": 1.0}, {"window": 1.0, "stride": seconds}):
+        with pytest.raises(ActionCLIPError, match="to a day"):
+            Grid.of(config(SPACED), **sizes)

@@ -1,6 +1,7 @@
 """The verbs, and what happens to an error."""
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -81,6 +82,8 @@ def root(
     ] = None,
 ) -> None:
     """Say what people do in a video, in words you choose."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are not UTF-8 keep their bytes
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def main() -> None:

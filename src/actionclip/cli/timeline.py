@@ -146,7 +146,7 @@ def timeline(
         folder=save_all,
         embed_video=embed_video,
     )
-    wanted.check(len(sources))
+    wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])
     rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
     if threshold is not None:
         rules = rules.entering_at(threshold)
@@ -293,8 +293,8 @@ def _lines(
 
     long = "" if result.seconds is None else f"  {short_clock(result.seconds)}"
     note = f"  ({result.status}: {result.message})" if result.message and result.times.size else ""
-    name = typer.style(result.source, bold=True) if colour else result.source
-    yield name + long + note
+    name = one_line(result.source)
+    yield (typer.style(name, bold=True) if colour else name) + long + note
     if result.status.usable and not result.segments:
         yield "  none of these"
     places = {label: n for n, label in enumerate(dict.fromkeys(s.label for s in result.segments))}

@@ -16,7 +16,7 @@ itself.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from actionclip.video.settings import GridRequest, Preprocess
 from actionclip.video.transforms import cut, normalise
 
 _TINY = 1e-6
+LEAST, MOST = 0.001, 86_400.0
+"""Seconds of a window or a stride: less than any frame, more than any scene."""
 HEADS_AT_ONCE = 64
 """Windows that are put together in one pass: the visual prompt is small."""
 
@@ -69,12 +71,13 @@ class Grid:
         """The grid of a model: its own spacing if it has one, else frames spread over the window.
 
         Raises:
-            ActionCLIPError: for a window or stride that is not above zero.
+            ActionCLIPError: for a window or stride that is not above zero, or senseless.
         """
         for name, value in (("window", window), ("stride", stride)):
-            if not 0 < value < math.inf:
+            if not LEAST <= value <= MOST:
                 raise ActionCLIPError(
-                    f"The {name} is {value} seconds.", expected="It must be above 0."
+                    f"The {name} is {value} seconds.",
+                    expected=f"It must be above 0: from {LEAST:g} s to a day.",
                 )
         sampling, notes = config.sampling, []
         own = sampling.spacing
@@ -103,12 +106,8 @@ class Places:
     """Where windows stand on a film's own grid, whose spacing may differ a little."""
 
     def __init__(self, grid: Grid, spacing: float) -> None:
-        self.spacing, self.stride, self.every, self.frames = (
-            spacing,
-            grid.stride,
-            grid.every,
-            grid.frames,
-        )
+        self.spacing, self.every, self.frames = spacing, grid.every, grid.frames
+        self.stride = max(grid.stride, spacing)  # or two windows would begin at one point
         self.span = grid.frames * grid.every
         """Points of a model window."""
         whole = max(round(grid.window / spacing), self.span) if grid.even else self.span
@@ -288,6 +287,9 @@ class FilmEncoder:
             self._put_together()
         if self._kept.rows is None:
             return
+        if self._kept.until < places.length:  # the film is shorter: the window is all of it
+            seconds = self._kept.until * places.spacing
+            places = self._places = Places(replace(self.grid, window=seconds), places.spacing)
         last = max(self._kept.until - places.length, 0)
         if not made.starts or int(made.starts[-1][-1]) < last:
             self._add(np.array([last], np.int64))

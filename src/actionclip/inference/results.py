@@ -135,7 +135,8 @@ def write_failures(results: Iterable[Unread], path: Path) -> None:
     """
     rows = [(r.source, r.status, r.message, r.hint) for r in results]
     try:
-        path.write_text(csv_lines([FAILURE_COLUMNS, *rows]) + "\n", encoding="utf-8")
+        text = csv_lines([FAILURE_COLUMNS, *rows]) + "\n"
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise StorageError(
             f"Cannot write {path}: {error.strerror}.",

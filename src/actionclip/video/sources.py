@@ -132,12 +132,16 @@ def _expand_one(item: str | Path, recursive: bool) -> Iterator[Source]:
         yield from _matches(text, recursive)
 
 
-def _source(name: str, kind: Literal["file", "frames"] = "file") -> Source:
+def resolved(name: str | Path) -> Path:
+    """An absolute path, symbolic links resolved; of what cannot exist as well."""
     try:
-        path = os.path.realpath(name)
+        return Path(os.path.realpath(name))
     except ValueError:  # a null character: no such file can exist
-        path = os.path.abspath(name)  # noqa: PTH100  Path.absolute keeps `..`
-    return Source(name, Path(path), kind)
+        return Path(os.path.abspath(name))  # noqa: PTH100  Path.absolute keeps `..`
+
+
+def _source(name: str, kind: Literal["file", "frames"] = "file") -> Source:
+    return Source(name, resolved(name), kind)
 
 
 def _test(question: Callable[[], bool]) -> bool:

@@ -1,18 +1,24 @@
 """The video with its labels drawn in: pictures, times and sound."""
 
+import socket
+import time
+import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from timelines import timeline_of
 
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.timeline import overlay as overlay_module
 from actionclip.inference.timeline.overlay import caption_picture, write_overlay
-from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.segments import Segment
-from actionclip.video.film.drawing import COPIED, Caption
-from actionclip.video.film.recording import record
+from actionclip.video.decode.workers.protocol import Channel, Nonsense, clean
+from actionclip.video.film.drawing import COPIED, Caption, Drawn, _Overlay
+from actionclip.video.film.recording import receive_drawn, record
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.sources import Source
 
@@ -46,23 +52,8 @@ def write_talkie(path, *, sound="aac", frames=50, late=0.0, form=None):
 SEGMENTS = (Segment(0.5, 1.0, "waving <b>", 0.9), Segment(1.5, 2.0, "x" * 500, 0.5))
 
 
-def result(path, segments=SEGMENTS):
-    labels = tuple(dict.fromkeys(one.label for one in segments))
-    return TimelineResult(
-        source=path.name,
-        status=Outcome.OK,
-        segments=list(segments),
-        labels=labels,
-        times=np.zeros(0),
-        scores=np.zeros((0, len(labels))),
-        seconds=2.0,
-        frames=1,
-        window=2.0,
-        stride=0.5,
-        multi_label=False,
-        precision="fp32",
-        path=path,
-    )
+def result(path):
+    return timeline_of(SEGMENTS, source=path.name, path=path, seconds=2.0)
 
 
 def pictures(path):
@@ -96,8 +87,8 @@ def test_labels_are_drawn_while_they_hold_and_the_sound_is_the_same(tmp_path, en
     assert len(shown) == 50
     begins = shown[0][0]  # Matroska has no times below zero, where AAC warms up
     assert begins < 0.05
-    for number, (time, picture) in enumerate(shown):
-        assert time - begins == pytest.approx(number / 25, abs=1e-3)
+    for number, (at, picture) in enumerate(shown):
+        assert at - begins == pytest.approx(number / 25, abs=1e-3)
         assert is_marked(picture) == (0.5 <= number / 25 < 1.0 or number / 25 >= 1.5), number
     assert packets(out) == packets(film)
 
@@ -138,6 +129,23 @@ def test_a_silent_film_stays_silent_and_odd_sides_lose_a_pixel(tmp_path):
     [*_, (_, last)] = pictures(tmp_path / "out.mp4")
     assert last.shape == (64, 96, 3)
     assert is_marked(last)
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path):
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        grey = np.full((64, 96, 3), 128, np.uint8)
+        container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(video.encode(None))
+
+    write_overlay(result(film), tmp_path / "out.mp4")
+
+    for path in (film, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
 @pytest.mark.slow
@@ -194,13 +202,84 @@ def test_the_worker_can_write_no_more_than_its_share(tmp_path, monkeypatch):
     assert (tmp_path / "out.mp4").stat().st_size <= 1000
 
 
-@pytest.mark.slow
-def test_captions_stack_and_stay_inside_the_picture(tmp_path):
+def test_a_full_disk_is_not_the_fault_of_the_film(tmp_path):
     film = write_talkie(tmp_path / "film.mp4")
-    plates = [caption_picture("a label  90%", "#2a7f62") for _ in range(30)]
+
+    with pytest.raises(OSError, match="No space left"):
+        record(Source(film.name, film), Path("/dev/full"), "mp4", [], [])
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"status": "splendid"}, {"status": 1}, {"at": "soon"}, {"promised": -1.0}, {"full": 1}],
+    ids=str,
+)
+def test_what_cannot_be_true_is_not_believed(lie):
+    ours, theirs = socket.socketpair()
+    said = {"at": 1.0, "promised": 2.0, "done": True, "status": "ok", "message": "", "full": 0}
+    said["sound"] = "\x1bcopied"
+    with ours, theirs:
+        channel, worker = Channel(ours), Channel(theirs)
+        channel.deadline = time.monotonic() + 60
+        worker.send(said)
+        assert receive_drawn(channel) == Drawn(1.0, 2.0, done=True, sound=clean("\x1bcopied"))
+        worker.send(said | lie)
+        with pytest.raises(Nonsense):
+            receive_drawn(channel)
+
+
+@pytest.fixture(scope="module")
+def plate():
+    return caption_picture("a label  90%", "#2a7f62")
+
+
+def test_a_film_may_have_as_many_captions_as_a_long_one_has(tmp_path, plate):
+    film = write_talkie(tmp_path / "film.mp4")
+    captions = [Caption(k / 20_000, (k + 1) / 20_000, k % 50) for k in range(40_000)]
+
+    record(Source(film.name, film), tmp_path / "out.mp4", "mp4", captions, [plate] * 50)
+
+    assert all(is_marked(picture) for _, picture in pictures(tmp_path / "out.mp4"))
+
+
+def test_captions_that_were_shown_are_not_kept(plate):
+    scaled = _Overlay([Caption(k, k + 1, k) for k in range(200)], [plate] * 200)
+    image = np.zeros((1080, 1920, 3), np.uint8)
+    tracemalloc.start()
+    for k in range(200):
+        scaled.onto(image, k + 0.5)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 60 * 2**20
+
+
+def test_what_is_said_again_and_again_is_one_picture(tmp_path, monkeypatch):
+    (tmp_path / "film.mp4").touch()
+    given = []
+
+    def record(source, path, form, captions, pictures, **_):
+        given.extend([captions, pictures])
+        return Drawn(0.0, None, done=True)
+
+    monkeypatch.setattr(overlay_module, "record", record)
+    labels = ("label 0", "label 1", "label 2")
+    again = [Segment(float(k), k + 1.0, labels[k % 3], 0.9) for k in range(300)]
+    write_overlay(
+        replace(result(tmp_path / "film.mp4"), segments=again, labels=labels), tmp_path / "out.mp4"
+    )
+
+    captions, shown = given
+    assert [one.picture for one in captions[:4]] == [0, 1, 2, 0]
+    assert (len(captions), len(shown)) == (300, 3)
+    assert len({bytes(picture) for picture in shown}) == 3
+
+
+@pytest.mark.slow
+def test_captions_stack_and_stay_inside_the_picture(tmp_path, plate):
+    film = write_talkie(tmp_path / "film.mp4")
     captions = [Caption(0.0, 9.0, number) for number in range(30)]
 
-    record(Source(film.name, film), tmp_path / "out.mp4", "mp4", captions, plates)
+    record(Source(film.name, film), tmp_path / "out.mp4", "mp4", captions, [plate] * 30)
 
     [(_, first), *_] = pictures(tmp_path / "out.mp4")
     assert is_marked(first[:20])

@@ -1,6 +1,7 @@
 """What happens when in a film: through `Recognizer.timeline`."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import actionclip
 from actionclip.errors import ActionCLIPError
-from actionclip.inference.timeline.segments import Rules
+from actionclip.inference.timeline.segments import Rules, smooth
 from actionclip.video.decode import DecodePool
 from actionclip.video.outcomes import VideoError
 from actionclip.video.settings import ReadRequest, Sampling
@@ -65,6 +66,39 @@ def test_what_is_rejected_leaves_gaps(recognizer, film):
     assert [one.label for one in result.segments] == [ACTIONS[0], ACTIONS[2]]
     assert result.segments[1].start - result.segments[0].end > 1.5
     assert result.labels == (ACTIONS[0], ACTIONS[2])
+
+
+def overlapping(result):
+    return [
+        (before.label, after.label)
+        for before, after in itertools.pairwise(result.segments)
+        if after.start < before.end
+    ]
+
+
+def test_several_labels_hold_at_once_only_where_asked(recognizer, film):
+    watched = recognizer.watch(film)
+    rules = Rules(enter=0.1, leave=0.02)
+
+    alone = recognizer.timeline(watched, list(ACTIONS), rules=rules)
+    together = recognizer.timeline(watched, list(ACTIONS), rules=rules, multi_label=True)
+
+    assert [one.label for one in alone.segments] == list(ACTIONS)
+    assert not overlapping(alone)
+    assert overlapping(together)
+    assert (alone.multi_label, together.multi_label) == (False, True)
+
+
+def test_scores_are_those_of_the_windows_smoothed(recognizer, film):
+    watched = recognizer.watch(film)
+
+    bare = recognizer.timeline(watched, list(ACTIONS), rules=Rules(smooth=0))
+    smoothed = recognizer.timeline(watched, list(ACTIONS), rules=Rules(smooth=1.25))
+
+    expected = smooth(bare.scores, bare.times, 1.25)
+    np.testing.assert_allclose(smoothed.scores, expected, atol=1e-12)
+    assert np.abs(smoothed.scores - bare.scores).max() > 0.1
+    np.testing.assert_allclose(bare.scores.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_threshold_nothing_reaches_leaves_nothing(recognizer, film):

@@ -1,22 +1,22 @@
 """The page of a timeline: what is in it, and what a real Chromium makes of it."""
 
 import html
+import os
 import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
+from timelines import timeline_of
 
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline import page as page_module
 from actionclip.inference.timeline.page import timeline_page
 from actionclip.inference.timeline.plot import timeline_picture
-from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.segments import Segment
-from actionclip.video.outcomes import Outcome
 from film_of_actions import shared_film
 
 EVIL = '"><img src=x onerror="window.evil=1">\n</script><script>window.evil=1</script>$x_{'
@@ -29,19 +29,13 @@ def result(tmp_path_factory, tmp_path):
     path.parent.mkdir()
     shutil.copy(shared_film(tmp_path_factory), path)
     times = np.arange(1.0, 9.0, 0.5)
-    return TimelineResult(
+    return timeline_of(
+        [Segment(0.0, 3.0, "jumping jacks", 0.9), Segment(6.0, 9.0, EVIL, 0.8)],
         source=str(path),
-        status=Outcome.OK,
-        segments=[Segment(0.0, 3.0, "jumping jacks", 0.9), Segment(6.0, 9.0, EVIL, 0.8)],
         labels=("jumping jacks", EVIL, "never"),
         times=times,
         scores=np.stack([times < 3, times > 6, times < 0], axis=1).astype(float),
         seconds=9.0,
-        frames=72,
-        window=2.0,
-        stride=0.5,
-        multi_label=False,
-        precision="fp32",
         path=path,
     )
 
@@ -80,6 +74,17 @@ def test_the_video_is_named_relative_to_the_page(result, tmp_path):
         page.parent.mkdir(parents=True, exist_ok=True)
         assert video["src"].startswith("./")
         assert (page.parent / unquote(video["src"])).samefile(result.path)
+
+
+def test_a_name_that_is_not_utf8_is_found_too(result, tmp_path):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    path = result.path.rename(result.path.with_name(name))
+
+    text = timeline_page(replace(result, source=str(path), path=path), tmp_path / "page.html")
+
+    [video] = Tags(text).of("video")
+    assert (tmp_path / os.fsdecode(unquote_to_bytes(video["src"]))).samefile(path)
+    assert text.encode("utf-8")
 
 
 def test_every_segment_can_be_clicked_in_the_row_and_in_the_table(result, tmp_path):

@@ -27,7 +27,7 @@ from actionclip.video.film.session import film
 from actionclip.video.outcomes import HINTS
 from actionclip.video.sources import Source
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same films and weights give other vectors."""
 FILMS_AHEAD = 2
 """Films that are being decoded while one is encoded."""

@@ -1,18 +1,20 @@
 """Which files a timeline is written to, and writing them: each whole or not at all."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline.overlay import write_overlay
-from actionclip.inference.timeline.page import timeline_page
+from actionclip.inference.timeline.page import check_embedded, timeline_page
 from actionclip.inference.timeline.plot import timeline_picture
 from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import to_csv, to_srt, to_vtt
-from actionclip.model.weights.files import Content, text_content, write_together
+from actionclip.model.weights.files import Content, write_together
 from actionclip.video.film.recording import FORMS
+from actionclip.video.sources import Source, resolved
 
 
 @dataclass
@@ -31,16 +33,21 @@ class Wanted:
     notes: list[str] = field(default_factory=list)
     """What was worth saying while writing."""
 
-    def check(self, videos: int) -> None:
+    def check(self, sources: Sequence[Source], inputs: Iterable[str | Path | None] = ()) -> None:
         """Refuse what cannot be written as asked, before any video is read.
 
+        Args:
+            sources: the videos.
+            inputs: what else was named; where that is a file, nothing is written over it.
+
         Raises:
-            ActionCLIPError: one file for several videos, or an ending that does not fit.
+            ActionCLIPError: one file for several videos, an ending that does not fit, an output
+                that is an input, a video that is no file where one is needed.
         """
         named = {name: path for name, path in self._files().items() if path is not None}
-        if videos > 1 and named:
+        if len(sources) > 1 and named:
             raise ActionCLIPError(
-                f"{videos} videos would all be written to {next(iter(named.values()))}.",
+                f"{len(sources)} videos would all be written to {next(iter(named.values()))}.",
                 expected="A file holds the timeline of one video.",
                 hint="Give --save-all FOLDER: each video gets its files there.",
             )
@@ -50,11 +57,37 @@ class Wanted:
                 raise ActionCLIPError(
                     f"{path} ends in {path.suffix!r}.", expected=f"{' or '.join(endings)}."
                 )
-        if len(set(named.values())) < len(named):
+        if len(set(map(resolved, named.values()))) < len(named):
             raise ActionCLIPError("Two outputs have the same name.", expected="A file for each.")
+        paths = list(named.values())
+        for number, source in enumerate(sources, start=len(sources) > 1):
+            paths += self._in_folder(source.name, number).values()
+            self._check_file(source)
+        read = {resolved(one) for one in inputs if one} | {source.path for source in sources}
+        for path in paths:
+            if resolved(path) in read:
+                raise ActionCLIPError(
+                    f"{path} is read, and would be written over.",
+                    expected="An output has another name than what it is made from.",
+                )
+
+    def _check_file(self, source: Source) -> None:
+        """Refuse early what `write` would after a long film was read."""
+        if source.kind != "file" and (self.overlay is not None or self.embed_video):
+            raise ActionCLIPError(
+                f"{source.name} is a folder of frames.",
+                expected="--overlay and --embed-video are for a video that is a file.",
+            )
+        if self.embed_video:
+            with suppress(OSError, ValueError):  # a missing file is a result like any other
+                check_embedded(source.path)
 
     def write(self, result: TimelineResult, *, number: int = 0) -> Iterator[Path]:
         """Write all that is wanted of a video; each path once its file is there.
+
+        Args:
+            result: what was found.
+            number: which of several videos it is, from 1; 0 where it is the only one.
 
         Raises:
             StorageError: when a file cannot be written; what was there before stays whole.
@@ -63,18 +96,22 @@ class Wanted:
             if path is not None:
                 write_together(path.parent, {path.name: self._content(name, result, path)})
                 yield path
+        paths = self._in_folder(result.source, number)
         if self.folder is not None:
-            stem = Path(result.source).stem
-            stem = f"{number:04d}-{stem}" if number else stem
-            paths = {
-                name: self.folder / f"{stem}.{name}"
-                for name in ("json", "csv", "srt", "vtt", "png", "html")
-            }
             write_together(
                 self.folder,
                 {path.name: self._content(name, result, path) for name, path in paths.items()},
             )
-            yield self.folder / f"{stem}.*"
+            yield paths["json"].with_suffix(".*")
+
+    def _in_folder(self, source: str, number: int) -> dict[str, Path]:
+        """The files of a video in the folder, if there is to be one."""
+        if self.folder is None:
+            return {}
+        stem = Path(source).stem
+        stem = f"{number:04d}-{stem}" if number else stem
+        kinds = ("json", "csv", "srt", "vtt", "png", "html")
+        return {name: self.folder / f"{stem}.{name}" for name in kinds}
 
     def _files(self) -> dict[str, Path | None]:
         return {
@@ -89,15 +126,17 @@ class Wanted:
     def _content(self, name: str, result: TimelineResult, path: Path) -> Content:
         if name == "overlay":
             return Content(0, lambda place: self._draw(result, place))
-        if name == "png":
-            data = timeline_picture(result)
-            return Content(len(data), lambda place: place.write_bytes(data))
+        data = timeline_picture(result) if name == "png" else self._text(name, result, path)
+        return Content(len(data), lambda place: place.write_bytes(data))
+
+    def _text(self, name: str, result: TimelineResult, path: Path) -> bytes:
         if name == "html":
-            return text_content(timeline_page(result, path, embed_video=self.embed_video))
-        if name == "json":
-            text = json.dumps(result.to_dict(scores=True), ensure_ascii=False)
-            return text_content(text + "\n")
-        return text_content({"csv": to_csv, "srt": to_srt, "vtt": to_vtt}[name](result))
+            text = timeline_page(result, path, embed_video=self.embed_video)
+        elif name == "json":
+            text = json.dumps(result.to_dict(scores=True), ensure_ascii=False) + "\n"
+        else:
+            text = {"csv": to_csv, "srt": to_srt, "vtt": to_vtt}[name](result)
+        return text.encode("utf-8", "surrogateescape")  # a name that is not UTF-8 keeps its bytes
 
     def _draw(self, result: TimelineResult, place: Path) -> None:
         drawn = write_overlay(result, place)

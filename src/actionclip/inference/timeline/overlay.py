@@ -40,11 +40,13 @@ def write_overlay(result: TimelineResult, path: Path, *, limits: Limits | None =
             f"{result.source} is no file.", expected="Labels are drawn into a video file."
         )
     rows = {result.labels[label]: row for row, label in enumerate(rows_of(result, 10**6))}
-    captions, pictures = [], []
+    plates: dict[tuple[str, str], int] = {}  # a long film shows the same ones again
+    captions = []
     for segment in result.segments:
         words = f"{one_line(segment.label)[:LETTERS]}  {segment.score:.0%}"
-        captions.append(Caption(segment.start, segment.end, len(pictures)))
-        pictures.append(caption_picture(words, colour_of(rows[segment.label])))
+        plate = plates.setdefault((words, colour_of(rows[segment.label])), len(plates))
+        captions.append(Caption(segment.start, segment.end, plate))
+    pictures = [caption_picture(*plate) for plate in plates]
     form = FORMS[path.suffix.lower()]
     return record(Source(result.source, result.path), path, form, captions, pictures, limits=limits)
 

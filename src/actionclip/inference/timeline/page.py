@@ -159,23 +159,32 @@ def _player(result: TimelineResult, page: Path, embed_video: bool) -> str:
             raise ActionCLIPError(f"{result.source} is no file that a page could hold.")
         return "<p>There is no file to play.</p>"
     if embed_video:
-        size = path.stat().st_size
-        if size > MOST_EMBEDDED:
-            raise ActionCLIPError(
-                f"{path} has {size / 2**20:.0f} MB.",
-                expected=f"A page can hold {MOST_EMBEDDED // 2**20} MB of video.",
-                hint="Leave --embed-video out, and keep the video beside the page.",
-            )
+        check_embedded(path)
         kind = _TYPES.get(path.suffix.lower(), "mp4")
         source = f"data:video/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
     else:
         relative = os.path.relpath(path.absolute(), page.absolute().parent)
-        source = "./" + quote(Path(relative).as_posix())  # or `a:b.mp4` would be an address
+        source = "./" + quote(os.fsencode(relative))  # or `a:b.mp4` would be an address
     return (
         f'<video controls preload="metadata" src="{html.escape(source)}"></video>'
         '<p id="trouble" hidden>This browser cannot play the video, or does not find it: keep it '
         "where it was, or convert it to H.264 in MP4. The times below hold all the same.</p>"
     )
+
+
+def check_embedded(path: Path) -> None:
+    """Refuse a video that is too large to be put into a page.
+
+    Raises:
+        ActionCLIPError: if so.
+    """
+    size = path.stat().st_size
+    if size > MOST_EMBEDDED:
+        raise ActionCLIPError(
+            f"{path} has {size / 2**20:.0f} MB.",
+            expected=f"A page can hold {MOST_EMBEDDED // 2**20} MB of video.",
+            hint="Leave --embed-video out, and keep the video beside the page.",
+        )
 
 
 def _row(result: TimelineResult, row: int, label: int) -> str:

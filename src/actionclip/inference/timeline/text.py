@@ -1,7 +1,9 @@
 """Segments as text that other programs read: CSV, and subtitles (SubRip and WebVTT)."""
 
 import html
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from actionclip.inference.results import csv_lines
 from actionclip.inference.timeline.result import TimelineResult
@@ -30,8 +32,8 @@ def to_srt(result: TimelineResult) -> str:
 
 
 def to_vtt(result: TimelineResult) -> str:
-    """WebVTT subtitles, for the `<track>` of a page."""
-    return "\n".join(["WEBVTT\n", *_cues(result, ".", html.escape)])
+    """WebVTT subtitles, for the `<track>` of a page. Quotes stay: players know few entities."""
+    return "\n".join(["WEBVTT\n", *_cues(result, ".", partial(html.escape, quote=False))])
 
 
 def clock(seconds: float, mark: str = ".") -> str:
@@ -61,7 +63,7 @@ def short_clock(seconds: float) -> str:
 def one_line(text: str) -> str:
     """A text without what would end a line or a cue."""
     kept = "".join(c if c.isprintable() else " " for c in text)
-    return kept.replace("-->", "->").strip()
+    return re.sub("-{2,}>", "->", kept).strip()
 
 
 def _cues(result: TimelineResult, mark: str, escape: Callable[[str], str]) -> Iterator[str]:

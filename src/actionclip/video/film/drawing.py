@@ -5,6 +5,8 @@ is one descriptor it was handed, up to a limit. The packets of the sound are cop
 container can carry them, else decoded and encoded as AAC; a codec on neither list is left out.
 """
 
+import errno
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -24,10 +26,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionclip.video.decode.pyav.decoding import Decoder
-from actionclip.video.decode.pyav.index import pace_of, promised_seconds, times_lie
+from actionclip.video.decode.pyav.index import promised_seconds
 from actionclip.video.decode.pyav.opening import coded_errors
 from actionclip.video.decode.pyav.pixels import Pictures
-from actionclip.video.film.reading import SIGN_OF_LIFE
+from actionclip.video.film.reading import SIGN_OF_LIFE, Clock
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits
 
@@ -50,6 +52,9 @@ PRIMING = 0.05
 """Seconds before the first picture in which a codec of sound may warm up."""
 MOST_EARLY = 2000
 """Packets of sound that wait for the first picture."""
+NO_ROOM = (0, errno.ENOSPC, errno.EDQUOT)
+MOST_SCALED = 32
+"""Captions of the film's size that are kept; more do not fit into a picture."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,21 @@ class Drawn:
     message: str = ""
     sound: str = ""
     """`copied`, `encoded anew as AAC`, `none`, or why it is not there."""
+    full: int = 0
+    """The number of the error where there was no room for the new film."""
+
+
+class _NewFile(io.FileIO):
+    """The new film on its way to the disk; it knows whether that was full."""
+
+    full = 0
+
+    def write(self, data: Any, /) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.full = error.errno if error.errno in NO_ROOM else 0
+            raise
 
 
 def draw_film(
@@ -92,9 +112,9 @@ def draw_film(
         pictures: [h, w, 4] each, red, green, blue and how much they cover.
         limits: `pixels`, `memory` and `decoded_frames` (between two signs of life) are used.
     """
-    drawing: _Drawing | None = None
+    new = _NewFile(os.dup(output), "w")
     try:
-        with coded_errors(), os.fdopen(os.dup(output), "wb") as file:
+        with coded_errors(), io.BufferedWriter(new) as file:
             decoder = Decoder(descriptor, limits)
             try:
                 with av.open(file, "w", format=form) as container:
@@ -104,7 +124,8 @@ def draw_film(
                 decoder.close()
         yield drawing.ending()
     except VideoError as error:
-        yield Drawn(0.0, None, done=True, status=error.code, message=error.what)
+        said = error.what
+        yield Drawn(0.0, None, done=True, status=error.code, message=said, full=new.full)
 
 
 class _Overlay:
@@ -134,6 +155,8 @@ class _Overlay:
 
     def _fitting(self, number: int, height: int, width: int) -> NDArray[np.float32]:
         if number not in self._scaled:
+            if len(self._scaled) >= MOST_SCALED:
+                self._scaled.clear()
             picture = Image.fromarray(self.pictures[number])
             scale = min(
                 max(HEIGHT * height, 12) / picture.height, ROOM * width / picture.width, 4.0
@@ -151,11 +174,10 @@ class _Drawing:
         self, decoder: Decoder, container: OutputContainer, form: str, overlay: _Overlay
     ) -> None:
         self.decoder, self.container, self.overlay = decoder, container, overlay
-        self.rate = pace_of(decoder.stream)
+        self.clock = Clock(decoder)
         self.promised = promised_seconds(decoder.container, decoder.stream)
         self.pictures = Pictures(None, decoder.limits, 1)
-        self.at, self._start, self._count, self._last = 0.0, None, 0, -1
-        self._lies = times_lie(decoder.container, decoder.stream)
+        self.at, self._last = 0.0, -1
         self._video: Any = None
         self.sound = _Sound(decoder, container, form)
 
@@ -167,7 +189,7 @@ class _Drawing:
                 for frame in self.decoder.feed(packet):
                     self._show(frame)
             else:
-                self.sound.take(packet, self._start)
+                self.sound.take(packet, self.clock.start)
             if time.monotonic() - said > SIGN_OF_LIFE / 2:
                 said, self.decoder.frames_decoded = time.monotonic(), 0
                 yield Drawn(self.at, self.promised)
@@ -176,17 +198,17 @@ class _Drawing:
         if self._video is None:
             raise self.decoder.first_error or VideoError("The file holds no frames.", Outcome.EMPTY)
         self.container.mux(self._video.encode(None))
-        self.sound.finish(self._start or 0.0)
+        self.sound.finish(self.clock.start or 0.0)
 
     def ending(self) -> Drawn:
         """How it went."""
-        broken = len(self.decoder.broken)
+        message = " ".join(self.clock.complaints())
         return Drawn(
             self.at,
             self.promised,
             done=True,
-            status=Outcome.DEGRADED if broken else Outcome.OK,
-            message=f"Packets that did not decode as they should: {broken}." if broken else "",
+            status=Outcome.DEGRADED if message else Outcome.OK,
+            message=message,
             sound=self.sound.said,
         )
 
@@ -203,17 +225,8 @@ class _Drawing:
 
     def _show(self, frame: VideoFrame) -> None:
         """Draw one frame and encode it."""
-        base = self.decoder.stream.time_base or Fraction(1, 25)
-        if self._lies or frame.pts is None:
-            now = self._count / self.rate
-            self._start = 0.0 if self._start is None else self._start
-        else:
-            shown = float(frame.pts * base)
-            self._start = shown if self._start is None else self._start
-            now = shown - self._start
-        self._count += 1
-        ticks = round(now * TICKS)
-        if ticks <= self._last:
+        now = self.clock.now(frame)
+        if now is None or (ticks := round(now * TICKS)) <= self._last:
             return
         image = self.pictures.make(frame)
         height, width = (side - side % 2 for side in image.shape[:2])
@@ -229,9 +242,12 @@ class _Drawing:
     def _encoder(self, width: int, height: int) -> Any:
         if min(width, height) < 2:
             raise VideoError("Its picture is too small to be encoded.", Outcome.UNREADABLE)
-        rate = Fraction(self.rate).limit_denominator(1001)
+        rate = Fraction(self.clock.rate).limit_denominator(1001)
         stream: Any = self.container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        ratio = self.decoder.stream.sample_aspect_ratio
+        if ratio:  # pixels need not be square
+            stream.codec_context.sample_aspect_ratio = ratio
         stream.options = {"crf": "20", "preset": "veryfast"}
         stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.thread_count = 1

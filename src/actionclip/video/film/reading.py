@@ -52,6 +52,52 @@ def read_film(descriptor: int, request: GridRequest, limits: Limits) -> Iterator
         )
 
 
+class Clock:
+    """When the frames of a film are shown, in the order they are decoded."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder, stream = decoder, decoder.stream
+        self.rate = pace_of(stream)
+        """Frames per second as the header says."""
+        self.counts = times_lie(decoder.container, stream)
+        """Whether frames are counted, as the file has no times."""
+        self.start: float | None = None
+        """Seconds of the film's own clock at the first frame; None before it."""
+        self.lost = 0
+        """Frames that were left out: without a time, or with one that had passed."""
+        self._base = float(stream.time_base or 1 / self.rate)
+        self._count, self._last = 0, -1.0
+
+    def now(self, frame: VideoFrame) -> float | None:
+        """Seconds after the first frame, ascending; None for a frame to be left out."""
+        if self.counts:
+            shown = self._count / self.rate
+        elif frame.pts is None:
+            self.lost += 1
+            return None
+        else:
+            shown = frame.pts * self._base
+        self._count += 1
+        self.start = shown if self.start is None else self.start
+        now = shown - self.start
+        if now <= self._last:
+            self.lost += now < self._last
+            return None
+        self._last = now
+        return now
+
+    def complaints(self) -> list[str]:
+        """What went wrong with the frames, in sentences; a second's worth of them may be lost."""
+        said = []
+        if broken := len(self._decoder.broken):
+            said.append(f"Packets that did not decode as they should: {broken}.")
+        if self.lost > self.rate:
+            said.append(
+                f"Frames left out, without a time or with one that had passed: {self.lost}."
+            )
+        return said
+
+
 @dataclass
 class _Waiting:
     """What was found and not yet sent."""
@@ -66,28 +112,29 @@ class _FilmReader:
 
     def __init__(self, decoder: Decoder, request: GridRequest) -> None:
         self.decoder, self.request = decoder, request
-        stream = decoder.stream
-        self.rate = pace_of(stream)
-        self.spacing, self._first = paced(request.spacing, self.rate, even=request.even)
+        self.clock = Clock(decoder)
+        self.spacing, self._first = paced(request.spacing, self.clock.rate, even=request.even)
         self.pictures = Pictures(request.resize, decoder.limits, request.points)
-        self.promised = promised_seconds(decoder.container, stream)
+        self.promised = promised_seconds(decoder.container, decoder.stream)
         self.points = 0
         """Of the grid, passed so far."""
         self.at = 0.0
         """Seconds after the first frame of the newest one."""
         self._size: tuple[int, int] | None = None
-        self._count = times_lie(decoder.container, stream)
         self._waiting = _Waiting()
 
     def parts(self) -> Iterator[Part]:
         """Decode all there is."""
         before: VideoFrame | None = None
-        count, last_shown = 0, 1 / self.rate
-        for frame, now in self._timed():
+        last_shown = 1 / self.clock.rate
+        for frame in self.decoder.frames():
+            now = self.clock.now(frame)
+            if now is None:
+                continue
             if before is not None:
                 yield from self._show(before, now)
                 last_shown = now - self.at
-            before, self.at, count = frame, now, count + 1
+            before, self.at = frame, now
             if self._size is None:
                 self._size = (frame.height, frame.width)
             if time.monotonic() - self._waiting.since > SIGN_OF_LIFE:
@@ -97,32 +144,17 @@ class _FilmReader:
         seconds = self.at + last_shown
         # A film shorter than half a cell has one point all the same.
         yield from self._show(before, max(seconds, self._first + 2 * TICK))
-        yield self._last(seconds, count)
-
-    def _timed(self) -> Iterator[tuple[VideoFrame, float]]:
-        """The frames with their seconds after the first, ascending."""
-        base = float(self.decoder.stream.time_base or 1 / self.rate)
-        start: int | None = None
-        count, last = 0, -1.0
-        for frame in self.decoder.frames():
-            if self._count:
-                now = count / self.rate
-            elif frame.pts is None:
-                continue
-            else:
-                start = frame.pts if start is None else start
-                now = (frame.pts - start) * base
-            count += 1
-            if now > last:
-                last = now
-                yield frame, now
+        yield self._last(seconds)
 
     def _show(self, frame: VideoFrame, until: float) -> Iterator[Part]:
         """The points of the grid at which a frame is on screen."""
         placed = False
         while self.points * self.spacing + self._first < until - TICK:
             if self.points >= MOST_POINTS:
-                raise VideoError("Its times go beyond a week.", Outcome.TOO_LARGE)
+                raise VideoError(
+                    f"It is longer than {MOST_POINTS:,} steps of {self.spacing:g} s.",
+                    Outcome.TOO_LARGE,
+                )
             waiting = self._waiting
             if not placed or not waiting.frames:
                 waiting.frames.append(self.pictures.make(frame))
@@ -143,11 +175,11 @@ class _FilmReader:
             promised=self.promised,
         )
 
-    def _last(self, seconds: float, count: int) -> Part:
+    def _last(self, seconds: float) -> Part:
         rest = self._part()
         complaint = self._complaint(seconds)
         notes = []
-        if self._count:
+        if self.clock.counts:
             notes.append("The file has no usable timestamps: frames were counted.")
         if self.pictures.changed:
             notes.append("The picture changes its size; all frames were scaled to the first one's.")
@@ -176,6 +208,4 @@ class _FilmReader:
         elif self.promised is not None and self.promised - seconds > max(1.0, 0.1 * self.promised):
             lasts = f"the pictures last {seconds:.2f} s."
             said.append(f"The header promises {self.promised:.2f} s, {lasts}")
-        if broken := len(decoder.broken):
-            said.append(f"Packets that did not decode as they should: {broken}.")
-        return " ".join(said)
+        return " ".join([*said, *self.clock.complaints()])

@@ -18,7 +18,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.video.decode.workers.handover import opened
 from actionclip.video.decode.workers.process import WorkerProcess
 from actionclip.video.decode.workers.protocol import Channel, Nonsense, clean, seconds_of
-from actionclip.video.film.drawing import COPIED, Caption, Drawn, draw_film
+from actionclip.video.film.drawing import COPIED, NO_ROOM, Caption, Drawn, draw_film
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits, ReadRequest
 from actionclip.video.sources import Source
@@ -56,6 +56,7 @@ def record(
 
     Raises:
         VideoError: when the film cannot be read to its end here; what was written is not whole.
+        OSError: when there is no room for the new one.
         ActionCLIPError: when no worker can be started.
     """
     limits = limits or Limits()
@@ -93,6 +94,8 @@ def _watched(worker: WorkerProcess, seen: Callable[[float, float | None], None] 
                 seen(drawn.at, drawn.promised)
         elif drawn.status.usable:
             return drawn
+        elif drawn.full:
+            raise OSError(drawn.full, os.strerror(drawn.full))
         else:
             raise VideoError(drawn.message, drawn.status)
 
@@ -100,13 +103,14 @@ def _watched(worker: WorkerProcess, seen: Callable[[float, float | None], None] 
 def record_header(
     form: str, captions: Sequence[Caption], pictures: Sequence[Picture]
 ) -> tuple[dict[str, Any], list[memoryview]]:
-    """The request in JSON's terms, and the pictures that follow."""
+    """The request in JSON's terms, and the captions and pictures that follow."""
     header = {
         "record": form,
-        "captions": [[one.start, one.end, one.picture] for one in captions],
+        "captions": len(captions),
         "pictures": [list(picture.shape[:2]) for picture in pictures],
     }
-    return header, [np.ascontiguousarray(picture).data for picture in pictures]
+    when = np.array([[one.start, one.end, one.picture] for one in captions], np.float64)
+    return header, [np.ascontiguousarray(part).data for part in (when, *pictures)]
 
 
 def serve_record(channel: Channel, header: Mapping[str, Any], file: int, limits: Limits) -> None:
@@ -116,8 +120,9 @@ def serve_record(channel: Channel, header: Mapping[str, Any], file: int, limits:
         ConnectionError: the parent is gone.
     """
     assert header["record"] in COPIED
+    when = channel.receive_array((header["captions"], 3), np.float64)
+    captions = [Caption(start, end, int(number)) for start, end, number in when.tolist()]
     pictures = [channel.receive_array((*size, 4), np.uint8) for size in header["pictures"]]
-    captions = [Caption(start, end, number) for start, end, number in header["captions"]]
     _, output = channel.receive_with_file()
     assert output is not None
     try:
@@ -143,6 +148,9 @@ def receive_drawn(channel: Channel) -> Drawn:
     status = header.get("status")
     if not isinstance(status, str) or status not in list(Outcome):
         raise Nonsense("an outcome that does not exist")
+    full = header.get("full")
+    if type(full) is not int or full not in NO_ROOM:
+        raise Nonsense("an error that does not exist")
     return Drawn(
         at=seconds_of(header.get("at")) or 0.0,
         promised=seconds_of(header.get("promised")),
@@ -150,4 +158,5 @@ def receive_drawn(channel: Channel) -> Drawn:
         status=Outcome(status),
         message=clean(header.get("message")),
         sound=clean(header.get("sound")),
+        full=full,
     )
