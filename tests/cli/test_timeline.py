@@ -10,8 +10,10 @@ from PIL import Image
 
 import actionclip
 from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.inference.recognizer import Recognizer
 from actionclip.inference.timeline.segments import Rules
 from film_of_actions import ACTIONS, shared_film
+from model_of_each_kind import model_of
 
 LABELS = ", ".join(ACTIONS)
 
@@ -164,6 +166,18 @@ def test_names_of_odd_bytes_are_told_as_they_are_but_not_to_a_terminal(command_l
     assert b'"source": "caf\xe9 \\u001b[31m.mp4"' in rows.stdout_bytes
     assert rows.exit_code == 3
     assert b"\xe9.mp4,unreadable" in film.with_name("failures.csv").read_bytes()
+
+
+def test_what_is_not_as_asked_is_said_once(command_line, film, monkeypatch):
+    asked = ("timeline", film, "--labels", LABELS)
+    short = command_line(*asked, film, "--model", "tiny", "--window", 0.5)
+    shift = Recognizer(model_of("shift"))
+    monkeypatch.setattr("actionclip.cli.options.open_model", lambda *_, **__: shift)
+    whole = command_line(*asked)
+
+    assert short.stderr.count("note: This model sees 1.5 s at a time") == 1
+    assert "neighbour" not in short.stderr
+    assert "note: This model's visual prompt lets the frames of a window see each" in whole.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_a_storage_error(film, command_line, tmp_path):

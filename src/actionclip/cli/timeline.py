@@ -129,6 +129,7 @@ def timeline(
     """Say when each of the given labels happens in a video."""
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
+    from actionclip.inference.timeline.text import one_line
 
     if explain is not None and (explain.suffix == ".png" or explain.is_file()):
         raise ActionCLIPError(
@@ -136,22 +137,14 @@ def timeline(
             expected="It must be a folder.",
         )
     sources = options.find_sources(videos)
-    wanted = Wanted(
-        csv=csv,
-        srt=srt,
-        vtt=vtt,
-        png=save_plot,
-        html=html,
-        overlay=overlay,
-        folder=save_all,
-        embed_video=embed_video,
-    )
+    wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
+    wanted.folder, wanted.embed_video = save_all, embed_video
     wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])
     rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
     if threshold is not None:
         rules = rules.entering_at(threshold)
     rules = rules.leaving_at(leave)
-    failed = []
+    failed, noted = [], set[str]()
     with plain_warnings():
         recognizer = options.open_model(
             model, device=device, precision=precision, workers=1, timeout=timeout
@@ -181,14 +174,14 @@ def timeline(
                 if explain is not None:
                     names = f"{place:04d}-{source.path.stem}" if place else source.path.stem
                     why = explained(recognizer, source, question, result, explain / names)
-                show(result, why, as_json=as_json, scores=scores)
+                show(result, why, as_json=as_json, scores=scores, noted=noted)
                 if not result.status.usable:
                     failed.append(result)
                     continue
                 for path in wanted.write(result, number=place):
                     notes = "".join(f"  ({note})" for note in wanted.notes)
                     wanted.notes.clear()
-                    say(f"  wrote {path}{notes}")
+                    say(f"  wrote {one_line(str(path))}{notes}")
     if failed:
         finish_failed(failed, failures, listed=len(sources) > 1)
 
@@ -264,8 +257,11 @@ def show(
     *,
     as_json: bool,
     scores: bool,
+    noted: set[str],
 ) -> None:
-    """Print one result: JSON, a table on a terminal, plain lines in a pipe."""
+    """Print one result: JSON, a table on a terminal, plain lines in a pipe; a note once only."""
+    from actionclip.encoding.film import NEIGHBOURS
+
     if as_json:
         row = result.to_dict(scores=scores)
         for segment, one in zip(row["segments"], why, strict=False):
@@ -274,8 +270,11 @@ def show(
         return
     for line in _lines(result, why, colour=is_terminal()):
         typer.echo(line)
-    for note in dict.fromkeys(note for one in why if one for note in one.notes):
-        say(f"note: {note}")
+    reasoned = (note for one in why if one for note in one.notes)
+    for note in dict.fromkeys([*result.notes, *reasoned]):
+        if note != NEIGHBOURS and note not in noted:  # the one for `tiny` is for careful readers
+            noted.add(note)
+            say(f"note: {note}")
     if not result.status.usable:
         typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
         say(f"  {result.hint}")

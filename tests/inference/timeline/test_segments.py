@@ -184,6 +184,15 @@ def test_what_never_reaches_the_threshold_is_nothing():
     assert find_segments(scores, start, end, ["run"], Rules(enter=0.5, leave=0.3)) == []
 
 
+def test_what_just_reaches_a_threshold_or_a_length_counts():
+    rules = Rules(enter=0.5, leave=0.25, min_length=3, merge_gap=0)
+    scores, start, end = windows([0.2, 0.25, 0.5, 0.25, 0.2])
+
+    [segment] = find_segments(scores, start, end, ["run"], rules)
+
+    assert (segment.start, segment.end) == (1.0, 4.0)
+
+
 def test_a_short_interruption_is_closed_and_a_short_flash_dropped():
     rules = Rules(enter=0.5, leave=0.5, min_length=2, merge_gap=1)
     scores, start, end = windows([1, 1, 1, 0, 1, 1, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 0, 0, 0])
