@@ -41,6 +41,8 @@ LABEL_SETS = [
 FILM = Film(128, 96, 1)
 TOLERANCE = 2e-5
 PROBES_A_SECOND = 20
+MOST_BROKEN = 1000
+"""Connections after which the service is taken for dead."""
 
 
 @dataclass
@@ -222,6 +224,8 @@ async def client(url: str, requests: list[Request], tally: Tally) -> None:
             except (OSError, asyncio.IncompleteReadError) as error:
                 tally.broken.append(f"{request.name} ({request.sort}): {error!r}")
                 streams = None
+                if len(tally.broken) > MOST_BROKEN:
+                    raise
                 continue
             tally.statuses[status] += 1
             if headers.get("connection") == "close":

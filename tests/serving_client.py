@@ -10,6 +10,7 @@ import sys
 import threading
 import uuid
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 
@@ -76,6 +77,11 @@ class Client:
         kind, body = form(*parts)
         return self.request("POST", path, body, {"Content-Type": kind})
 
+    def processor_seconds(self):
+        """What the service's own process has worked so far, whatever else the machine does."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def connect(self):
         """A bare connection."""
         return socket.create_connection((self.host, self.port), timeout=60)
@@ -94,10 +100,10 @@ def form(*parts):
 
 
 @contextmanager
-def running(folder, *arguments):
-    """A service with `tiny`; its client."""
+def running(folder, *arguments, model="tiny"):
+    """A service with a model; its client."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "actionclip", "serve", "tiny", "--port", "0", "--json"]
+    command = [sys.executable, "-m", "actionclip", "serve", str(model), "--port", "0", "--json"]
     command += ["--workers", "1", "--uploads", str(folder), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (folder.parent / f"{folder.name}.log").open("w+") as log:
@@ -119,3 +125,36 @@ def running(folder, *arguments):
                 process.send_signal(signal.SIGTERM)
                 process.wait(timeout=60)
             process.stdout.close()
+
+
+@contextmanager
+def served(recognizer, **settings):
+    """The service in a thread of this process; gives its address and its insides."""
+    import uvicorn
+
+    from actionclip.serving.engine.library import Library
+    from actionclip.serving.routes.app import create_app
+    from actionclip.serving.routes.guard import Guard
+    from actionclip.serving.routes.protocol import Server, patient_for
+    from actionclip.serving.server import listen
+    from actionclip.serving.settings import ServeConfig
+
+    config = ServeConfig(port=0, **settings)
+    listener = listen(config.host, config.port)
+    library = None if config.index is None else Library(config.index, recognizer, "tiny")
+    app = create_app(recognizer, "tiny", config, library)
+    ready = threading.Event()
+    protocol = patient_for(config.patience)
+    server = Server(
+        uvicorn.Config(Guard(app, config), http=protocol, ws="none", log_level="warning"),
+        ready.set,
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        listener.close()

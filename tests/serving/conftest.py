@@ -15,7 +15,7 @@ def spool(tmp_path_factory):
 @pytest.fixture(scope="session")
 def service(spool):
     """A service that several tests share, with small limits."""
-    with running(spool, "--max-upload", "1", "--patience", "0.7") as client:
+    with running(spool, "--max-upload", "1") as client:
         yield client
 
 

@@ -2,10 +2,14 @@
 
 import contextlib
 import json
+import select
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+import actionclip
+from serving_client import Client, served
 
 MIB = 2**20
 HEAD = b"POST /classify?labels=a,b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: video/mp4\r\n"
@@ -16,7 +20,7 @@ def files(spool):
     return [path for path in spool.rglob("*") if path.is_file() and path.name != "lock"]
 
 
-def is_empty_soon(spool, seconds=5.0):
+def is_empty_soon(spool, seconds=30.0):
     until = time.monotonic() + seconds
     while files(spool) and time.monotonic() < until:
         time.sleep(0.02)
@@ -159,28 +163,47 @@ def test_only_the_files_of_the_page_are_given_out(service, path):
     assert service.get(path).status == 404
 
 
-def test_a_silent_and_a_dripping_sender_are_told_so_and_hold_no_place(service, clips):
-    silent, dripping = service.connect(), service.connect()
+@pytest.fixture
+def hasty(spool):
+    """A service with little patience; not that of the other tests, who may have to wait."""
+    model = actionclip.load("tiny", device="cpu", workers=1)
+    with served(model, patience=1.0, folder=spool) as (url, insides):
+        yield Client(url), insides.service
+
+
+def test_a_silent_and_a_dripping_sender_are_told_so_and_hold_no_place(hasty, spool):
+    hasty, _ = hasty
+    silent, dripping = hasty.connect(), hasty.connect()
     with silent, dripping:
         silent.sendall(HEAD + b"Content-Length: 1000\r\n\r\nabc")
         dripping.sendall(HEAD + b"Content-Length: 100000\r\n\r\n")
-        assert service.get("/health").json["queue"]["busy"] == 0
-        for _ in range(30):
-            time.sleep(0.1)
-            try:
-                dripping.sendall(b"x")
-            except OSError:
-                break
+        assert hasty.get("/health").json["queue"]["busy"] == 0
+        while not select.select([dripping], [], [], 0.1)[0]:  # until it is told something
+            dripping.sendall(b"x")
 
         assert error_of(read_all(silent)) == (408, "slow")
         assert error_of(read_all(dripping)) == (408, "slow")
+    assert is_empty_soon(spool)
 
 
-def test_headers_that_never_end_are_not_waited_for(service):
-    crowd = [service.connect() for _ in range(50)]
+def test_who_finds_all_places_taken_is_told_so_before_sending(hasty):
+    hasty, service = hasty
+    service.busy = service.settings.queue
+    with hasty.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n")
+        told = read_all(connection)
+    service.busy = 0
+
+    assert error_of(told) == (429, "busy")
+    assert b"\r\nretry-after: " in told.lower()
+
+
+def test_headers_that_never_end_are_not_waited_for(hasty):
+    hasty, _ = hasty
+    crowd = [hasty.connect() for _ in range(50)]
     for connection in crowd:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-    assert service.get("/health").status == 200
+    assert hasty.get("/health").status == 200
     for connection in crowd:
         with connection:
             assert error_of(read_all(connection)) == (408, "slow")

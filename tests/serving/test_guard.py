@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from actionclip.errors import ActionCLIPError
 from actionclip.serving.routes.guard import Guard
 from actionclip.serving.settings import ServeConfig
 
@@ -46,8 +47,9 @@ def test_another_name_for_this_machine_is_not(host):
     assert (status, body["error"]["code"]) == (403, "host")
 
 
-def test_a_name_can_be_allowed():
-    assert ask(ServeConfig(allow_hosts=("box.lan",)), host="box.lan:80")[0] == 200
+@pytest.mark.parametrize("name", ["box.lan", "Box.lan:80"])
+def test_a_name_can_be_allowed(name):
+    assert ask(ServeConfig(allow_hosts=(name,)), host="box.lan:80")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,9 @@ def test_a_name_can_be_allowed():
         {"origin": "http://evil.example"},
         {"origin": "http://127.0.0.1:9"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
     ],
 )
 def test_pages_of_other_origins_are_refused(headers):
@@ -90,3 +94,11 @@ def test_a_token_is_asked_for_where_one_is_set():
     assert ask(settings, authorization="Bearer correct horse")[0] == 200
     assert ask(settings, path="/")[0] == 200
     assert ask(settings, path="/page/app.js")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "sésame, ouvre-toi", "a secret\n", " a secret", "a\tsecret"]
+)
+def test_a_token_that_no_header_can_carry_is_refused(token):
+    with pytest.raises(ActionCLIPError, match="token"):
+        ServeConfig(token=token)

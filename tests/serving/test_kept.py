@@ -63,9 +63,12 @@ def test_what_was_not_asked_for_in_time_is_gone():
 
 def test_what_is_too_much_by_itself_is_not_kept():
     kept = KeptVideos(10_000, 60)
+    small = kept.keep("small", adds(8))
 
     assert kept.keep("large", adds(10_000)) is None
-    assert (len(kept), kept.nbytes) == (0, 0)
+    assert kept.find("large") is None
+    assert kept.find("small") is small
+    assert (len(kept), kept.nbytes) == (1, small.nbytes)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 900)), max_size=40))

@@ -1,10 +1,12 @@
 """The service as a process: where it listens, who may ask, how it ends."""
 
 import os
+import re
 import signal
 import socket
 import threading
 import time
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -24,6 +26,7 @@ def test_what_is_asked_before_the_end_is_answered_and_nothing_is_left(tmp_path, 
                 b"Content-Length: 400000\r\n\r\n" + b"x" * 300_000
             )
             while not any(path.stat().st_size for path in spool.glob("*/*")):
+                assert client.process.poll() is None
                 time.sleep(0.02)
             os.kill(client.process.pid, signal.SIGKILL)
             client.process.wait()
@@ -96,3 +99,17 @@ def test_missing_packages_are_named_with_what_installs_them(monkeypatch, command
 
     with pytest.raises(ActionCLIPError, match=r"pip install 'actionclip\[serve\]'"):
         command_line("serve", "tiny")
+
+
+def test_the_address_with_a_token_is_read_as_it_was_meant(monkeypatch, command_line):
+    def start_and_end(recognizer, name, settings, ready):
+        recognizer.close()
+        ready(server.Address("http://box:8000", settings.token))
+
+    monkeypatch.setattr(server, "serve", start_and_end)
+    token = "a+b/c&d#e%20f g="
+
+    done = command_line("serve", "tiny", "--token", token)
+
+    assert parse_qs(re.search(r"#(token=\S+)", done.output)[1])["token"] == [token]
+    assert f"Authorization: Bearer {token}" in done.output

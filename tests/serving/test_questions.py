@@ -66,12 +66,23 @@ def test_other_labels_need_no_second_upload(service, clips, truth):
 def test_known_labels_are_scored_at_once(service, clips):
     video = service.send("/classify", clips[1], labels="running,clapping").json["video"]
     service.ask("/classify", video=video, labels="kinetics400", top_k=3)
+    before, passes = service.processor_seconds(), service.get("/health").json["passes"]
+    for number in range(20):
+        answer = service.ask("/classify", video=video, labels=LABELS[number % 2 :], top_k=1)
+        assert answer.status == 200
+
+    assert service.processor_seconds() - before < 20 * 0.05
+    assert service.get("/health").json["passes"] == passes
+
+
+@pytest.mark.slow
+def test_known_labels_are_scored_within_fifty_milliseconds(service, clips):
+    video = service.send("/classify", clips[1], labels=",".join(LABELS)).json["video"]
     times = []
     for number in range(10):
         start = time.perf_counter()
-        answer = service.ask("/classify", video=video, labels=LABELS[number % 2 :], top_k=1)
+        service.ask("/classify", video=video, labels=LABELS[number % 2 :], top_k=1)
         times.append(time.perf_counter() - start)
-        assert answer.status == 200
 
     assert sorted(times)[5] < 0.05
 
@@ -116,6 +127,23 @@ def test_reject_threshold_and_sets_of_labels_are_understood(service, clips):
     assert sum(by_label(rejecting.json).values()) == pytest.approx(1, abs=1e-5)
     assert list(by_label(strict.json)) == ["none of these"]
     assert len(many.json["scores"]) == 101
+
+
+EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
+
+
+def test_an_empty_field_of_a_form_counts_as_not_there(service, clips):
+    file, labels = ("file", "a.mp4", clips[0]), ("labels", "running,clapping")
+    frames = ["frames", "windows", "spacing", "crops"]
+    times = ["window", "stride", "multi_label", "leave", "smooth", "min_length", "merge_gap"]
+    for path, more in (("/classify", frames), ("/timeline", times)):
+        plain = service.send_form(path, file, labels)
+        empty = service.send_form(path, file, labels, *((name, "") for name in EMPTY + more))
+
+        assert (plain.status, empty.status) == (200, 200)
+        assert empty.json == plain.json
+    unknown = service.send_form("/classify", file, labels, ("lables", ""))
+    assert (unknown.status, unknown.code) == (400, "request")
 
 
 def test_a_broken_video_is_a_row_with_its_outcome(service):
@@ -173,6 +201,7 @@ def test_facts_can_be_looked_up(service):
     assert (health["status"], health["model"]) == ("ok", "tiny")
     assert health["limits"]["upload"] == 2**20
     assert models["serving"]["name"] == "tiny"
+    assert models["serving"]["random_weights"] is False
     assert "tiny" in {entry["name"] for entry in models["models"]}
     assert sets["kinetics400"] == 400
     assert len(service.get("/labels/ucf101").json["labels"]) == 101
@@ -195,3 +224,9 @@ def test_without_an_index_search_says_so(service):
     answer = service.ask("/search", query="someone jumps")
 
     assert (answer.status, answer.code) == (404, "no_index")
+
+
+def test_a_search_takes_no_video(service, clips):
+    answer = service.send("/search", clips[0], query="someone jumps")
+
+    assert (answer.status, answer.code) == (415, "type")

@@ -1,7 +1,5 @@
 """Timelines over HTTP: the segments of Python, and other labels without reading the film again."""
 
-import time
-
 import pytest
 
 import actionclip
@@ -39,14 +37,14 @@ def test_other_labels_and_rules_need_no_second_reading(service, film):
     fields = {"video": video, "labels": ["clapping", "bowing"], "multi_label": True, **OPTIONS}
     service.ask("/timeline", **fields)
 
-    start = time.perf_counter()
+    before = service.processor_seconds()
     answer = service.ask("/timeline", **fields)
-    seconds = time.perf_counter() - start
+    worked = service.processor_seconds() - before
 
     assert answer.status == 200
     assert answer.json["labels"] == ["clapping", "bowing"]
     assert len(answer.json["scores"]) == len(film.json["scores"])
-    assert seconds < 0.5  # a busy machine; benchmarks/serve.py measures it
+    assert worked < 0.1
 
 
 def test_a_film_can_be_classified_without_sending_it_again(service, film):
@@ -56,8 +54,10 @@ def test_a_film_can_be_classified_without_sending_it_again(service, film):
     assert len(answer.json["scores"]) == 3
 
 
-def test_other_windows_are_another_reading(service, film):
-    answer = service.ask("/timeline", video=film.json["video"], labels=LABELS, window=1.5)
+@pytest.mark.parametrize("other", [{"window": 1.5}, {"stride": 0.5}])
+def test_other_windows_are_another_reading(service, film, other):
+    fields = {**OPTIONS, **other}
+    answer = service.ask("/timeline", video=film.json["video"], labels=LABELS, **fields)
 
     assert (answer.status, answer.code) == (409, "other_frames")
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -11,8 +12,6 @@ from actionclip.cli.console import plain_warnings, say
 
 if TYPE_CHECKING:
     from actionclip.serving.server import Address
-
-MIB = 2**20
 
 EXAMPLES = """Examples:
 
@@ -89,7 +88,7 @@ def serve(
     """Answer over HTTP, and show a page, until Ctrl-C."""
     from actionclip.serving.server import check_packages
     from actionclip.serving.server import serve as answer
-    from actionclip.serving.settings import ServeConfig
+    from actionclip.serving.settings import MIB, ServeConfig
 
     check_packages()
     settings = ServeConfig(
@@ -134,5 +133,5 @@ def _announce(address: "Address", name: str, as_json: bool) -> None:
         return
     say(f"{name} answers on {address.url} (reference: {address.url}/docs; Ctrl-C ends it)")
     if address.token is not None:
-        say(f"The page, with its token: {address.url}/#token={address.token}")
+        say(f"The page, with its token: {address.url}/#token={quote(address.token, safe='')}")
         say(f"Programs send the header: Authorization: Bearer {address.token}")

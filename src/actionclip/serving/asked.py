@@ -5,11 +5,16 @@ and templates are words here and never the name of a file: a client must not be 
 service read one.
 """
 
-import csv
-import io
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from actionclip.data import label_sets
 from actionclip.encoding.encoder import Views
@@ -17,6 +22,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.inference.explain.explanation import MapKind
 from actionclip.inference.timeline.segments import Rules
 from actionclip.model.config import ModelConfig
+from actionclip.model.prompts.label_files import between_commas
 from actionclip.model.prompts.text import TEMPLATE_SETS
 from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.settings import ServeConfig
@@ -36,12 +42,8 @@ def words(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.strip() in label_sets.names():
-        return list(label_sets.load(value.strip()))
-    try:
-        rows = list(csv.reader(io.StringIO(value), skipinitialspace=True, strict=True))
-    except csv.Error:
-        rows = [line.split(",") for line in value.splitlines()]
-    return [word.strip() for row in rows for word in row if word.strip()]
+        return label_sets.load(value.strip())
+    return between_commas(value)
 
 
 def _sentences(value: Any) -> Any:
@@ -51,19 +53,16 @@ def _sentences(value: Any) -> Any:
     return value
 
 
-def _nothing(value: Any) -> Any:
-    """An empty field of a form is one that was not filled in."""
-    return None if value == "" else value
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value in ("1", "3") else value
 
 
 Words = Annotated[list[str], BeforeValidator(words)]
 Sentences = Annotated[list[str], BeforeValidator(_sentences)]
-Count = Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, BeforeValidator(_nothing)]
-Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_nothing)]
-Pace = Annotated[Annotated[float, Field(gt=0, le=3600)] | None, BeforeValidator(_nothing)]
-
-
-Seconds = Annotated[Annotated[float, Field(ge=0, le=3600)] | None, BeforeValidator(_nothing)]
+Count = Annotated[int, Field(ge=1, le=100_000)] | None
+Share = Annotated[float, Field(ge=0, le=1)] | None
+Pace = Annotated[float, Field(gt=0, le=3600)] | None
+Seconds = Annotated[float, Field(ge=0, le=3600)] | None
 
 
 class Asked(BaseModel):
@@ -78,6 +77,14 @@ class Asked(BaseModel):
     keep: bool = Field(
         True, description="Whether to keep what the model saw, for asking again without sending."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """An empty field of a form counts as not there; an empty `top_k` asks for all."""
+        known = {name for name, value in fields.items() if value == ""} & cls.model_fields.keys()
+        filled = {name: value for name, value in fields.items() if name not in known}
+        return filled | ({"top_k": None} if "top_k" in known else {})
 
     def source(self, name: str) -> str:
         """What the answer calls a video: as asked, or as the client calls the file.
@@ -94,7 +101,7 @@ class Frames(Asked):
     frames: Count = Field(None, description="Frames in a window.")
     windows: Count = Field(None, description="Temporal views of a video.")
     spacing: Pace = Field(None, description="Seconds between frames.")
-    crops: Annotated[Literal[1, 3] | None, BeforeValidator(lambda v: _number(_nothing(v)))] = Field(
+    crops: Annotated[Literal[1, 3] | None, BeforeValidator(_number)] = Field(
         None, description="Spatial views: 1 or 3."
     )
 
@@ -124,10 +131,6 @@ class Frames(Asked):
         return views
 
 
-def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value in ("1", "3") else value
-
-
 class Labelled(BaseModel):
     """The labels, and how they become sentences."""
 
@@ -139,15 +142,13 @@ class Labelled(BaseModel):
     templates: Sentences | None = Field(
         None, description="Sentences with {} for the label; or the name of a set."
     )
-    ensemble: Annotated[Literal["scores", "embeddings"] | None, BeforeValidator(_nothing)] = Field(
+    ensemble: Literal["scores", "embeddings"] | None = Field(
         None, description="Where to average over templates: `scores` (the paper's), `embeddings`."
     )
     reject: Words = Field(
         default_factory=list, description="Competing labels, reported as `none of these`."
     )
-    clean_labels: Annotated[bool | None, BeforeValidator(_nothing)] = Field(
-        None, description="Whether `ApplyEyeMakeup` becomes words."
-    )
+    clean_labels: bool | None = Field(None, description="Whether `ApplyEyeMakeup` becomes words.")
 
 
 class ClassifyRequest(Labelled, Frames):

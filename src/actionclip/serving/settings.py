@@ -60,10 +60,11 @@ class ServeConfig:
                 raise ActionCLIPError(
                     f"{name} is {getattr(self, name)}.", expected="It must be 1 or more."
                 )
-        if self.token is not None and (len(self.token) < 8 or not self.token.isascii()):
+        token = self.token
+        if token is not None and (len(token) < 8 or not _can_be_sent(token)):
             raise ActionCLIPError(
-                "The token is too short, or has other characters than ASCII.",
-                expected="8 characters or more.",
+                "The token is too short, or cannot be sent in a header as it is.",
+                expected="8 characters or more: ASCII, without line ends, no space at either end.",
                 hint="Leave it out, and one is drawn and shown.",
             )
 
@@ -76,3 +77,7 @@ class ServeConfig:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def _can_be_sent(token: str) -> bool:
+    return token.isascii() and token.isprintable() and token == token.strip()

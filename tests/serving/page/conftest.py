@@ -4,8 +4,6 @@ Whatever a test does, its page may ask nobody but its own server, and may log no
 """
 
 import shutil
-import threading
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ import actionclip
 from actionclip.data.synthetic.clips import synthesise
 from actionclip.data.synthetic.files import write_clip
 from browsing import Visit
+from serving_client import served
 
 LABELS = ["jumping jacks", "walking", "waving one hand"]
 
@@ -35,36 +34,6 @@ def recognizer():
     """What the service answers with, for comparison."""
     with actionclip.load("tiny", workers=1) as model:
         yield model
-
-
-@contextmanager
-def served(recognizer, **settings):
-    """The service on a free port; gives its address and its insides."""
-    import uvicorn
-
-    from actionclip.serving.routes.app import create_app
-    from actionclip.serving.routes.guard import Guard
-    from actionclip.serving.routes.protocol import PatientProtocol, Server
-    from actionclip.serving.server import listen
-    from actionclip.serving.settings import ServeConfig
-
-    config = ServeConfig(port=0, **settings)
-    listener = listen(config.host, config.port)
-    app = create_app(recognizer, "tiny", config)
-    ready = threading.Event()
-    server = Server(
-        uvicorn.Config(Guard(app, config), http=PatientProtocol, ws="none", log_level="warning"),
-        ready.set,
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        assert ready.wait(60)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state
-    finally:
-        server.should_exit = True
-        thread.join(60)
-        listener.close()
 
 
 @pytest.fixture(scope="module")

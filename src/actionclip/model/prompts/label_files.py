@@ -37,7 +37,7 @@ def read_labels(
     elif isinstance(labels, Path) or _looks_like_file(labels):
         found = read_file(Path(labels))
     else:
-        found = _between_commas(labels)
+        found = between_commas(labels)
     found = [label.strip() for label in found]
     if not any(found):
         raise ActionCLIPError(
@@ -57,12 +57,13 @@ def _looks_like_file(text: str) -> bool:
         return False
 
 
-def _between_commas(text: str) -> list[str]:
+def between_commas(text: str) -> list[str]:
+    """The words between commas; one that holds a comma stands between double quotes."""
     try:
         rows = list(csv.reader(io.StringIO(text), skipinitialspace=True, strict=True))
     except csv.Error:  # a lone quotation mark, as in `a 15" screen`
         rows = [line.split(",") for line in text.splitlines()]
-    return [label for row in rows for label in row if label.strip()]
+    return [label.strip() for row in rows for label in row if label.strip()]
 
 
 def read_text(path: Path) -> str:

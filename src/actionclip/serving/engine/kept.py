@@ -106,6 +106,8 @@ class KeptVideos:
         self._videos[video.id] = video
         self._by_content[digest] = video.id
         self._use(video)
+        if video.nbytes > self._memory:  # by itself; the others need not go for it
+            self._forget(video)
         self.tidy()
         return video if video.id in self._videos else None
 
@@ -116,8 +118,11 @@ class KeptVideos:
             video = next(iter(self._videos.values()))
             if video.used >= oldest and self.nbytes <= self._memory:
                 return
-            del self._videos[video.id], self._by_content[video.digest]
-            self.nbytes -= video.nbytes
+            self._forget(video)
+
+    def _forget(self, video: KeptVideo) -> None:
+        del self._videos[video.id], self._by_content[video.digest]
+        self.nbytes -= video.nbytes
 
     def _use(self, video: KeptVideo) -> None:
         video.used = self._clock()

@@ -135,8 +135,10 @@ class Service:
         question, warnings = await self.question(wording, asked.threshold)
         result, encoded, video = await self.encoded(received, asked, views)
         if encoded is not None:
-            scores = await self._score(question.scores, encoded.embedding, top_k=asked.top_k)
-            result = replace(result, scores=scores)
+            vectors = encoded.embedding
+            scores = await self._score(question.scores, vectors, top_k=asked.top_k)
+            sure = await self._score(question.label_set, vectors)
+            result = replace(result, scores=scores, label_set=sure)
         return {**result.to_dict(), "video": video, "warnings": warnings}
 
     async def embed(self, received: Received, asked: EmbedRequest) -> dict[str, Any]:

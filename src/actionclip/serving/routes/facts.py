@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from torch import nn
 
 from actionclip import __version__
 from actionclip.data import label_sets
@@ -16,6 +17,12 @@ from actionclip.serving.engine.service import Service
 from actionclip.serving.routes import reference
 
 router = APIRouter()
+
+
+def is_untrained(tower: nn.Module) -> bool:
+    """Whether a tower is as it was drawn: its normalisations start even, and training ends that."""
+    scales = [p for name, p in tower.named_parameters() if name.endswith("weight") and p.ndim == 1]
+    return bool(scales) and all(bool((scale == scale[0]).all()) for scale in scales)
 
 
 @router.get("/health")
@@ -63,6 +70,7 @@ async def models(request: Request) -> Response:
         "embedding": service.recognizer.model.backbone.embed_dim,
         "labels": list(config.labels),
         "templates": list(config.templates),
+        "random_weights": is_untrained(service.recognizer.model.backbone.visual),
     }
     return JSONResponse({"serving": row, "models": [asdict(entry) for entry in entries]})
 

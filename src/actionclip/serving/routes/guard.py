@@ -14,7 +14,6 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from actionclip.serving.answers import RequestError
 from actionclip.serving.settings import MIB, ServeConfig
@@ -51,6 +50,8 @@ HEADERS = {
     b"cache-control": b"no-store",
 }
 OWN_NAMES = frozenset(["localhost", "127.0.0.1", "[::1]"])
+OWN_SITES = frozenset(["none", "same-origin"])
+"""Whom `Sec-Fetch-Site` may name: nobody (an address that was typed), or the page itself."""
 OPEN_PATHS = frozenset(["/", "/health", "/docs", "/openapi.json", "/favicon.ico"])
 """What needs no token: page and reference are the same for everybody; `/health` says less then."""
 OPEN_FOLDER = "/page/"
@@ -69,7 +70,9 @@ class Guard:
     def __init__(self, app: App, settings: ServeConfig) -> None:
         self._app, self._settings = app, settings
         own = {settings.host.lower(), f"[{settings.host.lower()}]"}
-        self._names = OWN_NAMES | own | {name.lower() for name in settings.allow_hosts}
+        self._names = (
+            OWN_NAMES | own | {_without_port(name.lower()) for name in settings.allow_hosts}
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -95,8 +98,8 @@ class Guard:
                 hint="Use 127.0.0.1 or localhost; or start it with --allow-host NAME.",
             )
         origin = headers.get(b"origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host
-        if foreign or headers.get(b"sec-fetch-site") == "cross-site":
+        foreign = origin is not None and origin.lower().partition("://")[2] != host
+        if foreign or headers.get(b"sec-fetch-site", "none") not in OWN_SITES:
             if scope["method"] == "GET" and scope["path"] == "/" and origin is None:
                 return  # a link on another page leads here
             raise RequestError(403, "origin", "Pages of other origins may not use this service.")

@@ -21,7 +21,7 @@ from actionclip.serving.engine.explaining import explain as explain_video
 from actionclip.serving.engine.service import Service
 from actionclip.serving.engine.thumbnails import data_address
 from actionclip.serving.routes import reference
-from actionclip.serving.uploads.receive import Received, receive
+from actionclip.serving.uploads.receive import Received, receive, receive_fields
 
 T = TypeVar("T")
 router = APIRouter()
@@ -71,9 +71,8 @@ async def explain(request: Request) -> Response:
 async def search(request: Request) -> Response:
     """Moments in the index of this service, by words."""
     service: Service = request.app.state.service
-    received = await receive(request, service.spool, service.settings)
-    received.remove()
-    return JSONResponse(await service.search(parse(SearchRequest, received.fields)))
+    asked = parse(SearchRequest, await receive_fields(request, service.settings))
+    return JSONResponse(await service.search(asked))
 
 
 @router.get("/index/{file}", responses=reference.ERRORS)

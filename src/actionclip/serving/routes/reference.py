@@ -34,6 +34,13 @@ class ScoreAnswer(BaseModel):
     score: float
 
 
+class LabelSetAnswer(BaseModel):
+    """Labels of which one is right in a stated share of cases."""
+
+    coverage: float
+    labels: list[str]
+
+
 class VideoAnswer(BaseModel):
     """What was found out about a video: the keys of `--json`, and what it is kept by."""
 
@@ -50,6 +57,7 @@ class VideoAnswer(BaseModel):
 class ClassifyAnswer(VideoAnswer):
     """Scores for the labels."""
 
+    label_set: LabelSetAnswer | None = Field(None, description="Only of a calibrated model.")
     warnings: list[str] = Field(description="Sentences about labels that are hard to tell apart.")
 
 

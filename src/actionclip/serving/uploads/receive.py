@@ -44,7 +44,7 @@ async def receive(request: Request, spool: Spool, settings: ServeConfig) -> Rece
             No file is left then.
     """
     received = Received()
-    received.fields = fields_of(request.url.query)
+    received.fields = _in_address(request)
     try:
         await _read(request, received, spool, settings)
     except BaseException:
@@ -80,8 +80,23 @@ def gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
+def _in_address(request: Request) -> dict[str, Any]:
+    return fields_of(request.scope["query_string"].decode("latin-1"))
+
+
+async def receive_fields(request: Request, settings: ServeConfig) -> dict[str, Any]:
+    """The fields of a request that is about no video.
+
+    Raises:
+        RequestError: 415 for a body that is not JSON, and as `receive`.
+    """
+    if (kind := _kind(request)) != "application/json":
+        raise _unknown(kind, "Send the fields as application/json.")
+    return _in_address(request) | await _json(request, settings)
+
+
 async def _read(request: Request, received: Received, spool: Spool, settings: ServeConfig) -> None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind(request)
     if kind == "application/json":
         received.fields |= await _json(request, settings)
     elif kind == "multipart/form-data":
@@ -100,15 +115,22 @@ async def _read(request: Request, received: Received, spool: Spool, settings: Se
         async for data in pieces(request, settings.max_upload, settings):
             await _take(received.upload, data)
     else:
-        raise RequestError(
-            415,
-            "type",
-            f"The content type is {kind!r}." if kind else "There is no content type.",
-            hint="Send a video as application/octet-stream or video/*, a form as "
-            "multipart/form-data (curl -F file=@clip.mp4), or fields alone as application/json.",
+        raise _unknown(
+            kind,
+            "Send a video as application/octet-stream or video/*, a form as multipart/form-data "
+            "(curl -F file=@clip.mp4), or fields alone as application/json.",
         )
     if received.upload is not None:
         await run_in_threadpool(received.upload.write)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _unknown(kind: str, hint: str) -> RequestError:
+    what = f"The content type is {kind!r}." if kind else "There is no content type."
+    return RequestError(415, "type", what, hint=hint)
 
 
 async def _take(upload: Upload, data: bytes) -> None:
