@@ -6,7 +6,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from actionclip.inference.recognizer import Recognizer
+from model_of_each_kind import model_of
 from sample_videos import write_video
+from serving_client import served
 
 LABELS = ["jumping jacks", "walking"]
 
@@ -166,34 +169,71 @@ def test_one_label_alone_is_no_question(visit, film):
     seen = visit().ready().label("walking").open(film)
 
     assert seen.scores() == {"walking": "100.0%"}
-    expect(seen.page.locator("#scores-hint")).to_contain_text("always gets 100%")
+    expect(seen.page.locator("#remarks")).to_have_text(
+        "One label alone always wins: scores compare labels with each other."
+    )
+
+
+def test_random_weights_are_said_to_be_random(visit, tmp_path):
+    recognizer = Recognizer(model_of("alone"), workers=1)
+    with served(recognizer, folder=tmp_path) as (address, _):
+        seen = visit(address).ready()
+
+        expect(seen.page.get_by_role("note").first).to_contain_text("scores mean nothing")
 
 
 @pytest.mark.slow
-def test_random_weights_are_said_to_be_random(visit):
-    seen = visit()
-    seen.page.route(
-        "**/models",
-        lambda route: changed(route, "", lambda row: row["serving"].update(random_weights=True)),
-    )
-    seen.page.reload()
-    seen.ready()
+def test_a_server_that_keeps_nothing_is_not_sent_the_file_again_and_again(
+    visit, recognizer, film, tmp_path
+):
+    with served(recognizer, keep_seconds=0.01, folder=tmp_path) as (address, _):
+        seen = visit(address, refused=True).ready().label(*LABELS).open(film)
+        expect(seen.page.locator("#trouble")).to_be_visible()
+        seen.settled()
 
-    expect(seen.page.get_by_role("note").first).to_contain_text("scores mean nothing")
+        assert seen.count("/timeline file") == 1
+
+
+@pytest.mark.slow
+def test_after_cancelling_a_second_sending_nothing_is_left_of_the_first(start, film):
+    def hold(route):
+        if "multipart" in route.request.headers["content-type"]:
+            held.append(route)
+        else:
+            route.continue_()
+
+    held = []
+    start.open(film).scores("jumping jacks")
+    start.settled()
+    start.page.route("**/timeline", hold)
+    start.page.get_by_text("Settings").click()
+    start.page.locator("#stride").fill("1")
+    start.page.locator("#stride").press("Tab")
+    start.page.locator("#work").get_by_role("button", name="Cancel").click()
+    start.label("clapping").settled()
+
+    assert len(held) == 1
+    expect(start.page.locator("#trouble")).to_be_hidden()
+    expect(start.page.locator("#scores li")).to_have_count(0)
+    expect(start.page.locator("#scores-hint")).to_have_text("Now a video.")
 
 
 @pytest.mark.slow
 def test_a_token_is_asked_for(visit, recognizer, tmp_path):
-    from conftest import served
-
     with served(recognizer, token="a secret of ours", folder=tmp_path) as (address, _):
         seen = visit(address, refused=True)
+        seen.page.locator("#token").fill("слово")
+        seen.page.get_by_role("button", name="Go on").click()
+        expect(seen.page.locator("#token")).to_be_empty()
         seen.page.locator("#token").fill("something else")
         seen.page.get_by_role("button", name="Go on").click()
         expect(seen.page.locator("#gate-hint")).to_contain_text("That was not it")
         seen.page.locator("#token").fill("a secret of ours")
         seen.page.keyboard.press("Enter")
         seen.ready()
+        expect(seen.page.get_by_role("region", name="HTTP")).to_contain_text(
+            '-H "Authorization: Bearer $ACTIONCLIP_TOKEN"'
+        )
         by_link = visit(address, view="#token=a%20secret%20of%20ours").ready()
 
     assert json.loads(by_link.page.evaluate("JSON.stringify(location.hash)")) == ""

@@ -4,7 +4,10 @@ import base64
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -50,10 +53,13 @@ def test_scores_follow_the_labels_without_a_second_upload(shown, recognizer, fil
 @pytest.mark.slow
 def test_quick_changes_are_one_question(shown):
     before = shown.count("/classify")
+    shown.page.clock.install()
+    shown.page.clock.pause_at(datetime.now() + timedelta(hours=1))
     shown.page.locator("#label").fill("clapping, running, squatting, kicking, bowing")
     shown.page.keyboard.press("Enter")
     for _ in range(3):
         shown.page.keyboard.press("Backspace")
+    shown.page.clock.run_for(1000)
     expect(shown.page.locator("#scores li")).to_have_count(5)
 
     assert shown.count("/classify") == before + 1
@@ -259,6 +265,34 @@ def test_words_of_others_are_text(visit, film):
     assert words[2] == '"><script>alert(2)</script>.mp4'
     assert len(words) == 7
     compile(seen.page.get_by_role("region", name="Python").inner_text(), "shown", "exec")
+
+
+def test_the_request_it_shows_gives_the_same(visit, film, tmp_path):
+    name = """it's a; "film", $(touch x).mp4"""
+    (tmp_path / name).write_bytes(film.read_bytes())
+    labels = ["it's", "$(touch y)", '"wash, rinse"', 'say "hi"', "walking", "list.txt"]
+    seen = visit().ready().label(*labels)
+    seen.page.get_by_text("Settings").click()
+    seen.page.locator("#reject").fill("standing still, sitting")
+    seen.page.locator("#reject").press("Tab")
+    seen.open((name, film.read_bytes())).scores()
+    expect(seen.page.locator("#scores li")).to_have_count(7)
+    seen.settled()
+
+    request = seen.page.get_by_role("region", name="HTTP").inner_text()
+    if shutil.which("curl") is None:
+        pytest.skip("the request is for curl, which is not here")
+    done = subprocess.run(["sh", "-c", request], cwd=tmp_path, capture_output=True, text=True)
+    answer = json.loads(done.stdout)
+    assert {s["label"]: percent(s["score"]) for s in answer["scores"]} == seen.scores()
+    assert "none of these" in seen.scores()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_is_remarked_about_scores_is_shown(shown):
+    shown.label("walks", "strolling")
+
+    expect(shown.page.locator("#remarks")).to_contain_text("hardly tells these apart")
 
 
 @pytest.mark.slow

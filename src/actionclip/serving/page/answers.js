@@ -37,6 +37,12 @@ function newRow(label) {
   return row;
 }
 
+/** What else there is to say of the scores: a calibrated model's label set, labels that are hard to tell apart. */
+export function drawRemarks(list, { warnings, label_set: sure }) {
+  const set = sure ? [`With ${percent(sure.coverage)} coverage one of: ${sure.labels.join(", ") || "none of them"}.`] : [];
+  list.replaceChildren(...[...set, ...warnings].map((textContent) => make("li", { textContent })));
+}
+
 /** The scores in a sentence, for those who listen. */
 export function spoken(scores) {
   return scores.slice(0, 3).map(({ label, score }) => `${label} ${percent(score)}`).join(", ");

@@ -27,8 +27,13 @@ export function prepare(given) {
 }
 
 function keep(value) {
-  token = value;
-  sessionStorage.setItem("token", value);
+  token = value.replace(/[^\x20-\x7e]/g, "").trim(); // what no header can carry is in no token
+  sessionStorage.setItem("token", token);
+}
+
+/** Whether this server wants to know a token. */
+export function asksForToken() {
+  return Boolean(token);
 }
 
 /** An address of this server, also where it lies below a folder. */
@@ -71,6 +76,7 @@ async function send(path, body, signal) {
 export async function upload(path, file, fields, { signal, progress }) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  form.append("name", file.name); // browsers change quotation marks in the name beside a file
   form.append("file", file, file.name);
   const response = await patiently(signal, () => sendForm(path, form, signal, progress));
   return response.json();

@@ -26,6 +26,11 @@ export function clock(seconds, whole = false) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
+/** How large something is, for people. */
+export function megabytes(bytes) {
+  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: bytes < 2 ** 23 ? 1 : 0 })} MB`;
+}
+
 /** Show what went wrong in `box`, with a button for each of `actions` (text: function). */
 export function showTrouble(box, trouble, actions = {}) {
   const lines = [

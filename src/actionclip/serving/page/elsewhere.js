@@ -2,7 +2,7 @@
 
    Labels and file names are anybody's words; each is quoted for the language it goes into. */
 
-import { address } from "./api.js";
+import { address, asksForToken } from "./api.js";
 import { make } from "./dom.js";
 
 /** A word for a POSIX shell. */
@@ -33,7 +33,7 @@ function named(file) {
 
 /** A file name in a form of curl, which reads `;` and `,` its own way unless they are quoted. */
 function curled(file) {
-  return /[;,"\\]/.test(file) ? `"${file.replace(/["\\]/g, "\\$&")}"` : file;
+  return /[;,"\\]|^\s|\s$/.test(file) ? `"${file.replace(/["\\]/g, "\\$&")}"` : file;
 }
 
 /** Command, Python and HTTP for what is on the screen: `{title: text}`. */
@@ -42,7 +42,9 @@ export function recipes({ file, model, precision, labels, reject, times }) {
   const words = labels.length ? labels : ["running", "waving one hand"];
   const rejected = reject.length ? [` \\\n    --reject ${shell(between(reject))}`, `, reject=[${reject.map(python).join(", ")}]`] : ["", ""];
   const base = `${shell(source)} --model ${shell(model)} \\\n    --labels ${shell(between(words))}`;
-  const commands = [`actionclip classify ${base}${rejected[0]}`];
+  const count = words.length + (reject.length ? 1 : 0);
+  const all = count > 5; // of more, command and service tell the first five unless asked
+  const commands = [`actionclip classify ${base}${rejected[0]}${all ? ` \\\n    --top-k ${count}` : ""}`];
   const lines = [
     "import actionclip",
     "",
@@ -53,11 +55,14 @@ export function recipes({ file, model, precision, labels, reject, times }) {
   const { window, stride, multi_label: several } = times;
   commands.push(`actionclip timeline ${base}${rejected[0]} \\\n    --window ${window} --stride ${stride}${several ? " --multi-label" : ""}`);
   lines.push(`    timeline = model.timeline(${python(source)}, labels, window=${window}, stride=${stride}${several ? ", multi_label=True" : ""}${rejected[1]})`);
-  return {
-    "Command line": commands.join("\n"),
-    HTTP: `curl -F ${shell(`file=@${curled(source)}`)} \\\n    --form-string ${shell(`labels=${between(words)}`)} \\\n    ${shell(address("classify"))}`,
-    Python: lines.join("\n"),
-  };
+  const fields = [`labels=${between(words)}`, ...(reject.length ? [`reject=${between(reject)}`] : []), ...(all ? ["top_k="] : [])];
+  const request = [
+    `curl -F ${shell(`file=@${curled(source)}`)}`,
+    ...(asksForToken() ? ['-H "Authorization: Bearer $ACTIONCLIP_TOKEN"'] : []),
+    ...fields.map((field) => `--form-string ${shell(field)}`),
+    shell(address("classify")),
+  ];
+  return { "Command line": commands.join("\n"), HTTP: request.join(" \\\n    "), Python: lines.join("\n") };
 }
 
 /** Draw the recipes, each with a button that copies it. */

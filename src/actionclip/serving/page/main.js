@@ -1,9 +1,9 @@
 /* One video: drop it, name labels, see scores, moments and frames. The file is sent once; the service
    keeps what the model saw, so that other labels are answered without sending it again. */
 
-import { drawFrames, drawScores, spoken } from "./answers.js";
+import { drawFrames, drawRemarks, drawScores, spoken } from "./answers.js";
 import { Trouble, ask, prepare, upload } from "./api.js";
-import { byId, clock, make, showTrouble } from "./dom.js";
+import { byId, clock, make, megabytes, showTrouble } from "./dom.js";
 import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
 import { gate } from "./gate.js";
 import { Chips, split } from "./labels.js";
@@ -46,10 +46,6 @@ function limitTrouble(file) {
   return new Trouble({ what: `${file.name} has ${megabytes(file.size)}.`, code: "upload_too_large",
     expected: `This server takes videos of up to ${megabytes(limit)}.`,
     hint: "Cut it shorter or make it smaller; or use the command line, which has no such limit." });
-}
-
-function megabytes(bytes) {
-  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: bytes < 2 ** 23 ? 1 : 0 })} MB`;
 }
 
 async function open(file) {
@@ -116,7 +112,7 @@ function arrived(seen, signal) {
   byId("about").textContent = `${state.file.name} · ${clock(state.seconds)}`;
   if (error) fail(new Trouble(error));
   say("The video has been read.");
-  score();
+  score(true);
   showFrames(signal);
 }
 
@@ -137,7 +133,7 @@ function changed() {
   byId("clear").hidden = !chips.labels.length;
   asking.abort();
   clearTimeout(timer);
-  timer = setTimeout(score, PATIENCE);
+  timer = setTimeout(() => score(), PATIENCE);
   hint();
   showRecipes();
 }
@@ -146,7 +142,8 @@ function question() {
   return { video: state.kept, labels: chips.labels, reject: split(byId("reject").value) };
 }
 
-async function score() {
+/** Ask for what the labels are now; `fresh` right after the file was sent. */
+async function score(fresh = false) {
   clearTimeout(timer);
   asking.abort();
   asking = new AbortController();
@@ -162,27 +159,25 @@ async function score() {
   } catch (trouble) {
     if (trouble.name === "AbortError") return undefined;
     // kept for a while only, or seen in other windows: the file is still here
-    if (["unknown_video", "other_frames"].includes(trouble.code)) return send();
+    if (trouble.code === "other_frames" || (trouble.code === "unknown_video" && !fresh)) return send();
     byId("timeline-hint").textContent = "";
-    fail(trouble, { "Try again": score });
+    fail(trouble, { "Try again": () => score() });
   }
   return undefined;
 }
 
 function forget() {
   Object.assign(state, { answer: null, timeline: null });
-  byId("scores").replaceChildren();
+  for (const id of ["scores", "remarks"]) byId(id).replaceChildren();
   for (const id of ["timeline-part", "all-scores", "downloads", "why-part"]) byId(id).hidden = true;
   if (!state.kept) byId("frames-part").hidden = true;
   hint();
 }
 
 function hint() {
-  const several = chips.labels.length > 1 || byId("reject").value.trim();
   const own = state.about.labels;
   const text = !chips.labels.length ? "Name what could happen, and each label gets a score."
-    : !state.file ? "Now a video."
-      : !several ? "One label alone always gets 100%. Add what it could be instead." : "";
+    : !state.file ? "Now a video." : "";
   byId("scores-hint").replaceChildren(text);
   if (chips.labels.length || !own.length) return;
   const button = make("button", { type: "button", className: "link", textContent: `Use the ${own.length} labels this model was trained on` });
@@ -197,6 +192,7 @@ function showScores(answer) {
   const more = drawScores(byId("scores"), answer.scores, state.all);
   byId("all-scores").hidden = !more;
   byId("all-scores").textContent = state.all ? "Show the first ten" : `Show all ${answer.scores.length}`;
+  drawRemarks(byId("remarks"), answer);
   say(spoken(answer.scores));
   byId("frames-hint").textContent = `The scores rest on ${answer.frames} frames; ${byId("frames").childElementCount} of them are here.`;
   byId("why-part").hidden = false;
@@ -281,8 +277,9 @@ function listen() {
   byId("another").addEventListener("click", choose);
   byId("cancel").addEventListener("click", () => {
     sending.abort();
+    asking.abort();
     byId("work").hidden = true;
-    state.file = null;
+    Object.assign(state, { file: null, kept: null });
     empty();
     forget();
     byId("file").focus();

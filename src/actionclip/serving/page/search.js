@@ -5,6 +5,7 @@ import { byId, clock, make, showTrouble } from "./dom.js";
 
 const TOP = 12;
 let running = new AbortController();
+let shown = null;
 
 /** Say what can be searched: `index` is the place of an index, or null. */
 export function prepareSearch(index) {
@@ -19,7 +20,11 @@ export function prepareSearch(index) {
     if (query) search(query);
   });
   byId("moment-close").addEventListener("click", () => byId("moment").close());
-  byId("moment").addEventListener("close", () => byId("moment-video").removeAttribute("src"));
+  byId("moment").addEventListener("close", () => {
+    shown = null;
+    URL.revokeObjectURL(byId("moment-video").src.split("#")[0]);
+    byId("moment-video").removeAttribute("src");
+  });
   byId("moment-video").addEventListener("error", (event) => {
     if (event.target.hasAttribute("src")) byId("moment-hint").textContent = "This browser cannot play the file.";
   });
@@ -73,10 +78,14 @@ async function show(moment, when) {
   byId("moment-title").textContent = lastPart(moment.source);
   byId("moment-hint").textContent = when;
   byId("moment").showModal();
+  shown = moment;
   try {
-    video.src = `${await playable(`index/${moment.file}`)}#t=${moment.start}`;
+    const place = await playable(`index/${moment.file}`);
+    if (shown !== moment) return URL.revokeObjectURL(place); // closed meanwhile
+    video.src = `${place}#t=${moment.start}`;
     await video.play();
   } catch (trouble) { // a browser that wants a click first shows its own controls
     if (trouble.what) byId("moment-hint").textContent = trouble.what;
   }
+  return undefined;
 }

@@ -1,0 +1,112 @@
+"""Moments in a folder on the page: found, looked at, and what is said when there are none."""
+
+import pytest
+from playwright.sync_api import expect
+
+import actionclip
+from sample_videos import write_video
+from serving_client import served
+
+
+@pytest.fixture(scope="module")
+def indexed(film, tmp_path_factory):
+    """A service with an index of two films: its address, and what Python finds there."""
+    pytest.importorskip("lancedb")
+    from actionclip.inference.search.index import Index
+
+    folder = tmp_path_factory.mktemp("library")
+    films = folder / "films"
+    films.mkdir()
+    (films / film.name).write_bytes(film.read_bytes())
+    write_video(films / "other.mp4")
+    model = actionclip.load("tiny", workers=1)
+    index = Index.open(folder / "index", model, model="tiny")
+    index.add(films)
+    found = index.search("walking", 12)
+    spool = tmp_path_factory.mktemp("spool")
+    with served(model, index=str(folder / "index"), folder=spool) as (address, _):
+        yield address, found
+
+
+@pytest.fixture
+def searched(visit, indexed):
+    """The page after a search."""
+    seen = visit(indexed[0], view="#search").ready()
+    seen.page.locator("#query").fill("walking")
+    seen.page.keyboard.press("Enter")
+    expect(seen.page.locator("#moments li")).to_have_count(len(indexed[1]))
+    return seen.settled()
+
+
+def test_the_moments_are_those_of_python_and_have_pictures(searched, indexed):
+    rows = searched.page.locator("#moments button")
+
+    shown = rows.evaluate_all(
+        """rows => rows.map(row => [
+          row.querySelector(".file").textContent,
+          row.querySelector(".when").lastChild.textContent,
+          row.querySelector("img").naturalWidth])"""
+    )
+    expected = [(one.source.rsplit("/", 1)[-1], f"{one.score:.3f}") for one in indexed[1]]
+    assert [(name, score) for name, score, _ in shown] == expected
+    assert all(width > 0 for _, _, width in shown)
+    count = "1 moment" if len(shown) == 1 else f"{len(shown)} moments"
+    expect(searched.page.locator("#search-hint")).to_contain_text(f"{count} for “walking”")
+
+
+def test_a_moment_plays_from_its_start_and_can_be_left_by_the_keyboard(searched, indexed):
+    moment = indexed[1][0]
+    searched.page.locator("#moments button").first.focus()
+    searched.page.keyboard.press("Enter")
+    dialog = searched.page.get_by_role("dialog", name=moment.source.rsplit("/", 1)[-1])
+    expect(dialog).to_be_visible()
+    searched.page.wait_for_function(
+        "start => document.getElementById('moment-video').currentTime >= start - 0.05",
+        arg=moment.start,
+    )
+    searched.page.keyboard.press("Escape")
+
+    expect(dialog).to_be_hidden()
+    assert searched.page.locator("#moment-video").get_attribute("src") is None
+
+
+def test_without_an_index_it_says_how_to_make_one(visit):
+    seen = visit(view="#search").ready()
+
+    expect(seen.page.locator("#search-about")).to_contain_text("without an index")
+    expect(seen.page.locator("#no-index")).to_contain_text("actionclip index FOLDER")
+    expect(seen.page.locator("#search-form")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_search_that_fails_can_be_tried_again(visit, indexed):
+    seen = visit(indexed[0], view="#search", refused=True).ready()
+    seen.page.route("**/search", lambda route: route.abort("connectionrefused"))
+    seen.page.locator("#query").fill("walking")
+    seen.page.keyboard.press("Enter")
+    box = seen.page.locator("#search-trouble")
+    expect(box).to_contain_text("The server does not answer.")
+    seen.page.unroute("**/search")
+    box.get_by_role("button", name="Search again").click()
+
+    expect(seen.page.locator("#moments li")).to_have_count(len(indexed[1]))
+    expect(box).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_film_that_comes_after_its_window_was_closed_does_not_play(searched):
+    held = []
+    searched.page.evaluate("sessionStorage.setItem('token', 'any')")
+    searched.page.reload()
+    searched.ready()
+    searched.page.locator("#query").fill("walking")
+    searched.page.keyboard.press("Enter")
+    searched.page.locator("#moments button").first.wait_for()
+    searched.settled()
+    searched.page.route("**/index/*", lambda route: held.append(route))
+    searched.page.locator("#moments button").first.click()
+    searched.page.get_by_role("button", name="Close").click()
+    held[0].continue_()
+    searched.settled()
+
+    assert searched.page.locator("#moment-video").get_attribute("src") is None
