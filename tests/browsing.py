@@ -1,12 +1,27 @@
 """Somebody looks at the page: what they do, what they see, and what their browser says about it."""
 
+import shutil
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import expect, sync_playwright
 
 expect.set_options(timeout=20_000)
 LOADING = "Failed to load resource"
 """How Chromium logs an answer of 400 or more; such answers are what some tests are about."""
+
+
+@contextmanager
+def chromium():
+    """Debian's Chromium, without a window."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("the pages are tested in Chromium, which is not here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def _is_form(request):

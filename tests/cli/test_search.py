@@ -66,6 +66,11 @@ def test_a_second_run_encodes_nothing_and_needs_no_model(command_line, indexed, 
     assert {line["source"] for line in lines} == {str(path) for path in clips.iterdir()}
 
 
+def test_standard_input_is_refused_before_the_model_is_loaded(command_line):
+    with pytest.raises(ActionCLIPError, match="Standard input cannot be searched later"):
+        command_line("index", "-", "--model", "no-such-model", input=b"a film")
+
+
 def test_words_find_the_right_video_first(search):
     for name, action in ACTIONS.items():
         done = search(action, "--top", "1", "--json", "--template", "{}")
@@ -124,6 +129,7 @@ def test_a_page_with_hostile_names(search, tmp_path):
         (["a", "--like", "b.mp4"], "both given"),
         (["a", "--json", "--csv"], "both given"),
         (["a", "--since", "yesterday"], "--since is 'yesterday'"),
+        (["a", "--until", "2026-02-30"], "--until is '2026-02-30'"),
         (["--like", "nothing.mp4"], "There is no file"),
         (["a", "--index", "nowhere"], "There is no index at nowhere"),
         (["a", "--model", "ViT-B-16/nothing"], "nothing"),
@@ -134,6 +140,22 @@ def test_what_cannot_be_asked(command_line, indexed, arguments, message):
 
     with pytest.raises(ActionCLIPError, match=message):
         command_line("search", *arguments, *place)
+
+
+@pytest.mark.parametrize("top", ["0", "-3", "many"])
+def test_a_number_of_answers_that_is_none(search, top):
+    done = search("running", "--top", top)
+
+    assert done.exit_code == 2
+    assert "--top" in done.stderr
+    assert done.stdout == ""
+
+
+def test_more_answers_and_later_days_than_there_are(search):
+    done = search("running", "--top", str(10**20), "--until", "9999-12-31", "--since", "0001-01-01")
+
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == 4
 
 
 def test_nothing_is_found_where_there_is_nothing(search):

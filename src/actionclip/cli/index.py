@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.classify import SOME_FAILED
+from actionclip.cli.classify import finish_failed
 from actionclip.cli.console import Progress, plain_warnings, say
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def index(
     Run it again whenever the videos change; what is in the index is not encoded again.
     """
     from actionclip.inference.search import Index
+    from actionclip.inference.search.changes.files import find
     from actionclip.model.zoo.pretrained import DEFAULT
 
-    total = len(options.find_sources(videos))  # what is wrong with them, before the model is loaded
+    seen, _ = find(videos)  # what is wrong with them, before the model is loaded
     before = None if rebuild else Index.info(place)
     name = options.model_name(model) or (before.model if before else "") or DEFAULT
     with plain_warnings():
@@ -67,7 +68,7 @@ def index(
             index = Index.open(
                 place, recognizer, window=window, stride=stride, model=name, rebuild=rebuild
             )
-            with Progress(total) as progress:
+            with Progress(len(seen)) as progress:
 
                 def show(line: "FileReport") -> None:
                     if line.change != "removed":
@@ -82,8 +83,7 @@ def index(
         say(f"error: {report.asked} videos were asked for, and the lines above are not as many.")
         raise typer.Exit(DOES_NOT_ADD_UP)
     if report.failed:
-        _list_failures(report.failed, failures)
-        raise typer.Exit(SOME_FAILED)
+        finish_failed(report.failed, failures, listed=True)
 
 
 index.__doc__ = f"{index.__doc__}\n\n{EXAMPLES}"
@@ -102,19 +102,3 @@ def _show(line: "FileReport", *, as_json: bool) -> None:
         if line.message:
             words += f"  {line.status}: {printable(line.message)}"
         typer.echo(words)
-
-
-def _list_failures(failed: "list[FileReport]", path: Path) -> None:
-    from actionclip.errors import StorageError
-    from actionclip.inference.results import FAILURE_COLUMNS, csv_lines
-
-    rows = [(one.source, one.status, one.message, one.hint) for one in failed]
-    try:
-        text = csv_lines([FAILURE_COLUMNS, *rows]) + "\n"
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror}.",
-            hint="Name a place that is writable with --failures FILE.",
-        ) from None
-    say(f"{len(failed)} failed: see {path}")

@@ -127,7 +127,7 @@ def _day(option: str, text: str | None) -> date | None:
 
 def _print(moments: "Sequence[Moment]", *, as_json: bool, as_csv: bool) -> None:
     """JSON, CSV, a table on a terminal, or plain lines with tabs in a pipe."""
-    from actionclip.inference.search.page import clock, printable
+    from actionclip.inference.search.page import printable
 
     if as_json:
         for moment in moments:
@@ -146,13 +146,15 @@ def _print(moments: "Sequence[Moment]", *, as_json: bool, as_csv: bool) -> None:
         from rich.table import Table
         from rich.text import Text
 
+        from actionclip.inference.timeline.text import short_clock
+
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("", "score", "from", "to"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("video", overflow="fold")
         for rank, m in enumerate(moments, start=1):
             name = Text(printable(options.from_here(m.source)))
-            cells = [f"{m.score:.3f}", clock(m.start), clock(m.end)]
+            cells = [f"{m.score:.3f}", short_clock(m.start), short_clock(m.end)]
             table.add_row(str(rank), *map(Text, cells), name)
         Console().print(table)
     else:

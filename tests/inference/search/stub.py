@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from actionclip.inference.search.windows import Windowed
 from actionclip.video.outcomes import Outcome
@@ -75,3 +76,17 @@ def brute_force(index, query, texts=None):
             scores = film.vectors @ unit(query)
             rows += [(entry.path, s, float(v)) for s, v in zip(film.starts, scores, strict=True)]
     return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))
+
+
+def changes(report):
+    """What happened to each file, by its name; each has one line."""
+    assert report.adds_up
+    return {Path(one.source).name: one.change for one in report.files}
+
+
+def found(index, query="somebody", **options):
+    """All windows that an index finds, to be compared with `brute_force`."""
+    return [
+        (moment.source, moment.start, pytest.approx(moment.score, abs=1e-5))
+        for moment in index.search(query, 1000, merge=False, **options)
+    ]

@@ -12,32 +12,7 @@ from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.inference.search import Index, Span
 from actionclip.inference.search import store as store_module
 from actionclip.inference.search.changes import run as run_module
-from inference.search.stub import StubEmbedder, brute_force, unit
-
-
-@pytest.fixture
-def place(tmp_path):
-    return tmp_path / "index"
-
-
-@pytest.fixture
-def index(place, embedder, films):
-    index = Index(place, embedder)
-    index.add(films)
-    embedder.films.clear()
-    return index
-
-
-def changes(report):
-    assert report.adds_up
-    return {os.path.basename(one.source): one.change for one in report.files}  # noqa: PTH119
-
-
-def found(index, query="somebody", **options):
-    return [
-        (moment.source, moment.start, pytest.approx(moment.score, abs=1e-5))
-        for moment in index.search(query, 1000, merge=False, **options)
-    ]
+from inference.search.stub import StubEmbedder, brute_force, changes, found, unit
 
 
 def test_the_answers_are_those_of_a_scan_by_hand(index):

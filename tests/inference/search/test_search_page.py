@@ -1,11 +1,15 @@
 """The page of answers holds what it shows, and lets nothing out of its text."""
 
 import re
+import shutil
 
 import numpy as np
+import pytest
 
 from actionclip.inference.search.moments import Moment
 from actionclip.inference.search.page import pictures_of, render_page
+from browsing import chromium
+from film_of_actions import shared_film
 from sample_videos import write_video
 
 EVIL = "</title><script>alert('x')</script>\" onerror=alert(1) '&amp;"
@@ -47,3 +51,39 @@ def test_pictures_are_of_the_moment(tmp_path):
     assert first.shape == second.shape == (240, 320, 3)
     assert np.abs(first.astype(int) - second).mean() > 5
     assert gone is None
+
+
+@pytest.fixture
+def browser():
+    with chromium() as found:
+        yield found
+
+
+def test_a_click_plays_the_film_at_the_moment(browser, tmp_path_factory, tmp_path):
+    film = tmp_path / "films" / "a:b '&<i> %41#1.mp4"
+    film.parent.mkdir()
+    shutil.copy(shared_film(tmp_path_factory), film)
+    moments = [Moment(str(film), 6, 8, 0.5, 7), Moment(str(tmp_path / EVIL[9:]), 1, 3, 0.4, 2)]
+    place = tmp_path / "page.html"
+    place.write_text(render_page(EVIL, moments, pictures_of(moments)), encoding="utf-8")
+    page = browser.new_page()
+    page.set_default_timeout(20_000)
+    errors, asked = [], []
+    page.on("dialog", lambda dialog: errors.append(dialog.message))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url.split(":")[0]))
+    page.goto(place.as_uri())
+    assert page.locator("img").count() == 1
+
+    page.locator("a").first.click()
+    page.wait_for_function("document.querySelector('video').currentTime >= 6")
+    assert page.evaluate("document.querySelector('video').currentTime") < 8.5
+    assert page.locator("dialog").is_visible()
+    assert not page.locator("dialog p").is_visible()
+    page.keyboard.press("Escape")
+    page.locator("a").nth(1).press("Enter")  # there is no such film
+    page.locator("dialog p").wait_for()
+
+    assert page.title() == page.locator("h1").inner_text() == EVIL
+    assert errors == []
+    assert set(asked) <= {"file", "data"}

@@ -21,7 +21,7 @@ def tell(**words):
 
 def main():
     what, place, folder = sys.argv[1:]
-    run.BATCH, run.MOVED_AT_ONCE = 8, 3
+    run.BATCH, run.AT_ONCE = 8, 3
     storage.APPROXIMATE_FROM, storage.PARTITION = 10**9, 64
     index = Index(place, StubEmbedder())
     tell(ready=True)

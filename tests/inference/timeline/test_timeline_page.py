@@ -17,6 +17,7 @@ from actionclip.inference.timeline import page as page_module
 from actionclip.inference.timeline.page import timeline_page
 from actionclip.inference.timeline.plot import timeline_picture
 from actionclip.inference.timeline.segments import Segment
+from browsing import chromium
 from film_of_actions import shared_film
 
 EVIL = '"><img src=x onerror="window.evil=1">\n</script><script>window.evil=1</script>$x_{'
@@ -132,15 +133,8 @@ def test_a_picture_has_a_row_for_each_label_whatever_it_is_called(result):
 
 @pytest.fixture
 def browser():
-    """Debian's Chromium, without a window."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium here")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.mark.parametrize("embed_video", [False, pytest.param(True, marks=pytest.mark.slow)])

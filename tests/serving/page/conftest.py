@@ -3,15 +3,13 @@
 Whatever a test does, its page may ask nobody but its own server, and may log no error.
 """
 
-import shutil
-
 import numpy as np
 import pytest
 
 import actionclip
 from actionclip.data.synthetic.clips import synthesise
 from actionclip.data.synthetic.files import write_clip
-from browsing import Visit
+from browsing import Visit, chromium
 from serving_client import served
 
 LABELS = ["jumping jacks", "walking", "waving one hand"]
@@ -46,16 +44,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, without a window."""
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("the page is tested in Chromium, which is not here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    """One for all tests of a module."""
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionclip.errors import ActionCLIPError
-from actionclip.inference.search.changes.files import Entry, find, make_plan
+from actionclip.inference.search.changes.files import TIMES, Entry, find, make_plan
 from actionclip.inference.search.changes.report import FileReport, Report
 from actionclip.inference.search.changes.run import Run
 from actionclip.inference.search.moments import Hit, Moment, moments_of
@@ -61,7 +61,8 @@ class Index:
     ) -> None:
         self.place, self.embedder = str(place), embedder
         self._store, self._rebuild = _open_store(self.place), rebuild
-        info = None if rebuild else _info(self._store)
+        info = _info(self._store)  # also where it will be thrown away: it has to be an index
+        info = None if rebuild else info
         self.span = span or (Span() if info is None else info.span)
         if info is not None:
             self._check(info)
@@ -107,16 +108,19 @@ class Index:
 
     def __len__(self) -> int:
         """Windows in the index."""
-        return 0 if self._store is None else len(self._store)
+        store = self._latest()
+        return 0 if store is None else len(store)
 
     @property
     def is_approximate(self) -> bool:
         """Whether a query may miss windows, because there are too many to look at all."""
-        return self._store is not None and self._store.is_approximate
+        store = self._latest()
+        return store is not None and store.is_approximate
 
     def files(self) -> list[Entry]:
         """The files that the index knows, those that could not be read too, by path."""
-        known = {} if self._store is None else self._store.entries()
+        store = self._latest()
+        known = {} if store is None else store.entries()
         return [known[path] for path in sorted(known)]
 
     def add(
@@ -187,11 +191,11 @@ class Index:
         """
         if top < 1:
             raise ActionCLIPError(f"top is {top}.", expected="It must be 1 or more.")
-        store = self._store = self._store or _open_store(self.place)
-        if store is not None:
-            store.refresh()
-        if store is None or not store.exists:
+        store = self._latest()
+        info = _info(store)
+        if store is None or info is None:
             raise no_index(self.place)
+        self._check(info, windows=False)  # another process may have made it anew meanwhile
         where = _condition(folder, since, until)
         if isinstance(query, Path):
             vector = self.embedder.clip(query)
@@ -199,7 +203,8 @@ class Index:
             vector = self.embedder.text(query, templates)
         else:
             raise ActionCLIPError("The query is empty.", expected="Some words, or an example.")
-        limit = max(HITS, 10 * top) if merge else top
+        everything = len(store) + 1  # so much is never found, which ends the search
+        limit = min(max(HITS, 10 * top) if merge else top, everything)
         while True:
             rows = store.nearest(vector, limit, where=where, exact=exact)
             hits = [Hit(row["path"], row["start"], row["end"], row["score"]) for row in rows]
@@ -220,12 +225,20 @@ class Index:
                 if reindex:
                     self._store.approximate()
 
+    def _latest(self) -> Store | None:
+        """The store with all that others have written; None where there is none."""
+        self._store = self._store or _open_store(self.place)
+        if self._store is not None:
+            self._store.refresh()
+        return self._store
+
     def _prepare(self, store: Store) -> None:
         """See to it that there is an index, and that it is ours."""
-        if self._rebuild and store.exists:
-            store.drop()
-        self._rebuild = False
         info = _info(store)
+        if self._rebuild and info is not None:
+            store.drop()
+            info = None
+        self._rebuild = False
         if info is not None:
             self._check(info)  # another process may have made it meanwhile
             return
@@ -238,8 +251,8 @@ class Index:
             },
         )
 
-    def _check(self, info: IndexInfo) -> None:
-        """Refuse an index whose vectors cannot be compared with ours."""
+    def _check(self, info: IndexInfo, *, windows: bool = True) -> None:
+        """Refuse an index whose vectors cannot be compared with ours, or are of other windows."""
         if info.format != FORMAT:
             what = f"has format {info.format}, this version of the program makes format {FORMAT}"
         elif info.fingerprint != self.embedder.fingerprint:
@@ -247,7 +260,7 @@ class Index:
             ours = self.embedder.name
             other = " (its weights or settings have changed since)" if ours == info.model else ""
             what = f"was made with {theirs}{other}"
-        elif info.span != self.span:
+        elif windows and info.span != self.span:
             span = info.span
             what = f"has windows of {span.window:g} s every {span.stride:g} s"
         else:
@@ -284,7 +297,7 @@ def no_index(place: str) -> ActionCLIPError:
 
 def _open_store(place: str) -> Store | None:
     """The store at a place; None where there is no such folder (LanceDB would make it)."""
-    if is_local(place) and not Path(place).is_dir():
+    if is_local(place) and not os.path.isdir(place):  # noqa: PTH112  Path's raises for long names
         check_installed()
         return None
     return Store(place, connect(place))
@@ -313,8 +326,13 @@ def _condition(
 
 
 def _nanoseconds(when: date | datetime, *, end: bool = False) -> int:
-    """A time since 1970; a day without a time is its beginning, or its end."""
-    if not isinstance(when, datetime):
-        day = when + timedelta(days=1) if end else when
-        when = datetime(day.year, day.month, day.day)
-    return round(when.timestamp() * 1_000_000) * 1000
+    """A time since 1970, within `TIMES`; a day without a time is its beginning, or its end."""
+    first, last = TIMES
+    try:
+        if not isinstance(when, datetime):
+            day = when + timedelta(days=1) if end else when
+            when = datetime(day.year, day.month, day.day)
+        exact = round(when.timestamp() * 1_000_000) * 1000
+    except (OverflowError, ValueError):  # the first and the last days that Python knows
+        exact = last if when.year > 1970 else first
+    return min(max(exact, first), last)

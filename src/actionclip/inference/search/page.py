@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionclip.inference.search.moments import Moment
+from actionclip.inference.timeline.text import short_clock
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import Limits, ReadRequest, Resize, Sampling
 from actionclip.video.sources import Source
@@ -147,19 +148,6 @@ know. Another player can open it.</p>
 """
 
 
-def clock(seconds: float) -> str:
-    """Seconds as a player shows them.
-
-    >>> clock(3723.46), clock(59.96), clock(7)
-    ('1:02:03.5', '1:00.0', '0:07.0')
-    """
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 10:02d}.{rest % 10}"
-
-
 def printable(text: str) -> str:
     """Text from a stranger for a terminal or a page: what cannot be printed becomes a mark."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -167,7 +155,7 @@ def printable(text: str) -> str:
 
 def _card(number: int, moment: Moment, picture: NDArray[np.uint8] | None) -> str:
     path = Path(moment.source)
-    time = f"{clock(moment.start)} – {clock(moment.end)}"  # noqa: RUF001
+    time = f"{short_clock(moment.start)} – {short_clock(moment.end)}"  # noqa: RUF001
     title = f"{printable(path.name)}, {time}"
     link = f"{path.as_uri()}#t={moment.start:g}"
     plays = "" if path.is_dir() else " data-film"

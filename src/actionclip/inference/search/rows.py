@@ -59,12 +59,11 @@ def moved(rows: "pa.Table", entry: Entry) -> "pa.Table":
 
 def of_file(rows: "pa.Table", entry: Entry) -> "pa.Table":
     """Those of some rows that are windows of a file, and of the content that is known of it."""
-    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    key = file_key(entry.path)
-    files, contents = rows["file"].to_pylist(), rows["content"].to_pylist()
-    same = [pair == (key, entry.content) for pair in zip(files, contents, strict=True)]
-    return rows.filter(pa.array(same, pa.bool_()))
+    return rows.filter(
+        (pc.field("file") == file_key(entry.path)) & (pc.field("content") == entry.content)
+    )
 
 
 def below(folder: str) -> str:

@@ -11,12 +11,13 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from jaxtyping import Float
@@ -43,7 +44,7 @@ APPROXIMATE_FROM = 100_000
 PARTITION = 1000
 """Windows in a partition of the approximate index, about."""
 PROBES = 64
-"""Partitions that a query looks into."""
+"""Partitions that a query looks into, at least."""
 CANDIDATES = 4
 """So many times more windows than asked for are compared again with their whole vectors."""
 SMALL_PARTS = 16
@@ -143,20 +144,20 @@ class Store:
         self._failures = self._latest(self._failures, FAILURES)
 
     def __len__(self) -> int:
-        return 0 if self._windows is None else self._windows.count_rows()
+        with _storage(self.place):
+            return 0 if self._windows is None else self._windows.count_rows()
 
     def entries(self) -> dict[str, Entry]:
         """The files that the index knows, by path; those that could not be read too."""
-        found: dict[str, Entry] = {}
-        if self._failures is not None:
-            names = [*COLUMNS, "message", "hint"]
-            rows = self._failures.search().select(names).to_arrow().to_pylist()
-            found |= {entry.path: entry for entry in map(entry_of, rows)}
-        if self._windows is not None:
-            query = self._windows.search().where("number = 0").select([*COLUMNS, "windows"])
-            rows = query.to_arrow().to_pylist()
-            found |= {entry.path: entry for entry in map(entry_of, rows)}
-        return found
+        rows: list[dict[str, Any]] = []
+        with _storage(self.place):
+            if self._failures is not None:
+                names = [*COLUMNS, "message", "hint"]
+                rows += self._failures.search().select(names).to_arrow().to_pylist()
+            if self._windows is not None:
+                query = self._windows.search().where("number = 0").select([*COLUMNS, "windows"])
+                rows += query.to_arrow().to_pylist()
+        return {entry.path: entry for entry in map(entry_of, rows)}  # windows count, if both
 
     def add(self, rows: "pa.Table") -> None:
         """Append the windows of files of which the index has none: one commit."""
@@ -204,7 +205,8 @@ class Store:
 
     def rows_of(self, paths: Iterable[str]) -> "pa.Table":
         """All windows of some files."""
-        return self._windows.search().where(among(paths)).to_arrow()
+        with _storage(self.place):
+            return self._windows.search().where(among(paths)).to_arrow()
 
     def nearest(
         self,
@@ -222,8 +224,11 @@ class Store:
         query = (
             query.bypass_vector_index()
             if exact
-            else query.nprobes(PROBES).refine_factor(CANDIDATES)
+            # a filter may leave too little there: then into more, up to all (0)
+            else query.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(CANDIDATES)
         )
+        with _storage(self.place):
+            rows = query.to_arrow().to_pylist()
         return [
             {
                 "path": to_path(row["path"]),
@@ -231,7 +236,7 @@ class Store:
                 "end": row["end"],
                 "score": 1 - row["_distance"],
             }
-            for row in query.to_arrow().to_pylist()
+            for row in rows
         ]
 
     def tidy(self, *, always: bool = False) -> None:
@@ -250,7 +255,8 @@ class Store:
         ivf = importlib.import_module("lancedb.index").IvfSq
         count = partitions or max(1, len(self) // PARTITION)
         config = ivf(distance_type="cosine", num_partitions=count, max_iterations=10)
-        self._windows.create_index("vector", config=config, replace=True)
+        with _storage(self.place):
+            self._windows.create_index("vector", config=config, replace=True)
 
     @property
     def is_approximate(self) -> bool:
@@ -264,27 +270,36 @@ class Store:
         Raises:
             ActionCLIPError: when another process is writing.
         """
-        if not is_local(self.place):
+        with self._lock() if is_local(self.place) else nullcontext():
+            self.refresh()
             yield
-            return
+
+    def _lock(self) -> TextIO:
+        """Hold the folder until the file is closed, or this process ends, however it ends.
+
+        `flock` and not `lockf`: two threads of one process are in each other's way as well.
+        """
         with _storage(self.place):
             Path(self.place).mkdir(parents=True, exist_ok=True)
             file = (Path(self.place) / "lock").open("a+", encoding="utf-8")
-        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
+                file.truncate(0)
+                file.write(f"Process {os.getpid()} on {socket.gethostname()}")
+                file.flush()
+            except BlockingIOError:
+                with file:
+                    file.seek(0)
+                    holder = file.read().strip() or "Another process"
                 raise ActionCLIPError(
-                    f"{file.read().strip() or 'Another process'} is writing to {self.place}.",
+                    f"{holder} is writing to {self.place}.",
                     expected="One at a time writes to an index; any number may search.",
                     hint="Wait until it is done, or choose another place with --index.",
                 ) from None
-            file.truncate(0)
-            file.write(f"Process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            self.refresh()
-            yield
+            except OSError:
+                file.close()
+                raise
+        return file
 
     def _latest(self, table: Any, name: str) -> Any:
         if table is None:
@@ -305,14 +320,13 @@ class Store:
 
 @contextmanager
 def _storage(place: str) -> Iterator[None]:
-    """Say what is wrong with a place that cannot be written or reached."""
+    """Say what is wrong with a place that cannot be written, reached or understood."""
     try:
         yield
-    except ActionCLIPError:
-        raise
-    except (OSError, RuntimeError, ValueError) as error:
-        text = str(error)
-        signs = ("No space left", "Permission denied", "Read-only file system", "os error")
-        if isinstance(error, OSError) or any(sign in text for sign in signs):
-            raise StorageError(f"The index {place} cannot be used: {text[:300]}") from error
-        raise
+    except (OSError, RuntimeError, ValueError) as error:  # LanceDB has no errors of its own
+        text = re.sub(r",? ?/\S+\.rs:\d+:\d+.*", "", str(error), flags=re.DOTALL)
+        raise StorageError(
+            f"The index {place} cannot be used: {text[:300]}",
+            hint="If the place is right, writable and not full, the index is damaged: remove it, "
+            "and make it anew.",
+        ) from error

@@ -52,8 +52,8 @@ def clock(seconds: float, mark: str = ".") -> str:
 def short_clock(seconds: float) -> str:
     """Minutes and seconds, with hours where there are some, as a person reads them.
 
-    >>> short_clock(65.25), short_clock(3725.0)
-    ('1:05.2', '1:02:05.0')
+    >>> short_clock(65.25), short_clock(3725.0), short_clock(59.96)
+    ('1:05.2', '1:02:05.0', '1:00.0')
     """
     tenths = round(seconds * 10)
     hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10

@@ -15,6 +15,8 @@ from actionclip.errors import ActionCLIPError
 from actionclip.video.outcomes import Outcome
 from actionclip.video.sources import Source, find_videos, frame_files
 
+TIMES = (1 - 2**63, 2**63 - 1)
+"""The first and the last time that a column can hold; disks know later ones."""
 _PART = 2**20
 
 
@@ -29,9 +31,9 @@ class Entry:
     size: int
     """Bytes."""
     modified: int
-    """Nanoseconds since 1970."""
+    """Nanoseconds since 1970, within `TIMES`."""
     root: str = ""
-    """The folder it was found in: where the user pointed."""
+    """The folder it was found in, or the list: where the user pointed."""
     windows: int = 0
     """How many are in the index; 0 for a file that could not be read."""
     status: Outcome = Outcome.OK
@@ -86,7 +88,8 @@ def find(inputs: Sequence[str | Path]) -> tuple[list[Seen], list[str]]:
             )
         real = os.path.realpath(item)
         is_folder = os.path.isdir(real)  # noqa: PTH112
-        root = real if is_folder else os.path.dirname(real)  # noqa: PTH120
+        is_list = real.lower().endswith((".txt", ".csv"))
+        root = real if is_folder or is_list else os.path.dirname(real)  # noqa: PTH120
         roots += [root] if is_folder else []
         for source in find_videos([item]):
             found.setdefault(str(source.path), look(source, root))
@@ -100,12 +103,24 @@ def look(source: Source, root: str) -> Seen:
     try:
         if source.kind == "frames" and source.path.is_dir():
             found = [path.stat() for path in frame_files(source.path)]
-            latest = max((one.st_mtime_ns for one in found), default=0)
-            return Seen(source, root, sum(one.st_size for one in found), latest)
-        status = source.path.stat()
+        else:
+            found = [source.path.stat()]
     except (OSError, ValueError):
         return Seen(source, root)
-    return Seen(source, root, status.st_size, status.st_mtime_ns)
+    latest = max((one.st_mtime_ns for one in found), default=0)
+    within = min(max(latest, TIMES[0]), TIMES[1])
+    return Seen(source, root, sum(one.st_size for one in found), within)
+
+
+def is_gone(path: str) -> bool:
+    """Whether a path is certain to be gone; a folder that is closed or a disk that fails is not."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def content_of(source: Source) -> str:
@@ -154,11 +169,7 @@ def make_plan(
     plan = Plan()
     paths = {one.path for one in seen}
     below = tuple(root.rstrip(os.sep) + os.sep for root in roots)
-    missing = {
-        path: entry
-        for path, entry in known.items()
-        if path not in paths and not os.path.lexists(path)
-    }
+    missing = {path: entry for path, entry in known.items() if path not in paths and is_gone(path)}
     by_rank = [*known.values(), *missing.values()]  # the last one counts: rather moved than copied
     of_content = {entry.content: entry for entry in by_rank if entry.windows and entry.content}
     sizes = Counter(one.size for one in seen if one.path not in known)

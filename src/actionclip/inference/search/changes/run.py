@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from actionclip.inference.search.changes.files import Entry, Plan, Seen, content_of, look
 from actionclip.inference.search.changes.report import Change, FileReport, Report
@@ -15,8 +15,13 @@ from actionclip.video.sources import Source
 
 BATCH, PATIENCE = 1000, 10.0
 """Windows, or seconds, after which what was encoded is written."""
-MOVED_AT_ONCE = 500
-"""Files whose path changes in one commit."""
+AT_ONCE = 500
+"""Files that are removed, or whose path changes, in one commit, at the most."""
+MOVED_AT_ONCE = 50_000
+"""Windows whose path changes in one commit, about: they are in memory, 2 KB each and more."""
+
+_Move: TypeAlias = tuple[Change, Seen, Entry]
+"""What happens to a file whose content is known: as it lies on disk, and whose windows it gets."""
 
 
 @dataclass
@@ -62,8 +67,8 @@ class Run:
         self._say(line)
 
     def _remove(self, gone: Sequence[Entry]) -> None:
-        for start in range(0, len(gone), MOVED_AT_ONCE):
-            some = gone[start : start + MOVED_AT_ONCE]
+        for start in range(0, len(gone), AT_ONCE):
+            some = gone[start : start + AT_ONCE]
             self.store.remove([entry.path for entry in some if entry.windows])
             self.store.forget_failures([entry.path for entry in some if not entry.windows])
             for entry in some:
@@ -71,7 +76,7 @@ class Run:
 
     def _move(self, plan: Plan) -> list[tuple[Seen, str]]:
         """Give windows their new path, time or size; returns what has to be encoded after all."""
-        kinds: list[tuple[Change, Seen, Entry]] = [
+        kinds: list[_Move] = [
             *(("unchanged", seen, entry) for seen, entry in plan.touched),
             *(("renamed", seen, entry) for seen, entry in plan.renamed),
             *(("copied", seen, entry) for seen, entry in plan.copied),
@@ -84,12 +89,11 @@ class Run:
         for entry in failures:
             self._note(FileReport.of(entry, "failed"))
         todo: list[tuple[Seen, str]] = []
-        good = [kind for kind in kinds if kind[2].windows]
-        for start in range(0, len(good), MOVED_AT_ONCE):
-            todo += self._move_some(good[start : start + MOVED_AT_ONCE])
+        for some in _portions([kind for kind in kinds if kind[2].windows]):
+            todo += self._move_some(some)
         return todo
 
-    def _move_some(self, kinds: list[tuple[Change, Seen, Entry]]) -> list[tuple[Seen, str]]:
+    def _move_some(self, kinds: list[_Move]) -> list[tuple[Seen, str]]:
         import pyarrow as pa
 
         rows = self.store.rows_of({entry.path for _, _, entry in kinds})
@@ -127,7 +131,8 @@ class Run:
             for seen, content in todo:
                 # hashed just before it is decoded: its bytes are then in the system's memory
                 fresh = look(seen.source, seen.root)
-                waiting.append((fresh, content or content_of(seen.source)))
+                known = content if fresh == seen else ""  # it may have changed since the plan
+                waiting.append((fresh, known or content_of(seen.source)))
                 yield seen.source
 
         films = self.embedder.windows(sources(), self.span)
@@ -194,6 +199,20 @@ class Run:
             else:
                 plan.copied.append((seen, replace(origin)))
         self._encode([*rest, *self._move(plan)])
+
+
+def _portions(kinds: Sequence[_Move]) -> Iterator[list[_Move]]:
+    """What moves, in parts for one commit each."""
+    some: list[_Move] = []
+    windows = 0
+    for kind in kinds:
+        some.append(kind)
+        windows += kind[2].windows
+        if windows >= MOVED_AT_ONCE or len(some) >= AT_ONCE:
+            yield some
+            some, windows = [], 0
+    if some:
+        yield some
 
 
 def _entry_of(seen: Seen, content: str, like: Entry) -> Entry:
