@@ -180,6 +180,17 @@ def test_a_film_too_long_for_its_grid_is_told_so(folder, monkeypatch):
     assert "longer than 8 steps of 0.25 s" in last.message
 
 
+def test_how_much_is_decoded_is_limited_for_a_part_and_not_for_a_film(folder):
+    path = render(folder / "sixty.mp4", 60)
+
+    whole, end = read(path, 0.04, limits=Limits(decoded_frames=40))
+    _, stopped = read(path, 2.0, limits=Limits(decoded_frames=40))
+
+    assert (len(whole), end.status) == (60, Outcome.OK)
+    assert stopped.status is Outcome.DEGRADED
+    assert "More than 40 frames" in stopped.message
+
+
 def test_a_reader_that_is_slow_sends_what_it_has(folder, monkeypatch):
     monkeypatch.setattr(reading, "SIGN_OF_LIFE", -1.0)
     path = render(folder / "alive.mp4", 20)
@@ -201,16 +212,15 @@ def test_frames_in_memory_and_in_a_folder_are_films_too(folder):
     (folder / "images").mkdir()
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(folder / "images" / f"{number:03d}.png")
-    request = GridRequest(spacing=0.2, points=4)
+    images = Source("images", folder / "images", kind="frames")
 
-    in_memory = list(film_of_array(frames, request))
-    on_disk = list(film(Source("images", folder / "images", kind="frames"), request))
-
-    for parts in (in_memory, on_disk):
-        numbers = [number_in(part.frames[i]) for part in parts for i in part.index]
-        assert numbers == expected(np.arange(50) / 25, 2.0, 0.2)
-        assert [part.done for part in parts] == [False, False, True]
-        assert parts[-1].seconds == 2.0
+    for spacing, count in ((0.2, 4), (0.08, 9)):  # between frames, and just where one begins
+        request = GridRequest(spacing=spacing, points=count)
+        for parts in (list(film_of_array(frames, request)), list(film(images, request))):
+            numbers = [number_in(part.frames[i]) for part in parts for i in part.index]
+            assert numbers == expected(np.arange(50) / 25, 2.0, spacing)
+            assert [part.done for part in parts] == [False, False, True]
+            assert parts[-1].seconds == 2.0
 
 
 def test_what_came_before_a_break_stays(folder):

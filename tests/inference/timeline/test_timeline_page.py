@@ -95,6 +95,18 @@ def test_every_segment_can_be_clicked_in_the_row_and_in_the_table(result, tmp_pa
     assert all(b["aria-label"].startswith("Play ") for b in buttons if b.get("class"))
 
 
+def test_of_many_labels_those_with_segments_and_the_best_have_a_row(result, tmp_path):
+    labels = tuple(f"label {k:02}" for k in range(100))
+    scores = np.tile(np.arange(100) / 100, (len(result.times), 1))
+    many = replace(
+        result, labels=labels, scores=scores, segments=[Segment(0.0, 3.0, "label 07", 0.9)]
+    )
+
+    names = re.findall('class="name">(.*?)<', timeline_page(many, tmp_path / "page.html"))
+
+    assert names == ["label 07", *(f"label {k:02}" for k in range(99, 40, -1))]
+
+
 def test_a_page_may_hold_its_video_up_to_a_size(result, tmp_path, monkeypatch):
     text = timeline_page(result, tmp_path / "page.html", embed_video=True)
 
