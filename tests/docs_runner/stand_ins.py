@@ -53,6 +53,10 @@ def write_data_sets(folder: Path) -> None:
     for number, name in enumerate(("opening a door", "ringing a bell")):
         for clip in range(3):
             write_video(folder / "actions" / name / f"{clip}.mp4", 3 * number + clip, seconds=1.5)
+        for clip in range(8):
+            write_video(folder / "labelled" / name / f"{clip}.mp4", 8 * number + clip, seconds=1.0)
+    for clip in range(3):
+        write_video(folder / "others" / f"{clip}.mp4", 16 + clip, seconds=1.0)
     for number, name in enumerate(("Archery", "Bowling")):
         for group in (1, 2, 3):
             clip = f"UCF-101/{name}/v_{name}_g0{group}_c01.avi"
@@ -87,14 +91,14 @@ def write_person(path: Path, action: str, seed: int) -> None:
 def write_video(path: Path, number: int, *, seconds: float = 2.0, rate: int = 12) -> None:
     """A bright figure that moves over a grey picture, H.264, 160 x 120."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frames = round(seconds * rate)
+    frames, shade = round(seconds * rate), number % 7
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for time in range(frames):
-            picture = np.full((120, 160, 3), 60 + 20 * number, np.uint8)
+            picture = np.full((120, 160, 3), 60 + 20 * shade, np.uint8)
             left = (time * (number + 1) * 4) % 130
-            picture[30:90, left : left + 20] = (250, 200 - 20 * number, 40 * number)
+            picture[30:90, left : left + 20] = (250, 200 - 20 * shade, 40 * shade)
             for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
                 container.mux(packet)
         container.mux(stream.encode(None))

@@ -22,9 +22,9 @@ SHOWN = 12
 
 EXAMPLES = """Examples:
 
-  actionclip calibrate models/mine --data clips/ --unknown others/
+  actionclip calibrate tiny --data labelled/ --coverage 0.8 --out models/calibrated
 
-  actionclip calibrate tiny --data clips/ --coverage 0.95 --out models/calibrated
+  actionclip calibrate models/calibrated --data labelled/ --unknown others/
 """
 
 

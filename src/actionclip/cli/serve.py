@@ -19,9 +19,9 @@ EXAMPLES = """Examples:
 
   actionclip serve tiny --port 8080
 
-  actionclip serve my-model --index videos.index
+  actionclip serve --index films-index
 
-  actionclip serve my-model --host 0.0.0.0 --max-upload 500
+  actionclip serve models/mine --host 0.0.0.0 --max-upload 500
 """
 
 
