@@ -273,6 +273,7 @@ def test_shares_of_templates_sum_to_one(recognizer, folder, ensemble):
     if ensemble == "scores":
         mean = np.mean([each.score for each in found.sentences])
         assert mean == pytest.approx(found.score, abs=1e-5)
+    assert any("would give alone" in note for note in found.notes) == (ensemble == "embeddings")
 
 
 def test_shares_of_descriptions_sum_to_one(recognizer, folder):
@@ -287,6 +288,7 @@ def test_shares_of_descriptions_sum_to_one(recognizer, folder):
 
     assert set(as_rows(found)) == set(described["jumping jacks"])
     assert sum(as_rows(found).values()) == pytest.approx(1)
+    assert any("descriptions" in note for note in found.notes)
 
 
 def test_the_order_of_the_labels_does_not_matter(recognizer, folder):

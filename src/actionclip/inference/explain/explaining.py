@@ -171,10 +171,16 @@ def _notes(
         )
     if leave_out and post == "transf_cls":
         notes.append("'transf_cls' has a fixed number of frames: its neighbour takes its place.")
+    prompts = question.prompts
     if question.ensemble == "embeddings" and question.texts.shape[0] > 1:
         notes.append(
             "The model averages the templates' embeddings first; a template's share is what it "
             "would give alone."
+        )
+    if prompts is not None and prompts.templates is None:
+        notes.append(
+            "The model averages the embeddings of a label's descriptions; a sentence's share is "
+            "what it would give alone."
         )
     if answer == NONE_OF_THESE:
         notes.append(f"The answer is {NONE_OF_THESE!r}; explained is the label that came nearest.")
