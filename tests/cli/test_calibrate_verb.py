@@ -65,6 +65,7 @@ def test_a_calibrated_folder_is_obeyed(run, data, tmp_path):
 
     tested = run("eval", "mine", "--data", data / "known", "--draws", "20")
     assert "label set coverage" in tested.stdout
+    assert "answered with a label" in tested.stdout
 
 
 def test_a_folder_is_calibrated_in_place_and_says_what_it_did(run, data, tmp_path):
@@ -79,8 +80,32 @@ def test_a_folder_is_calibrated_in_place_and_says_what_it_did(run, data, tmp_pat
     for words in ("temperature", "threshold", "calibration error", "known clips kept", "note:"):
         assert words in done.stdout
     assert "labels in a set" not in done.stdout
+    assert "nan" not in done.stdout  # no draws, no intervals
 
 
 def test_a_model_without_a_folder_needs_a_place(run, data):
     with pytest.raises(ActionCLIPError, match="not a model folder"):
         run("calibrate", "tiny", "--data", data / "known")
+
+
+def test_a_folder_called_tiny_is_not_written_over_with_the_built_in_model(run, data, tmp_path):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("mine")
+
+    with pytest.raises(ActionCLIPError, match="tiny is not a model folder"):
+        run("calibrate", "tiny", "--data", data / "known")
+
+    assert {path.read_text() for path in folder.iterdir()} == {"mine"}
+
+
+def test_what_could_only_be_a_mistake_is_said_before_anything_is_read(run, data, tmp_path):
+    (tmp_path / "file").touch()
+    calibrate = ("calibrate", "tiny", "--data", data / "known")
+
+    with pytest.raises(ActionCLIPError, match="is a file"):
+        run(*calibrate, "--out", "file")
+    with pytest.raises(ActionCLIPError, match="data too: 14"):
+        run(*calibrate, "--out", "m", "--unknown", data / "known")
+    assert not (tmp_path / "m").exists()

@@ -1,5 +1,6 @@
 """Model folders: what is saved is what is loaded, and nothing is ever half written."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -14,7 +15,7 @@ from small_model import small_model
 
 from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.model.weights import files
-from actionclip.model.weights.folder import load_folder, save
+from actionclip.model.weights.folder import copy_folder, load_folder, save
 from actionclip.model.weights.hub import push_folder
 
 
@@ -238,6 +239,22 @@ def test_a_failure_at_any_step_leaves_one_whole_model(step, folder, monkeypatch)
     expected = new if step == CALLS else old
     assert torch.equal(found, expected.backbone.clip.visual.proj)
     assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_is_copied_with_another_configuration(folder, tmp_path, there):
+    model = load_folder(folder)
+    (folder / "labels.txt").unlink()  # a folder may do without
+    target = tmp_path / "target"
+    if there:
+        save(small_model(seed=1), target, labels=["another model's"])
+
+    copy_folder(folder, target, dataclasses.replace(model.config, scale=7.0))
+
+    loaded = load_folder(target)
+    assert loaded.config == dataclasses.replace(model.config, scale=7.0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
 
 
 def test_what_a_killed_process_left_is_swept(folder):

@@ -1,6 +1,7 @@
 """`actionclip calibrate`: what labelled clips say about a model's scores, into its folder."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,14 +75,7 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="What competes in place of the classes of the data: words between commas, a file, "
-            "or a built-in set; matched by name.",
-            show_default=False,
-        ),
-    ] = None,
+    labels: options.Competing = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -92,10 +86,8 @@ def calibrate(
     ] = None,
     layout: LayoutName = None,
     root: Root = None,
-    seed: Annotated[int, typer.Option(min=0, help="For what is drawn, and for intervals.")] = 0,
-    draws: Annotated[
-        int, typer.Option(min=0, help="Draws of the bootstrap; 0: no intervals.")
-    ] = 1000,
+    seed: options.Seed = 0,
+    draws: options.Draws = 1000,
     device: options.Device = None,
     workers: options.Workers = None,
     timeout: options.Timeout = 10.0,
@@ -125,7 +117,7 @@ def calibrate(
             found = calibrated(
                 recognizer,
                 known,
-                unknown=unknown or [],
+                unknown=others,
                 labels=None if labels is None else resolve_labels(labels),
                 coverage=coverage or None,
                 keep=keep,
@@ -153,19 +145,28 @@ def _target(model: str, out: Path | None) -> Path:
     """The folder to write.
 
     Raises:
-        ActionCLIPError: when none was named, and the model is no folder.
+        ActionCLIPError: when none was named, and the model is no folder; or when it is a file.
     """
-    from actionclip.model.weights.folder import is_model_folder
-
+    if out is not None and out.exists() and not out.is_dir():
+        raise ActionCLIPError(f"--out {out} is a file.", expected="It must be a folder.")
     if out is not None:
         return out
-    if not is_model_folder(Path(model)):
+    own = _own_folder(model)
+    if own is None:
         raise ActionCLIPError(
             f"{model} is not a model folder, so there is no place for what is found.",
             expected="A folder was expected with --out.",
             hint=f"For example: actionclip calibrate {model} --data clips/ --out models/calibrated",
         )
-    return Path(model)
+    return own
+
+
+def _own_folder(model: str) -> Path | None:
+    """The model folder that a name is; `tiny` is the built-in one, whatever lies here."""
+    from actionclip.model.weights.folder import is_model_folder
+    from actionclip.model.zoo.pretrained import TINY
+
+    return Path(model) if model != TINY and is_model_folder(Path(model)) else None
 
 
 def _read(path: Path, layout: str | None, root: Path | None) -> "Manifest":
@@ -181,15 +182,16 @@ def _read(path: Path, layout: str | None, root: Path | None) -> "Manifest":
 def _write(name: str, model: object, target: Path) -> None:
     """A folder is copied as it lies, with another config.json; other models are saved."""
     from actionclip.model.actionclip import ActionCLIP
-    from actionclip.model.weights.folder import copy_folder, is_model_folder, save
+    from actionclip.model.weights.folder import copy_folder, save
+    from actionclip.model.zoo.pretrained import TINY
     from actionclip.model.zoo.tiny import FOLDER
 
     assert isinstance(model, ActionCLIP)
-    source = FOLDER if name == "tiny" else Path(name)
-    if is_model_folder(source):
-        copy_folder(source, target, model.config)
-    else:
+    source = FOLDER if name == TINY else _own_folder(name)
+    if source is None:
         save(model, target)
+    else:
+        copy_folder(source, target, model.config)
 
 
 def _lines(found: "Calibrated", target: Path) -> list[str]:
@@ -227,4 +229,6 @@ PLAIN = ("nll", "set_size", "auroc")
 def _value(value: "Estimate", name: str) -> str:
     if name not in PLAIN:
         return str(value)
+    if math.isnan(value.low):
+        return f"{value.value:.3f}"
     return f"{value.value:.3f}  [{value.low:.3f}, {value.high:.3f}]"

@@ -27,7 +27,7 @@ SHOWN = 12
 """Classes, files and clips listed on a terminal."""
 NAMES = {"mean_class": "mean class", "map": "mAP", "harmonic_mean": "harmonic mean"}
 NAMES |= {f"top{k}": f"top-{k}" for k in range(1, 6)} | {"ece": "calibration error"}
-NAMES["coverage"] = "label set coverage"
+NAMES |= {"coverage": "label set coverage", "kept": "answered with a label"}
 
 EXAMPLES = """Examples:
 
@@ -81,14 +81,7 @@ def evaluate(
         tuple[Path, Path] | None,
         typer.Option(help="Compare two folders of results instead.", show_default=False),
     ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="What competes in place of the classes of the data: words between commas, a file, "
-            "or a built-in set; matched by name.",
-            show_default=False,
-        ),
-    ] = None,
+    labels: options.Competing = None,
     split: Annotated[
         str | None,
         typer.Option(help="The split to test on. Default: test, or else val.", show_default=False),
@@ -118,10 +111,8 @@ def evaluate(
     calibrated: options.Calibrated = True,
     frames: options.Frames = None,
     spacing: options.Spacing = None,
-    seed: Annotated[int, typer.Option(min=0, help="For what is drawn, and for intervals.")] = 0,
-    draws: Annotated[
-        int, typer.Option(min=0, help="Draws of the bootstrap; 0: no intervals.")
-    ] = 1000,
+    seed: options.Seed = 0,
+    draws: options.Draws = 1000,
     precision: options.PrecisionName = "auto",
     device: options.Device = None,
     workers: options.Workers = None,

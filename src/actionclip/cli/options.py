@@ -159,6 +159,16 @@ Calibrated = Annotated[
         help="Obey what `actionclip calibrate` wrote into the model folder, where it did.",
     ),
 ]
+Competing = Annotated[
+    str | None,
+    typer.Option(
+        help="What competes in place of the classes of the data: words between commas, a file, "
+        "or a built-in set; matched by name.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="For what is drawn, and for intervals.")]
+Draws = Annotated[int, typer.Option(min=0, help="Draws of the bootstrap; 0: no intervals.")]
 CleanLabels = Annotated[
     bool | None,
     typer.Option(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from actionclip.data import label_sets
@@ -39,6 +39,10 @@ from actionclip.model.text_cache import encode_cached
 
 SHOWN = 5
 """Names listed in a warning."""
+
+MEANING = "the threshold is a cosine"
+"""What a calibration's numbers are. It goes into the key: one whose numbers are something else (the
+threshold was a score once) fits no labels, and is not obeyed."""
 
 Descriptions = str | Path | Mapping[str, Sequence[str]]
 
@@ -86,6 +90,13 @@ class Question:
             means = F.normalize(means, dim=-1)
         return torch.einsum("bvd,cd->bc", videos.float(), means).amax(dim=1) / videos.shape[1]
 
+    def rejects(self, videos: Float[Tensor, "B V D"]) -> Bool[Tensor, " B"]:
+        """Which videos are answered with *none of these*, since no label is near enough."""
+        known = self.calibration
+        if known is None or known.threshold is None:
+            return torch.zeros(len(videos), dtype=torch.bool)
+        return self.nearness(videos) < known.threshold
+
     def only(self, labels: Sequence[str]) -> "Question":
         """The same about some of the labels, without those to reject."""
         places = [self.labels.index(label) for label in labels]
@@ -100,9 +111,7 @@ class Question:
 
     def scores(self, views: Float[Tensor, "V D"], *, top_k: int | None = 5) -> list[Score]:
         """The answer for one video from the unit vectors of its views, best first."""
-        known = self.calibration
-        least = None if known is None else known.threshold
-        if least is not None and float(self.nearness(views[None])) < least:
+        if self.rejects(views[None])[0]:
             return [Score(NONE_OF_THESE, 1.0)]  # a decision, not a share of the scores
         folded = fold_rejected(self.matrix(views[None]), len(self.labels), self.activation)
         return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold)
@@ -223,8 +232,8 @@ def uncalibrated(model: ActionCLIP, question: Question) -> str | None:
         return None
     return (
         f"This model was calibrated for {known.labels} labels, and these labels or sentences "
-        "are others: its temperature is used, its threshold and label sets are not. "
-        "`actionclip calibrate` fits them to your labels."
+        "are others (or an older version calibrated it): its temperature is used, its threshold "
+        "and label sets are not. `actionclip calibrate` fits them to your labels."
     )
 
 
@@ -247,7 +256,11 @@ def _obeying(known: CalibrationConfig | None, question: Question, rejects: bool)
 
 
 def key_of(question: Question) -> str:
-    """A hash of what a calibration is for: the labels with their sentences, in any order."""
+    """A hash of what a calibration is for: the labels with their sentences, in any order.
+
+    Templates are scored one by one, descriptions by their mean, so which of them the sentences are
+    is part of it.
+    """
     assert question.prompts is not None
     prompts = question.prompts
     of_label: list[list[str]] = [[] for _ in prompts.labels]
@@ -255,7 +268,8 @@ def key_of(question: Question) -> str:
         of_label[owner].append(sentence)
     told = sorted(sorted(sentences) for sentences in of_label)
     rejected = len(prompts.labels) - len(question.labels)
-    text = json.dumps([told, question.ensemble, question.activation, rejected])
+    how = [question.ensemble, question.activation, prompts.templates is None, rejected]
+    text = json.dumps([MEANING, told, *how])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -42,6 +42,9 @@ class Sheet:
     """The labels in each clip's set, for a calibrated model; none for a clip that was not read."""
     coverage: float | None = None
     """What the sets promise."""
+    kept: Bool[np.ndarray, " N"] | None = None
+    """Whether a clip is answered with a label and not with *none of these*, for a calibrated model;
+    no clip that was not read is."""
 
     @cached_property
     def targets(self) -> Bool[np.ndarray, "N C"]:
@@ -137,6 +140,8 @@ def single_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     }
     if sheet.sets is not None:
         metrics["coverage"] = _covered(sheet).mean()
+    if sheet.kept is not None:
+        metrics["kept"] = sheet.kept.mean()
     values = _bootstrap_accuracies(sheet, top_k, draws, seed)
     found = {name: _estimate(value, values.get(name)) for name, value in metrics.items()}
     if sheet.are_probabilities and sheet.read.any():
@@ -216,6 +221,8 @@ def _bootstrap_accuracies(
     hits = {"top1": sheet.places < 1, f"top{top_k}": sheet.places < top_k}
     if sheet.sets is not None:
         hits["coverage"] = _covered(sheet)
+    if sheet.kept is not None:
+        hits["kept"] = sheet.kept
     member = sheet.targets.astype(np.float64)
 
     def accuracies(weights: np.ndarray) -> np.ndarray:
@@ -270,6 +277,11 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
         notes.append(
             f"Label sets promise to hold the right label in {sheet.coverage:.0%} of clips like "
             f"those they were calibrated on; they have {size:.2f} labels on average."
+        )
+    if sheet.kept is not None and (lost := int((sheet.read & ~sheet.kept).sum())):
+        notes.append(
+            f"{lost} of {len(sheet.rows)} clips are answered with none of these; accuracies count "
+            "their best label all the same."
         )
     groups = len(set(sheet.groups))
     if groups < len(sheet.rows):

@@ -177,12 +177,18 @@ def _question(
     plan: Protocol,
     options: Mapping[str, Any],
 ) -> Question:
-    """The labels of all parts, encoded once."""
+    """The labels of all parts, encoded once.
+
+    Label sets and threshold were fitted to scores as the model makes them: with another activation
+    nothing is known of them.
+    """
     names = list(dict.fromkeys(name for part in parts for name in part.manifest.classes))
     question = ask(model, names, look_alikes=False, **options)
     if activation is None:
         activation = "none" if plan.multi_label else question.activation
-    return replace(question, activation=activation)
+    same = activation == question.activation
+    known = question.calibration if same else None
+    return replace(question, activation=activation, calibration=known)
 
 
 Clips = dict[Key, tuple[Row, EncodedClip]]
@@ -216,15 +222,19 @@ def _sheet(part: Part, clips: Clips, question: Question) -> Sheet:
     rows, root = part.manifest.rows, part.manifest.root
     found = [clips[_key(row, part.manifest)][1].views for row in rows]
     scores = np.full((len(rows), len(asked.labels)), np.nan, np.float32)
+    kept = np.zeros(len(rows), bool)
     readable = [place for place, views in enumerate(found) if views is not None]
     for start in range(0, len(readable), SCORED_AT_ONCE):
         places = readable[start : start + SCORED_AT_ONCE]
         some: Any = [found[place] for place in places]
         videos = torch.from_numpy(np.stack(some))
         scores[places] = asked.matrix(videos).numpy()
+        kept[places] = ~asked.rejects(videos).numpy()
     sheet = Sheet(part.name, asked.labels, rows, scores, root, asked.activation != "none")
     known = asked.calibration
-    if known is None or known.floor is None or not sheet.are_probabilities:
+    if known is not None and known.threshold is not None:
+        sheet = replace(sheet, kept=kept)
+    if known is None or known.floor is None:
         return sheet
     sets = np.zeros(scores.shape, bool)
     sets[readable] = in_set(torch.from_numpy(scores[readable]), known.floor).numpy()

@@ -1,6 +1,8 @@
 """A model is calibrated on files, and whoever loads its folder gets what was found."""
 
+import csv
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 import actionclip
-from actionclip.data.manifest import Manifest
+from actionclip.data.manifest import Manifest, Row
 from actionclip.data.synthetic.actions import ACTIONS
 from actionclip.data.synthetic.source import People, PeopleConfig
 from actionclip.encoding.questions import ask
@@ -18,6 +20,7 @@ from actionclip.evaluation.calibration.answers import Answers
 from actionclip.evaluation.calibration.calibrating import calibrate
 from actionclip.evaluation.calibration.fitting import Wanted, fit
 from actionclip.evaluation.calibration.measures import covered
+from actionclip.evaluation.report.folder import write_results
 from actionclip.model.config import CalibrationConfig
 from actionclip.model.scoring import NONE_OF_THESE, in_set
 from actionclip.training.recipes.models import configured
@@ -99,10 +102,14 @@ def test_a_threshold_of_ones_own_takes_the_place_of_the_calibrated_one(calibrate
     assert none.label_set(views) is not None
 
 
+SAME_SENTENCES = {label: [f"a video of {label}", label] for label in CLASSES}
+
+
 @pytest.mark.parametrize(
     ("labels", "options"),
     [
         (("hop", "run"), {}),
+        (CLASSES, {"descriptions": SAME_SENTENCES}),
         (CLASSES, {"templates": ["someone who does {}"]}),
         (CLASSES, {"reject": "nothing"}),
         (CLASSES, {"ensemble": "embeddings"}),
@@ -135,6 +142,84 @@ def test_a_test_obeys_and_counts_how_often_sets_hold_the_label(calibrated, clips
     assert raw.settings["calibration"] is None
 
 
+@pytest.fixture
+def half_rejecting(calibrated, clips):
+    """The calibrated model with the threshold in the middle of the clips that are tested."""
+    model, found = calibrated
+    raw = ask(model, CLASSES, calibrated=False, look_alikes=False)
+    with actionclip.Recognizer(model, workers=1) as recognizer:
+        rows = clips.only("test").rows
+        videos = [clips.path_of(row) for row in rows]
+        near = [float(raw.nearness(v[None, None])) for v in recognizer.embed_video(videos)]
+    low, high = sorted(near)[len(near) // 2 - 1 :][:2]
+    known = dataclasses.replace(found.calibration, threshold=(low + high) / 2)
+    before = model.config
+    model.config = dataclasses.replace(before, calibration=known)
+    yield model, rows
+    model.config = before
+
+
+def test_a_test_decides_about_every_clip_as_classify_does(half_rejecting, clips, tmp_path):
+    model, rows = half_rejecting
+    result = evaluate(model, clips, draws=50, reading=READING)
+    write_results(result, tmp_path)
+    lines = list(csv.DictReader((tmp_path / "clips.csv").read_text().splitlines()))
+    [part] = result.parts
+
+    with actionclip.Recognizer(model, workers=1) as recognizer:
+        answers = list(recognizer.results([clips.path_of(row) for row in rows], CLASSES))
+
+    assert [line["path"] for line in lines] == [row.path for row in rows]
+    for line, inside, answer in zip(lines, part.sheet.sets, answers, strict=True):
+        said = line["answer"] if line["kept"] == "1" else NONE_OF_THESE
+        assert said == answer.scores[0].label
+        assert {CLASSES[n] for n in np.flatnonzero(inside)} == set(answer.label_set.labels)
+    assert [line["kept"] for line in lines].count("1") == 8
+    assert result.summary["kept"].value == 0.5
+    assert result.summary["kept"].low < 0.5 < result.summary["kept"].high
+    assert any("8 of 16 clips are answered with none of these" in n for n in part.numbers.notes)
+
+
+def test_a_test_by_another_activation_knows_nothing_of_sets_and_threshold(calibrated, clips):
+    model, _ = calibrated
+
+    result = evaluate(model, clips, draws=0, activation="sigmoid", reading=READING)
+
+    assert not {"coverage", "kept"} & set(result.summary)
+    assert result.settings["calibration"] is None
+
+
+def test_a_threshold_that_meant_a_score_is_not_obeyed(calibrated, clips):
+    """A folder that was calibrated when the threshold was compared with the best score."""
+    model, found = calibrated
+    sentences = sorted(sorted([f"a video of {label}", label]) for label in CLASSES)
+    key = hashlib.sha256(json.dumps([sentences, "scores", "softmax", 0]).encode()).hexdigest()[:16]
+    old = dataclasses.replace(found.calibration, key=key, threshold=0.9)
+    config = model.config
+    try:
+        model.config = dataclasses.replace(config, calibration=old)
+        with pytest.warns(UserWarning, match="an older version"):
+            asked = ask(model, CLASSES, look_alikes=False)
+    finally:
+        model.config = config
+
+    views = views_of(model, clips.path_of(clips.rows[1]))
+    assert len(asked.scores(views)) == 4
+    assert asked.label_set(views) is None
+
+
+def test_calibrating_again_finds_the_same(calibrated, clips):
+    model, found = calibrated
+    config = model.config
+    others = [clips.path_of(row) for row in clips.only("train").rows]
+    try:
+        again = calibrate(model, clips, unknown=others, coverage=0.8, reading=READING, draws=50)
+    finally:
+        model.config = config
+
+    assert again.to_dict() == found.to_dict()
+
+
 def test_training_from_a_calibrated_model_forgets_it(calibrated):
     model, _ = calibrated
 
@@ -147,8 +232,57 @@ def test_too_few_clips_are_an_error_that_counts_them(clips):
         calibrate(two_layers(), few, reading=READING)
     with pytest.raises(ActionCLIPError, match=r"11 of the 16 clips .* coverage of 95%"):
         calibrate(two_layers(), clips, coverage=0.95, reading=READING)
+    lost = [Row(f"lost{n}.mp4", ("hop",), split="test") for n in range(20)]
+    with pytest.raises(ActionCLIPError, match="8 clips of 8 recordings") as caught:
+        calibrate(
+            two_layers(), Manifest((*few.rows, *lost), clips.classes, clips.root), reading=READING
+        )
+    assert "20 clips could not be read; " in caught.value.hint
+    assert "lost0.mp4" in caught.value.hint
     with pytest.raises(ActionCLIPError, match="'val'"):
         calibrate(two_layers(), clips, split="val", reading=READING)
+
+
+def test_a_clip_is_not_known_and_unknown(clips):
+    both = [clips.path_of(row) for row in clips.rows[:3]]
+
+    with pytest.raises(ActionCLIPError, match=r"data too: 2, first .*01\.mp4"):
+        calibrate(two_layers(), clips, unknown=both, reading=READING)
+
+
+def test_one_label_has_nothing_to_compare(clips):
+    rows = tuple(dataclasses.replace(row, labels=("hop",)) for row in clips.rows)
+
+    found = calibrate(
+        two_layers(), Manifest(rows, ("hop",), clips.root), coverage=0.8, reading=READING, draws=0
+    )
+
+    assert found.calibration.temperature == pytest.approx(1)
+    assert found.report.sets["set_size"].value == 1
+    assert any("one label" in note for note in found.notes)
+
+
+def test_two_recordings_are_fitted_and_not_measured(clips):
+    rows = clips.only("test").rows
+    rows = tuple(dataclasses.replace(row, group=f"r{n % 2}") for n, row in enumerate(rows))
+
+    found = calibrate(
+        two_layers(), Manifest(rows, CLASSES, clips.root), coverage=0.8, reading=READING
+    )
+
+    assert found.report is None
+    assert any("three recordings" in note for note in found.notes)
+    json.dumps(found.to_dict())
+
+
+def test_sets_that_folds_have_too_few_clips_for_are_not_measured(clips):
+    few = Manifest(clips.only("test").rows[:14], CLASSES, clips.root)
+
+    found = calibrate(two_layers(), few, coverage=0.9, reading=READING, draws=0)
+
+    assert found.calibration.floor > 0
+    assert found.report.sets == {}
+    assert any("Label sets were not measured" in note for note in found.notes)
 
 
 def test_no_sets_and_other_labels_may_be_asked_for(clips):
@@ -165,6 +299,7 @@ def test_no_sets_and_other_labels_may_be_asked_for(clips):
     assert (found.calibration.floor, found.calibration.coverage) == (None, None)
     assert found.calibration.labels == 5
     assert found.report.sets == {}
+    assert not any("Label sets" in note for note in found.notes)
     assert any("75%" in note for note in found.notes)
 
 

@@ -55,7 +55,13 @@ def test_too_few_clips_promise_nothing_less_than_all_labels(coverage):
     assert fit_floor(np.full(enough - 1, 0.7), coverage) == 0.0
 
 
-@pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0, 2.0])
+@pytest.mark.parametrize("coverage", [1e-3, 1e-12])
+def test_the_smallest_promise_takes_the_highest_score(coverage):
+    assert fit_floor(np.array([0.2, 0.9, 0.5]), coverage) == 0.9
+    assert fit_floor(np.zeros(0), coverage) == 0.0
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0, 2.0, float("nan")])
 def test_a_coverage_that_is_none_is_an_error(coverage):
     with pytest.raises(ActionCLIPError, match="coverage"):
         fit_floor(np.ones(3), coverage)

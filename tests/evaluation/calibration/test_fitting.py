@@ -15,6 +15,7 @@ from actionclip.data.manifest import Row
 from actionclip.encoding.questions import Question
 from actionclip.evaluation import metrics
 from actionclip.evaluation.calibration.answers import Answers
+from actionclip.evaluation.calibration.conformal import fit_floor
 from actionclip.evaluation.calibration.fitting import (
     Wanted,
     cost,
@@ -31,8 +32,10 @@ from actionclip.evaluation.calibration.measures import (
     telling_apart,
 )
 from actionclip.evaluation.calibration.report import deal, measure
+from actionclip.model.config import CalibrationConfig
 
 LABELS = 6
+BOTH = ("known", "unknown")
 
 
 def made_up(count, temperature, *, unknown=0, seed=0, activation="softmax"):
@@ -189,4 +192,82 @@ def test_what_is_measured_comes_from_clips_held_out():
     assert 0 <= report.rejection["auroc"].value <= 1
     named = report.to_dict()
     assert set(named["rejection"]) == {"kept", "rejected", "auroc", "fpr95"}
-    assert measure(replace(answers, groups=("one",) * 460), Wanted()) is None
+    for few in (1, 2):
+        groups = tuple(f"r{n % few}" for n in range(460))
+        assert measure(replace(answers, groups=groups), Wanted()) is None
+    three = measure(replace(answers, groups=tuple(f"r{n % 3}" for n in range(460))), Wanted())
+    assert three.folds == 3
+    assert three.after["nll"].value < three.before["nll"].value
+
+
+@pytest.mark.parametrize("strangers", [0, 30])
+def test_no_clip_is_measured_by_what_it_helped_to_fit(strangers):
+    """Each fold is taken out by hand, and tested with what is fitted on all others."""
+    answers, wanted = made_up(60, 2.0, unknown=strangers, seed=3), Wanted(coverage=0.8, seed=5)
+    known, unknown = answers.known, answers.unknown
+    fold_of, fold_of_unknown = (deal(each.groups, 5, wanted.seed) for each in (known, unknown))
+    losses, kept, held, rejected = [], [], [], []
+    for fold in range(5):
+        out = {known.groups[n] for n in np.flatnonzero(fold_of == fold)}
+        out |= {unknown.groups[n] for n in np.flatnonzero(fold_of_unknown == fold)}
+        away = np.array([group in out for group in answers.groups])
+        found = fit(answers.only(np.flatnonzero(~away)), wanted)
+        tested, others = (getattr(answers.only(np.flatnonzero(away)), which) for which in BOTH)
+        scores = tested.scores(found.temperature)
+        right = scores[np.arange(len(tested)), tested.truth]
+        losses += (-np.log(right.astype(float))).tolist()
+        held += ((right >= found.floor) | (right == scores.max(axis=1))).tolist()
+        kept += (tested.nearness() >= found.threshold).tolist()
+        rejected += (others.nearness() < found.threshold).tolist()
+
+    report = measure(answers, wanted, draws=0)
+
+    assert report.after["nll"].value == pytest.approx(np.mean(losses), rel=1e-6)
+    assert report.sets["coverage"].value == pytest.approx(np.mean(held))
+    assert report.rejection["kept"].value == pytest.approx(np.mean(kept))
+    assert len(kept) == 60
+    if strangers:
+        assert report.rejection["rejected"].value == pytest.approx(np.mean(rejected))
+
+
+def test_threshold_and_sets_are_fitted_on_other_recordings_than_the_temperature():
+    answers = made_up(90, 2.0)
+    first = in_part(answers.groups, 1 / 3, 0)
+    found = fit(answers, Wanted())
+
+    rest = answers.only(np.flatnonzero(~first))
+    scores = rest.scores(found.temperature)  # as it is kept, six digits
+    assert found.temperature == round(fit_temperature(answers.only(np.flatnonzero(first))), 6)
+    assert found.floor == fit_floor(scores[np.arange(len(rest)), rest.truth], 0.9)
+    assert found.threshold == fit_threshold(rest.nearness(), np.zeros(0), 0.95)
+
+
+@pytest.mark.parametrize("ensemble", ["scores", "embeddings"])
+def test_nearness_is_the_mean_cosine_to_the_nearest_label(ensemble):
+    rng = np.random.default_rng(0)
+    views, texts = (
+        F.normalize(torch.from_numpy(rng.normal(size=size).astype(np.float32)), dim=-1)
+        for size in ((7, 3, 9), (2, 5, 9))
+    )
+    question = Question(tuple("abcde"), texts, 20.0, 3.0, ensemble, "sigmoid", None)
+
+    means = texts.mean(dim=0)
+    if ensemble == "embeddings":
+        means = means / means.norm(dim=-1, keepdim=True)
+    cosines = torch.stack([(video @ means.T).mean(dim=0) for video in views])
+    np.testing.assert_allclose(question.nearness(views), cosines.amax(dim=1), atol=1e-6)
+    near = question.nearness(views)
+    known = CalibrationConfig(key="", labels=5, clips=20, threshold=float(near[3]))
+    rejecting = replace(question, calibration=known)
+    assert rejecting.rejects(views).equal(near < near[3])  # as near is near enough
+    assert not question.rejects(views).any()
+    alone = replace(question, scale=1.0, bias=0.0, texts=texts[:, 2:3])
+    assert not torch.allclose(alone.nearness(views), question.nearness(views))
+
+
+def test_scale_and_bias_are_divided_under_sigmoid():
+    answers = made_up(20, 1.0, activation="sigmoid")
+    biased = replace(answers, question=replace(answers.question, bias=-7.0))
+
+    logits = (20.0 * answers.views[:, 0] @ answers.question.texts[0].numpy().T - 7.0) / 2.5
+    np.testing.assert_allclose(biased.scores(2.5), 1 / (1 + np.exp(-logits)), rtol=1e-4)

@@ -66,7 +66,7 @@ def calibrate(
     model: ActionCLIP | Answering,
     data: Manifest,
     *,
-    unknown: Sequence[str | Path] = (),
+    unknown: Sequence[str | Path | Source] = (),
     labels: Sequence[str] | None = None,
     coverage: float | None = 0.9,
     keep: float | None = None,
@@ -101,27 +101,41 @@ def calibrate(
     rows, chosen = rows_of(data, split)
     part = Part("all", dataclasses.replace(data, rows=rows))
     part = part if labels is None else against(part, labels)
-    others = find_videos(unknown) if unknown else []
+    sources = [part.manifest.source(row) for row in rows]
+    others = _strangers(unknown, sources)
     with encoder_of(model, reading or {}) as encoder:
         network = encoder.model
         names = list(part.manifest.classes)
         question = ask(network, names, look_alikes=False, calibrated=False)
-        sources = [part.manifest.source(row) for row in rows]
         known, failed = _encode(encoder, sources, seen)
         strange, also = _encode(encoder, others, seen)
     answers = _answers(question, part.manifest, known, strange)
-    _check_count(answers, wanted)
+    failures = [*failed, *also]
+    _check_count(answers, wanted, failures)
     found = fit(answers, wanted)
     calibration = _config(question, found, len(known), coverage)
     network.config = dataclasses.replace(network.config, calibration=calibration)
-    notes = _notes(answers, found, chosen, keep)
     report = measure(answers, wanted, draws=draws)
-    if report is not None and report.after["nll"].value > report.before["nll"].value:
-        notes.append(
-            "On clips held out the temperature did not make the loss less: there are too few clips "
-            "to say more than the model does, or it is calibrated already."
+    notes = [*_notes(answers, found, chosen, keep), *_notes_of(report, coverage)]
+    return Calibrated(calibration, report, failures, notes)
+
+
+def _strangers(unknown: Sequence[str | Path | Source], known: Sequence[Source]) -> list[Source]:
+    """The videos that show none of the labels.
+
+    Raises:
+        ActionCLIPError: for one that is among the data too.
+    """
+    named = [item for item in unknown if not isinstance(item, Source)]
+    found = [item for item in unknown if isinstance(item, Source)]
+    found += find_videos(named) if named else []
+    labelled = {source.path for source in known}
+    if both := [source.name for source in found if source.path in labelled]:
+        raise ActionCLIPError(
+            f"Unknown videos that are among the data too: {len(both)}, first {both[0]}.",
+            expected="Unknown videos show none of the labels.",
         )
-    return Calibrated(calibration, report, [*failed, *also], notes)
+    return found
 
 
 def _checked(wanted: Wanted) -> Wanted:
@@ -145,7 +159,7 @@ def _config(
         key=key_of(question),
         labels=len(question.labels),
         clips=clips,
-        temperature=round(found.temperature, 6),
+        temperature=found.temperature,
         threshold=found.threshold,
         coverage=coverage,
         floor=found.floor,
@@ -205,7 +219,7 @@ def _answers(
     return Answers(question, views, np.array(truth, np.int64), tuple(groups))
 
 
-def _check_count(answers: Answers, wanted: Wanted) -> None:
+def _check_count(answers: Answers, wanted: Wanted, failures: Sequence[Failure]) -> None:
     """Refuse clips too few for what is promised.
 
     Raises:
@@ -216,6 +230,7 @@ def _check_count(answers: Answers, wanted: Wanted) -> None:
         raise ActionCLIPError(
             f"{len(known)} clips of {len(set(known.groups))} recordings can be calibrated on.",
             expected=f"At least {FEWEST} clips with labels, of two recordings or more.",
+            hint=_unread(failures),
         )
     rest = int((~in_part(known.groups, FOR_TEMPERATURE, wanted.seed)).sum())
     if wanted.coverage is not None and rest < clips_needed(wanted.coverage):
@@ -226,6 +241,14 @@ def _check_count(answers: Answers, wanted: Wanted) -> None:
             "labels keeps that promise.",
             hint="Give more clips, a lower --coverage, or --coverage 0 for no label sets.",
         )
+
+
+def _unread(failures: Sequence[Failure]) -> str:
+    """How many clips could not be read, and why the first could not."""
+    if not failures:
+        return ""
+    first = failures[0]
+    return f"{len(failures)} clips could not be read; {first.path}: {first.reason}"
 
 
 def _notes(answers: Answers, found: Fitted, split: str, keep: float | None) -> list[str]:
@@ -244,6 +267,11 @@ def _notes(answers: Answers, found: Fitted, split: str, keep: float | None) -> l
             f"The clips are of {len(set(known.groups))} recordings: clips of one recording are "
             "alike, so coverage of other recordings may be lower."
         )
+    if len(answers.question.labels) == 1 and answers.question.activation == "softmax":
+        notes.append(
+            "There is one label, and its score is 1 whatever a clip shows: only the threshold says "
+            "something."
+        )
     if not COLDEST * 1.01 < found.temperature < HOTTEST / 1.01:
         notes.append(
             f"The temperature is {found.temperature:.3g}, the end of what is tried: the clips are "
@@ -253,5 +281,23 @@ def _notes(answers: Answers, found: Fitted, split: str, keep: float | None) -> l
         notes.append(
             f"No clips of none of the labels were given: the threshold keeps {keep or KEPT:.0%} of "
             "known clips, and how many others it rejects is not known."
+        )
+    return notes
+
+
+def _notes_of(report: Report | None, coverage: float | None) -> list[str]:
+    """What the clips held out say, or why they say nothing."""
+    if report is None:
+        return ["Nothing was measured: that takes three recordings or more."]
+    notes = []
+    if report.after["nll"].value > report.before["nll"].value:
+        notes.append(
+            "On clips held out the temperature did not make the loss less: there are too few clips "
+            "to say more than the model does, or it is calibrated already."
+        )
+    if coverage is not None and not report.sets:
+        notes.append(
+            "Label sets were not measured: with clips held out too few are left for a coverage of "
+            f"{coverage:.0%}."
         )
     return notes

@@ -46,5 +46,5 @@ def fit_floor(right: Float[np.ndarray, " N"], coverage: float) -> float:
         raise ActionCLIPError(
             f"The coverage is {coverage}.", expected="It must be above 0 and below 1."
         )
-    place = math.floor(round((len(right) + 1) * (1 - coverage), 9))
+    place = min(math.floor(round((len(right) + 1) * (1 - coverage), 9)), len(right))
     return 0.0 if place < 1 else float(np.sort(right)[place - 1])

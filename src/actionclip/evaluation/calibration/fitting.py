@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from actionclip.evaluation.calibration.answers import Answers
-from actionclip.evaluation.calibration.conformal import fit_floor
+from actionclip.evaluation.calibration.conformal import clips_needed, fit_floor
 
 COLDEST, HOTTEST = 1 / 20, 20.0
 """The temperatures that are looked at."""
@@ -35,6 +35,7 @@ class Fitted:
     temperature: float
     threshold: float
     floor: float | None
+    """None: no sets were asked for, or there are too few clips for their promise."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,14 @@ def fit(answers: Answers, wanted: Wanted) -> Fitted:
     """All three, from clips that show a label and perhaps clips that show none."""
     known, unknown = answers.known, answers.unknown
     first = in_part(known.groups, FOR_TEMPERATURE, wanted.seed)
-    temperature = fit_temperature(known.only(np.flatnonzero(first)))
+    # rounded as it is kept: the floor belongs to this very temperature
+    temperature = round(fit_temperature(known.only(np.flatnonzero(first))), 6)
     rest = known.only(np.flatnonzero(~first))
     scores = rest.scores(temperature)
     right = scores[np.arange(len(rest)), rest.truth]
-    floor = None if wanted.coverage is None else fit_floor(right, wanted.coverage)
+    floor = None
+    if wanted.coverage is not None and len(rest) >= clips_needed(wanted.coverage):
+        floor = fit_floor(right, wanted.coverage)
     keep = KEPT if wanted.keep is None and not len(unknown) else wanted.keep
     threshold = fit_threshold(rest.nearness(), unknown.nearness(), keep)
     return Fitted(temperature, threshold, floor)

@@ -26,6 +26,8 @@ from actionclip.evaluation.intervals import DRAWS, Estimate
 from actionclip.model.scoring import in_set
 
 FOLDS = 5
+RECORDINGS = 3
+"""The fewest: a fit wants two, and one is held out."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Report:
     after: dict[str, Estimate] = field(default_factory=dict)
     """The same at the fitted temperatures."""
     sets: dict[str, Estimate] = field(default_factory=dict)
-    """`coverage` and `set_size` (labels in a set, the mean)."""
+    """`coverage` and `set_size` (labels in a set, the mean); nothing where a fold held out leaves
+    too few clips for the promise."""
     rejection: dict[str, Estimate] = field(default_factory=dict)
     """`kept`: known clips above the threshold; `rejected`: unknown ones below; `auroc`; `fpr95`."""
 
@@ -53,19 +56,18 @@ class Report:
         return {"clips": self.clips, "unknown": self.unknown, "folds": self.folds, **parts}
 
 
-def measure(
-    answers: Answers, wanted: Wanted, *, folds: int = FOLDS, draws: int = DRAWS
-) -> Report | None:
+def measure(answers: Answers, wanted: Wanted, *, draws: int = DRAWS) -> Report | None:
     """Fit on all but one fold and answer that, for each fold; None for too few recordings."""
     known, unknown = answers.known, answers.unknown
-    folds = min(folds, len(set(known.groups)))
-    if folds < 2:
+    folds = min(FOLDS, len(set(known.groups)))
+    if folds < RECORDINGS:
         return None
     fold_of, fold_of_unknown = (deal(each.groups, folds, wanted.seed) for each in (known, unknown))
     count = answers.question.texts.shape[1]
     scores = np.zeros((len(known), count), np.float32)
     inside = np.zeros((len(known), count), bool)
     near, strange = known.nearness(), unknown.nearness()
+    promised = wanted.coverage is not None
     kept, rejected = np.zeros(len(known)), np.zeros(len(unknown))
     for fold in range(folds):
         here, there = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of_unknown == fold)
@@ -73,12 +75,13 @@ def measure(
         found = fit(rest, wanted)
         scores[here] = known.only(here).scores(found.temperature)
         kept[here] = near[here] >= found.threshold
+        promised &= found.floor is not None
         if found.floor is not None:
             inside[here] = in_set(torch.from_numpy(scores[here]), found.floor).numpy()
         rejected[there] = strange[there] < found.threshold
     how: dict[str, int] = {"draws": draws, "seed": wanted.seed}
     sets, rejection = {}, {"kept": interval(mean_of(kept), known.groups, **how)}
-    if wanted.coverage is not None:
+    if promised:
         hits = covered(inside, known.truth)
         sets["coverage"] = interval(mean_of(hits), known.groups, **how)
         sets["set_size"] = interval(mean_of(inside.sum(axis=1)), known.groups, **how)

@@ -28,7 +28,9 @@ from actionclip.model.weights.files import Content, text_content, write_together
 
 FORMAT = 1
 RESULTS, SCORES = "results.json", "scores.npz"
-CLIP_COLUMNS = ("part", "path", "start", "end", "labels", "read", "answer", "score", "place")
+CLIP_COLUMNS = (
+    *("part", "path", "start", "end", "labels", "read", "answer", "score", "place", "kept"),
+)
 CLASS_COLUMNS = ("part", "label", "clips", "value", "low", "high", "taken_for", "taken_for_clips")
 
 
@@ -138,6 +140,7 @@ def _clip_rows(parts: Sequence[PartResult]) -> Iterable[Sequence[Any]]:
                 join_labels(row.labels),
                 int(sheet.read[place]),
                 *(answer if sheet.read[place] else ("", "", "")),
+                "" if sheet.kept is None else int(sheet.kept[place]),
             )
 
 

@@ -117,7 +117,7 @@ def write_folder(
         **(more or {}),
         WEIGHTS: tensor_content(tensors),
         CONFIG: text_content(text),
-        LABELS: text_content("".join(f"{label}\n" for label in config.labels)),
+        LABELS: _labels_content(config),
         CARD: text_content(model_card(config, sum(t.numel() for t in tensors.values()), about)),
     }
     write_together(folder, contents)
@@ -131,6 +131,10 @@ def _tokenizer_files(model: ActionCLIP) -> dict[str, Content]:
         return {}
     paths = [path for path in sorted(Path(backbone.tokenizer_dir).iterdir()) if path.is_file()]
     return {f"{TOKENIZER}/{path.name}": _copy(path) for path in paths if path.suffix != ".py"}
+
+
+def _labels_content(config: ModelConfig) -> Content:
+    return text_content("".join(f"{label}\n" for label in config.labels))
 
 
 def _copy(path: Path) -> Content:
@@ -152,9 +156,10 @@ def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
     text = json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n"
     contents: dict[str, Content] = {CONFIG: text_content(text)}
     if source.resolve() != target.resolve():
-        names = [WEIGHTS, LABELS, CARD]
+        names = [WEIGHTS, CARD]
         names += [f"{TOKENIZER}/{path.name}" for path in sorted((source / TOKENIZER).glob("*"))]
         contents |= {name: _copy(source / name) for name in names if (source / name).is_file()}
+        contents[LABELS] = _labels_content(config)  # `target` may hold those of another model
     write_together(target, contents)
     return target
 
