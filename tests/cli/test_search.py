@@ -73,7 +73,7 @@ def test_standard_input_is_refused_before_the_model_is_loaded(command_line):
 
 def test_words_find_the_right_video_first(search):
     for name, action in ACTIONS.items():
-        done = search(action, "--top", "1", "--json", "--template", "{}")
+        done = search(action, "--top", "1", "--json", "--template", "label")
         assert done.exit_code == 0, done.output
         [moment] = [json.loads(line) for line in done.stdout.splitlines()]
         alike = {"jump": f"({name}.mp4|script)"}.get(name, f"{name}.mp4")

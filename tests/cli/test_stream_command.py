@@ -1,15 +1,22 @@
 """`actionclip stream` as a user meets it: what it prints, where, and how it ends."""
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+import typer
 
+import actionclip
+from actionclip.cli import stream
+from actionclip.encoding.questions import key_of
 from actionclip.errors import ActionCLIPError
+from actionclip.model.config import CalibrationConfig
 from live_server import LiveServer, broadcast
 from sample_videos import write_video
 
@@ -69,6 +76,42 @@ def test_a_mistake_is_told_before_a_model_is_loaded(command_line, source, said):
         command_line("stream", source, "--labels", "a, b", "--model", "no-such-model")
 
 
+def test_standard_input_that_is_closed_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(ActionCLIPError, match="standard input, and that is closed"):
+        stream.stream("-", labels="a, b", model="no-such-model")
+
+
+def test_a_source_may_be_longer_than_the_name_of_a_file(command_line):
+    with pytest.raises(ActionCLIPError, match="There is no file"):
+        command_line("stream", "7" * 300 + ".mp4", "--labels", "a, b", "--model", "no-such-model")
+
+
+def test_labels_may_be_longer_than_the_name_of_a_file(command_line, film):
+    many = ", ".join(f"doing thing number {number}" for number in range(20))
+
+    result = command_line("stream", film, "--labels", many, "--model", "tiny", "--speed", "0")
+
+    assert result.exit_code == 0
+    assert "doing thing number" in result.stdout
+
+
+def test_what_a_model_was_calibrated_for_is_obeyed(command_line, film, tmp_path):
+    with actionclip.load("tiny", device="cpu") as recognizer:
+        model = recognizer.model
+        known = CalibrationConfig(
+            key=key_of(recognizer.question(LABELS)), labels=3, clips=20, threshold=1.0
+        )
+        model.config = dataclasses.replace(model.config, calibration=known)
+        actionclip.save(model, tmp_path / "m")
+    words = ("stream", film, "--labels", LABELS, "--model", "m", "--speed", "0")
+
+    assert "none of these" in command_line(*words).stdout
+    for more in (("--no-calibration",), ("--threshold", "0")):
+        assert "none of these" not in command_line(*words, *more).stdout
+
+
 def test_what_cannot_be_watched_ends_with_three(command_line, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"this is not a video")
 
@@ -113,6 +156,18 @@ class Running:
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+        self._patience = threading.Timer(2 * PATIENT, self.process.kill)
+
+    def __enter__(self):
+        self._patience.start()
+        return self
+
+    def __exit__(self, *_):
+        self._patience.cancel()
+        self.process.kill()
+        for end in (self.process.stdout, self.process.stderr):
+            end.close()
+        self.process.wait()
 
     def until_a_label(self):
         return any(json.loads(line)["event"] == "label" for line in self.process.stdout)
@@ -136,13 +191,23 @@ def endless():
         yield server
 
 
-def test_a_request_to_terminate_ends_it_cleanly(command_line):
+def test_a_request_to_terminate_ends_it_cleanly(command_line, monkeypatch):
     data = broadcast(250)
     too_early = []
+    labelled = threading.Event()
+
+    def echo(message="", **options):
+        printed(message, **options)
+        if '"event": "label"' in str(message):
+            labelled.set()
+
+    printed = typer.echo
+    monkeypatch.setattr(typer, "echo", echo)
 
     def answer(wire):
         wire.head()
         wire.play(data, 3.0)
+        labelled.wait(PATIENT)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(PATIENT)
 
@@ -165,11 +230,11 @@ def test_a_request_to_terminate_ends_it_cleanly(command_line):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_program_cleanly(endless, number):
-    running = Running(endless)
-    assert running.until_a_label()
-    running.process.send_signal(number)
+    with Running(endless) as running:
+        assert running.until_a_label()
+        running.process.send_signal(number)
+        code, _, err = running.end()
 
-    code, _, err = running.end()
     assert code == 0
     assert "answers" in err
     assert "Traceback" not in err
@@ -177,10 +242,9 @@ def test_a_signal_ends_the_program_cleanly(endless, number):
 
 @pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_quietly(endless):
-    running = Running(endless)
-    assert running.until_a_label()
-    running.process.stdout.close()
+    with Running(endless) as running:
+        assert running.until_a_label()
+        running.process.stdout.close()
 
-    assert running.process.wait(PATIENT) == 0
-    assert running.process.stderr.read() == ""
-    running.process.stderr.close()
+        assert running.process.wait(PATIENT) == 0
+        assert running.process.stderr.read() == ""

@@ -9,17 +9,14 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import actionclip
 from actionclip.encoding.encoder import Views
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.stream import Stream
-from actionclip.inference.stream.steady import Steady
 from actionclip.inference.stream.watching import live_views
 from actionclip.inference.stream.window import RollingWindow
-from actionclip.model.scoring import NONE_OF_THESE
+from actionclip.video.live.queue import LiveFrame
 from actionclip.video.live.sources import LiveSettings
 from actionclip.video.transforms import to_input
 from live_server import LiveServer, broadcast
@@ -112,65 +109,6 @@ def test_a_model_without_a_spacing_gets_a_window_of_two_seconds(recognizer):
         live_views(recognizer.config, window=3.0, spacing=0.1)
 
 
-# --- when the label changes -----------------------------------------------------------------------
-
-answers = st.lists(
-    st.tuples(st.floats(0, 1), st.lists(st.floats(0, 1), min_size=3, max_size=3)), max_size=40
-)
-
-
-def played(steady, answers):
-    time, found = 0.0, []
-    for step, values in answers:
-        time += step
-        scores = dict(zip("abc", values, strict=True))
-        found.append((time, scores, steady.update(time, scores)))
-    return found
-
-
-@given(answers)
-def test_without_margin_and_hold_the_best_label_holds(answers):
-    for _, scores, label in played(Steady(margin=0, hold=0), answers):
-        assert scores[label] == max(scores.values())
-
-
-@given(answers, st.floats(0, 0.9), st.floats(0, 3))
-def test_a_label_changes_only_to_one_that_leads_clearly_and_for_long(answers, margin, hold):
-    found = played(Steady(margin=margin, hold=hold), answers)
-
-    for number in range(1, len(found)):
-        (_, _, before), (time, scores, label) = found[number - 1], found[number]
-        if label == before:
-            continue
-        assert scores[label] - scores[before] >= margin
-        led = time
-        for earlier, others, _ in reversed(found[:number]):
-            if others[label] < max(others.values()) or others[label] - others[before] < margin:
-                break
-            led = earlier
-        assert time - led >= hold
-
-
-@given(answers)
-def test_other_names_change_nothing_but_names(answers):
-    names = {"a": "z", "b": "y", "c": "x"}
-    one, other = Steady(), Steady()
-    time = 0.0
-    for step, values in answers:
-        time += step
-        scores = dict(zip("abc", values, strict=True))
-        if len(set(values)) < 3:
-            continue
-        renamed = {names[name]: value for name, value in scores.items()}
-        assert names[one.update(time, scores)] == other.update(time, renamed)
-
-
-@pytest.mark.parametrize("wrong", [{"margin": -0.1}, {"margin": 1}, {"hold": -1}])
-def test_a_steadiness_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(ActionCLIPError):
-        Steady(**wrong)
-
-
 # --- a stream -------------------------------------------------------------------------------------
 
 
@@ -223,60 +161,6 @@ def test_events_can_be_rarer_but_changes_are_always_told(recognizer, film):
     assert all(b.time - a.time >= 0.5 for a, b in itertools.pairwise(steady))
 
 
-def test_labels_change_while_it_runs(recognizer, film):
-    with recognizer.stream(film, LABELS, settings=AT_ONCE) as stream:
-        events = iter(stream)
-        assert next(event for event in events if event.event == "label").label in LABELS
-        setter = threading.Thread(target=stream.set_labels, args=(["clapping", "sitting down"],))
-        setter.start()
-        setter.join()
-        rest = list(events)
-
-    assert rest[0].event == "labels"
-    assert rest[0].labels == ["clapping", "sitting down"]
-    assert {event.label for event in labels_of(rest)} <= {"clapping", "sitting down"}
-    assert labels_of(rest)[0].time - rest[0].time < 0.2  # frames seen already count
-    assert stream.labels == ("clapping", "sitting down")
-
-
-def test_labels_we_cannot_use_leave_the_old_ones(recognizer, film):
-    with recognizer.stream(film, LABELS, settings=AT_ONCE) as stream:
-        with pytest.raises(ActionCLIPError):
-            stream.set_labels(["running", "running"])
-        assert {event.label for event in labels_of(stream)} <= set(LABELS)
-
-
-def test_labels_follow_their_file(recognizer, tmp_path):
-    path = tmp_path / "labels.txt"
-    path.write_text("\n".join(LABELS))
-    complaints = []
-    with recognizer.stream("-", path) as stream:
-        stream.follow_labels(path, complaints.append)
-
-        def until(condition):
-            end = time.monotonic() + PATIENT
-            while not condition() and time.monotonic() < end:
-                time.sleep(0.05)
-            return condition()
-
-        path.write_text("clapping\nbowing\n")
-        assert until(lambda: stream.labels == ("clapping", "bowing"))
-        path.write_text("")
-        assert until(lambda: complaints)
-        assert stream.labels == ("clapping", "bowing")
-        new = tmp_path / "new.txt"
-        new.write_text("bowing\npointing\nrunning\n")
-        new.replace(path)
-        assert until(lambda: stream.labels == ("bowing", "pointing", "running"))
-
-
-def test_below_the_threshold_it_is_none_of_these(recognizer, film):
-    with recognizer.stream(film, LABELS, settings=AT_ONCE, threshold=1.0) as stream:
-        found = labels_of(stream)
-
-    assert {event.label for event in found} == {NONE_OF_THESE}
-
-
 def test_a_gap_restarts_the_window_and_is_told(recognizer):
     """The server sends as fast as things happen: a burst would be ahead of what is missing."""
     data = broadcast(45)
@@ -287,6 +171,8 @@ def test_a_gap_restarts_the_window_and_is_told(recognizer):
             return
         wire.head()
         wire.play(data, 45 / 25)
+        if wire.number > 1:
+            time.sleep(PATIENT)  # one loss is enough, however long we look at what came
 
     settings = LiveSettings(queue=100, first_wait=0.1, retries=3)
     with (
@@ -307,6 +193,29 @@ def test_a_gap_restarts_the_window_and_is_told(recognizer):
     assert events[-1].time - gap.time >= 1.3  # a whole window of new frames
     assert stream.summary.gaps == 1
     assert stream.summary.connections == 2
+
+
+def test_after_a_loss_the_window_begins_anew_however_short_it_was(recognizer):
+    data = broadcast(45)
+
+    def answer(wire):
+        wire.head()
+        wire.play(data, 0.3)
+        if wire.number:
+            time.sleep(PATIENT)
+
+    settings = LiveSettings(gap=1000, queue=100, first_wait=0.05)
+    with (
+        LiveServer(answer) as server,
+        recognizer.stream(server.url(), LABELS, allow_network=True, settings=settings) as stream,
+    ):
+        events = iter(stream)
+        before = next(event for event in events if event.event == "lost")
+        after = next(event for event in events if event.event == "label")
+
+    assert after.time - before.time >= 1.3  # a whole window
+    assert stream.summary.gaps == 0
+    assert stream.summary.seen > 45
 
 
 def slowly(stream):
@@ -355,7 +264,28 @@ def test_leaving_early_ends_the_worker(recognizer, film):
     assert not [t for t in threading.enumerate() if t.name == "actionclip-live"]
 
 
-@pytest.mark.parametrize("wrong", [{"every": -1}, {"window": 0}, {"margin": 2}, {"frames": -1}])
+@pytest.mark.parametrize(
+    ("settings", "room"), [(None, 5), (LiveSettings(stall=3), 5), (LiveSettings(queue=2), 2)]
+)
+def test_a_window_of_frames_may_wait_unless_told_otherwise(recognizer, film, settings, room):
+    with recognizer.stream(film, LABELS, frames=5, settings=settings) as stream:
+        for number in range(9):
+            image = np.zeros((8, 8, 3), np.uint8)
+            stream.feed.queue.put(LiveFrame(image, number / 10, 0.0, number))
+
+        assert len(stream.feed.queue) == room
+        assert stream.feed.queue.dropped == 9 - room
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"every": -1}, {"window": 0}, {"margin": 2}, {"frames": -1}, {"frames": 0}),
+        *({"spacing": 0}, {"spacing": -1}, {"spacing": float("nan")}, {"hold": float("nan")}),
+        *({"top_k": 0}, {"window": float("inf")}),
+    ],
+    ids=str,
+)
 def test_what_makes_no_sense_is_refused_before_anything_runs(recognizer, film, wrong):
     with pytest.raises(ActionCLIPError):
         recognizer.stream(film, LABELS, **wrong)

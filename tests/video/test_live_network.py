@@ -1,5 +1,9 @@
-"""Whom a live source talks to: whom it was told to, and nobody else. All servers are local."""
+"""Whom a live source talks to: whom it was told to, and nobody else; what comes of the answers.
 
+All servers are local.
+"""
+
+import http.client
 import socket
 
 import numpy as np
@@ -57,6 +61,39 @@ def test_a_server_cannot_send_us_anywhere_else(place):
     assert "where we do not go" in watching.error.what
 
 
+def test_a_server_cannot_send_us_from_where_nobody_listens_to_where_they_may(monkeypatch):
+    """As if it spoke TLS: certificates are Python's business."""
+
+    def secure(host, port, *, timeout, context):
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+
+    monkeypatch.setattr(http.client, "HTTPSConnection", secure)
+
+    def answer(wire):
+        wire.head("302 Found", Location=server.url("/open"))
+
+    with LiveServer(answer) as server, Watching(server.url(scheme="https")) as watching:
+        watching.all()
+
+    assert isinstance(watching.error, ActionCLIPError)
+    assert "to http:, where we do not go" in watching.error.what
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[::1/a", "http://127.0.0.1:99999/", "http://a..b/", "/a b", "/\xe4"]
+)
+def test_a_server_that_sends_us_nowhere_has_refused(place):
+    def answer(wire):
+        wire.send(f"HTTP/1.0 302 Found\r\nLocation: {place}\r\n\r\n".encode("latin-1"))
+
+    with LiveServer(answer) as server, Watching(server.url()) as watching:
+        watching.all()
+
+    assert isinstance(watching.error, ActionCLIPError)
+    assert "no address" in watching.error.what
+
+
 def test_going_round_in_circles_ends():
     def answer(wire):
         wire.head("302 Found", Location="/again")
@@ -109,6 +146,76 @@ def test_what_names_other_places_opens_none(which, way, tmp_path):
     assert canary.times == []
 
 
+# --- what a server answers ------------------------------------------------------------------------
+
+
+def test_a_file_over_the_network_ends_where_it_ends(six_seconds):
+    def answer(wire):
+        wire.head(Content_Length=len(six_seconds))
+        wire.send(six_seconds)
+
+    with LiveServer(answer) as server, Watching(server.url()) as watching:
+        watching.all()
+
+    assert watching.error is None
+    assert watching.of(Lost) == []
+    assert len(server.asked) == 1
+
+
+def test_a_file_over_the_network_that_was_cut_off_is_asked_for_again(six_seconds):
+    def answer(wire):
+        wire.head(Content_Length=len(six_seconds))
+        wire.send(six_seconds[: None if wire.number else len(six_seconds) // 2])
+
+    with LiveServer(answer) as server, Watching(server.url()) as watching:
+        watching.all()
+
+    assert watching.error is None
+    assert [one.reason for one in watching.of(Lost)] == ["The server hung up."]
+    assert len(server.asked) == 2
+
+
+def test_attempts_are_spaced_out_and_come_to_an_end():
+    def answer(wire):
+        wire.head("503 Later")
+
+    settings = {"retries": 3, "longest_wait": 0.2}
+    with LiveServer(answer) as server, Watching(server.url(), **settings) as watching:
+        watching.all()
+
+    assert isinstance(watching.error, VideoError)
+    assert "503" in watching.error.what
+    waits = [one.wait for one in watching.of(Lost)]
+    for wait, longest in zip(waits, (0.1, 0.2, 0.2), strict=True):
+        assert longest / 2 <= wait <= longest
+    assert [one.attempt for one in watching.of(Lost)] == [1, 2, 3]
+    assert len(server.times) == 4
+
+
+@pytest.mark.parametrize(
+    "status", ["404 Not Found", pytest.param("401 Unauthorized", marks=pytest.mark.slow)]
+)
+def test_a_server_that_refuses_is_not_asked_again(status):
+    with LiveServer(lambda wire: wire.head(status)) as server, Watching(server.url()) as watching:
+        watching.all()
+
+    assert isinstance(watching.error, VideoError)
+    assert status[:3] in watching.error.what
+    assert len(server.asked) == 1
+
+
+def test_what_is_no_video_at_all_ends_at_once():
+    def answer(wire):
+        wire.head()
+        wire.send(b"<html>hello</html>" * 1000)
+
+    with LiveServer(answer) as server, Watching(server.url()) as watching:
+        watching.all()
+
+    assert isinstance(watching.error, VideoError)
+    assert len(server.asked) == 1
+
+
 # --- cameras of the network -----------------------------------------------------------------------
 
 
@@ -146,6 +253,19 @@ def test_an_rtsp_camera_cannot_send_us_to_another_port(packets):
     assert watching.frames == []
     assert len(server.times) == 1
     assert other.times == []
+
+
+def test_a_host_with_several_numbers_is_called_at_the_next_after_a_failure(packets, monkeypatch):
+    kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    with LiveServer(lambda wire: play_rtsp(wire, packets, 1.0)) as server:
+        both = [(*kind, (host, server.port)) for host in ("127.0.0.2", "127.0.0.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+        address = f"rtsp://camera.invalid:{server.port}/door"
+        with Watching(address) as watching:
+            watching.until(lambda: watching.of(Lost) and watching.frames)
+
+    assert watching.of(Lost)[0].reason.startswith("It cannot be reached")
+    assert watching.frames
 
 
 def test_a_host_nobody_knows_is_an_error_of_its_own(monkeypatch):

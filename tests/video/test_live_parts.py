@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from actionclip.errors import ActionCLIPError
 from actionclip.video.decode.workers.protocol import Channel, Nonsense
+from actionclip.video.live import worker
 from actionclip.video.live.messages import (
     Ended,
     Picture,
@@ -24,7 +26,7 @@ from actionclip.video.live.messages import (
     send_picture,
 )
 from actionclip.video.live.pace import Pace, StreamClock
-from actionclip.video.live.queue import FrameQueue, Gap, LiveFrame
+from actionclip.video.live.queue import MOST_NOTICES, End, FrameQueue, Gap, LiveFrame, Lost
 from actionclip.video.live.sources import ELSEWHERE, LiveSettings, camera_format, live_source
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, Resize
@@ -84,10 +86,23 @@ def test_other_schemes_are_refused_by_name(scheme, allowed):
         live_source(f"{scheme}://127.0.0.1/a", allow_network=allowed)
 
 
-@pytest.mark.parametrize("word", ["http://", "rtsp://:554/a", "http://h:99999/", "http://h/a b\n"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("http://", "rtsp://:554/a", "http://h:99999/", "http://h/a b\n"),
+        *("http://[::1/a", "http://h:0/a", "rtsp://a..b/c", f"http://{'a' * 64}.com/"),
+    ],
+)
 def test_an_address_without_a_host_is_refused(word):
     with pytest.raises(ActionCLIPError, match="followed by no address"):
         live_source(word, allow_network=True)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"), [("http://h/a?token=", "http"), ("udp_", "file"), ("1234567890", "camera")]
+)
+def test_a_word_may_be_longer_than_the_name_of_a_file(start, kind):
+    assert live_source(start + "7" * 400, allow_network=True).kind == kind
 
 
 def test_a_password_is_never_shown():
@@ -187,6 +202,56 @@ def test_a_new_connection_goes_on_where_time_is():
     assert clock.at(0.0, 14.0) == (pytest.approx(4.0), False)
 
 
+class Clock:
+    """A clock that stands still but for those who sleep, and for `at`."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
+def test_each_frame_of_a_file_waits_for_its_turn(ends, monkeypatch, speed):
+    clock, (_, theirs) = Clock(), ends
+    monkeypatch.setattr(worker, "time", clock)
+    request = PlayRequest(spacing=0.1, resize=Resize(mode="squash", size=8), speed=speed)
+    player = worker.Player(Channel(theirs), request, Limits())
+    picture = av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="rgb24")
+
+    def shown(stamp, busy=0.0):
+        """Seconds since the start when a frame is shown that took so long to decode."""
+        clock.now += busy
+        player.show(picture, stamp, clock.now)
+        return clock.now - 100.0
+
+    assert shown(50.0) == 0
+    assert shown(50.4) == pytest.approx(0.4 / speed)
+    assert shown(50.8, busy=0.1) == pytest.approx(0.8 / speed)  # decoding is no delay
+    late = 1.2 / speed + 0.3
+    assert shown(51.2, busy=late - 0.8 / speed) == pytest.approx(late)
+    assert shown(51.6) == pytest.approx(max(late, 1.6 / speed))  # it catches up
+    now = clock.now - 100.0
+    assert shown(500.0) == pytest.approx(now)  # a hole is not played out
+    assert shown(500.4) == pytest.approx(now + 0.4 / speed)
+    assert shown(3.0) == pytest.approx(now + 0.4 / speed)  # nor is a clock that went back
+    assert shown(3.4) == pytest.approx(now + 0.8 / speed)
+
+
+def test_a_picture_says_how_long_ago_it_had_been_read(ends, monkeypatch):
+    clock, (ours, theirs) = Clock(), ends
+    monkeypatch.setattr(worker, "time", clock)
+    player = worker.Player(Channel(theirs), REQUEST, Limits())
+
+    player.show(av.VideoFrame(8, 8, "rgb24"), None, clock.now - 0.25)
+
+    assert receive(ours, REQUEST, Limits()).age == 0.25
+
+
 # --- the queue ------------------------------------------------------------------------------------
 
 
@@ -207,6 +272,19 @@ def test_the_oldest_frame_goes_and_notices_stay():
     assert items[0] is gap
     assert [item.number for item in items[1:]] == [3, 4, 5]
     assert queue.take(0.01) == []
+
+
+def test_of_notices_that_nobody_takes_the_newest_are_kept():
+    queue = FrameQueue(3)
+    queue.put(frame(0))
+    for number in range(MOST_NOTICES + 50):
+        queue.put(Lost("gone", number, 1.0))
+    queue.put(End(None))
+
+    first, *notices, end = queue.take()
+    assert first.number == 0
+    assert [notice.attempt for notice in notices] == list(range(51, MOST_NOTICES + 50))
+    assert end == End(None)
 
 
 def test_a_sender_that_waits_drops_nothing():
@@ -251,9 +329,9 @@ def say(end, header, *parts):
 def test_a_picture_and_an_end_arrive_as_they_were_sent(ends):
     ours, theirs = ends
     image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-    worker = Channel(theirs)
-    send_picture(worker, Picture(image, None, 0.25, 7, 2))
-    send_end(worker, Ended(Outcome.EMPTY, "nothing", 7, 2))
+    channel = Channel(theirs)
+    send_picture(channel, Picture(image, None, 0.25, 7, 2))
+    send_end(channel, Ended(Outcome.EMPTY, "nothing", 7, 2))
 
     picture = receive(ours, REQUEST, Limits())
     assert isinstance(picture, Picture)

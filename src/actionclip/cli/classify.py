@@ -44,23 +44,8 @@ def classify(
     template: options.Templates = None,
     descriptions: options.Descriptions = None,
     ensemble: options.Ensemble = None,
-    reject: Annotated[
-        str | None,
-        typer.Option(
-            help='Competing labels reported as "none of these": words between commas.',
-            show_default=False,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Do not report labels that score below. Takes the place of a calibrated threshold "
-            "(0: none).",
-            show_default=False,
-        ),
-    ] = None,
+    reject: options.Reject = None,
+    threshold: options.Threshold = None,
     calibrated: options.Calibrated = True,
     clean_labels: options.CleanLabels = None,
     frames: options.Frames = None,
@@ -106,7 +91,7 @@ def classify(
         with recognizer:
             question = recognizer.question(
                 labels,
-                templates=template[0] if template and len(template) == 1 else template,
+                templates=options.sentences(template),
                 descriptions=descriptions,
                 ensemble=ensemble,
                 reject=reject or (),

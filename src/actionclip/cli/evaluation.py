@@ -152,7 +152,7 @@ def evaluate(
             "seed": seed,
             "draws": draws,
             "base": None if base is None else _names(base),
-            "templates": template[0] if template and len(template) == 1 else template,
+            "templates": options.sentences(template),
             "descriptions": descriptions,
             "ensemble": ensemble,
             "clean_labels": clean_labels,

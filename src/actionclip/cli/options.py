@@ -145,12 +145,36 @@ Templates = Annotated[
         show_default=False,
     ),
 ]
+
+
+def sentences(template: list[str] | None) -> str | list[str] | None:
+    """What `--template` means: one may be the name of a set or a file, several are sentences."""
+    return template[0] if template and len(template) == 1 else template
+
+
 Descriptions = Annotated[
     Path | None,
     typer.Option(help="JSON or CSV with sentences for each label.", show_default=False),
 ]
 Ensemble = Annotated[
     str | None, typer.Option(help="scores (the paper's) or embeddings.", show_default=False)
+]
+Reject = Annotated[
+    str | None,
+    typer.Option(
+        help='Competing labels reported as "none of these": words between commas.',
+        show_default=False,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Do not report labels that score below. Takes the place of a calibrated threshold "
+        "(0: none).",
+        show_default=False,
+    ),
 ]
 Calibrated = Annotated[
     bool,

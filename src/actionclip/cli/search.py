@@ -100,7 +100,7 @@ def search(
                 top,
                 folder=folder,
                 **days,
-                templates=template,
+                templates=options.sentences(template),
                 merge=merge,
                 exact=exact,
             )

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,16 +74,9 @@ def stream(
     template: options.Templates = None,
     descriptions: options.Descriptions = None,
     ensemble: options.Ensemble = None,
-    reject: Annotated[
-        str | None,
-        typer.Option(
-            help='Competing labels reported as "none of these": words between commas.',
-            show_default=False,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Below it the answer is none of these.")
-    ] = 0.0,
+    reject: options.Reject = None,
+    threshold: options.Threshold = None,
+    calibrated: options.Calibrated = True,
     clean_labels: options.CleanLabels = None,
     speed: Annotated[
         float,
@@ -120,16 +112,16 @@ def stream(
             hold=hold,
             top_k=top_k,
             settings=settings,
-            templates=template[0] if template and len(template) == 1 else template,
+            templates=options.sentences(template),
             descriptions=descriptions,
             ensemble=ensemble,
             reject=reject or (),
             threshold=threshold,
             clean_labels=clean_labels,
+            calibrated=calibrated,
         )
         show = _Printer(as_json=as_json)
-        if labels is not None and Path(labels).is_file():
-            watched.follow_labels(labels, complain=show.complain)
+        _follow(watched, labels, show)
         code = _watch(watched, show)
     if code:
         raise typer.Exit(code)
@@ -140,17 +132,31 @@ stream.__doc__ = f"{stream.__doc__}\n\n{EXAMPLES}"
 
 def _check(kind: str, where: str) -> None:
     """See, before a model is loaded, whether there is something to watch."""
-    if kind == "stdin" and sys.stdin.isatty():
+    from actionclip.video.live.sources import exists
+
+    if kind == "stdin" and (sys.stdin is None or sys.stdin.isatty()):
+        what = "closed" if sys.stdin is None else "a terminal"
         raise ActionCLIPError(
-            "'-' stands for a stream on standard input, and that is a terminal.",
+            f"'-' stands for a stream on standard input, and that is {what}.",
             hint="Send one into the command: ... | actionclip stream - --labels ...",
         )
-    if kind == "file" and not Path(where).exists():
+    if kind == "file" and not exists(where):
         raise ActionCLIPError(
             f"There is no file {where!r}.",
             expected="A camera's number, an address, - or a file was expected.",
             hint="actionclip stream --help shows examples.",
         )
+
+
+def _follow(watched: "Stream", labels: str | None, show: "_Printer") -> None:
+    """Where the labels come from a file, take over what it says later."""
+    from actionclip.data import label_sets
+    from actionclip.model.prompts.label_files import looks_like_file
+
+    if labels is None or labels.strip() in label_sets.names():
+        return
+    if looks_like_file(labels):
+        watched.follow_labels(labels, complain=show.complain)
 
 
 def _watch(watched: "Stream", show: "_Printer") -> int:

@@ -152,7 +152,7 @@ def timeline(
         with recognizer:
             question = recognizer.question(
                 labels,
-                templates=template[0] if template and len(template) == 1 else template,
+                templates=options.sentences(template),
                 descriptions=descriptions,
                 ensemble=ensemble,
                 reject=reject or (),

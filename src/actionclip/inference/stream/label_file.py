@@ -18,7 +18,9 @@ _Mark: TypeAlias = tuple[int, int, int] | None
 
 
 class LabelFile:
-    """Tells when a file has changed, from a thread of its own.
+    """Tells when there is something new in a file, from a thread of its own.
+
+    What it holds at the beginning counts as new: it may have changed since it was last read.
 
     Args:
         path: the file.
@@ -34,7 +36,6 @@ class LabelFile:
     ) -> None:
         self.path = path
         self._changed, self._complain = changed, complain
-        self._known = self._mark()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="actionclip-labels", daemon=True)
         self._thread.start()
@@ -46,11 +47,11 @@ class LabelFile:
             self._thread.join()
 
     def _watch(self) -> None:
-        last = self._known
+        known, last = None, self._mark()
         while not self._stop.wait(LOOK):
             now = self._mark()
-            if now != self._known and now == last and now is not None:
-                self._known = now
+            if now != known and now == last and now is not None:
+                known = now
                 try:
                     self._changed(self.path)
                 except ActionCLIPError as error:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from actionclip.encoding.encoder import Views
-from actionclip.encoding.questions import Question, ask
+from actionclip.encoding.questions import Question, ask, resolve_labels
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.stream.events import Event, Summary, clock
 from actionclip.inference.stream.label_file import LabelFile
@@ -23,7 +23,7 @@ from actionclip.inference.stream.steady import Steady
 from actionclip.inference.stream.window import RollingWindow
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
-from actionclip.model.scoring import Score
+from actionclip.model.scoring import NONE_OF_THESE, Score
 from actionclip.video.live.feed import Feed
 from actionclip.video.live.queue import Connected, End, Gap, Item, LiveFrame, Lost
 from actionclip.video.live.sources import LiveSettings, LiveSource, live_source
@@ -103,7 +103,7 @@ class Stream:
     def follow_labels(
         self, path: str | Path, complain: Callable[[ActionCLIPError], None] | None = None
     ) -> None:
-        """Read the labels anew whenever a file changes.
+        """Ask about the labels in a file from now on, and read them anew whenever it changes.
 
         Args:
             path: the file.
@@ -112,7 +112,12 @@ class Stream:
         """
         if self._label_file is not None:
             self._label_file.close()
-        self._label_file = LabelFile(Path(path), self.set_labels, complain or _warn)
+        self._label_file = LabelFile(Path(path), self._take_over, complain or _warn)
+
+    def _take_over(self, path: Path) -> None:
+        """Use the labels of a file, where they are others than before."""
+        if tuple(resolve_labels(path)) != self.labels:
+            self.set_labels(path)
 
     def __iter__(self) -> Iterator[Event]:
         """The events, as they come.
@@ -190,8 +195,8 @@ class Stream:
         before = self._steady.label
         scores = {one.label: one.score for one in ranked}
         if before is not None and before not in scores:  # below the threshold
-            scores[before] = _score_of(before, replace(question, threshold=None), embedding)
-        label = self._steady.update(newest.time, scores)
+            scores[before] = _score_of(before, question, embedding)
+        label = self._steady.update(newest.time, _weights(scores, ranked))
         changed = label != before
         self.summary.answers += 1
         self.summary.changes += changed
@@ -279,13 +284,16 @@ def watch(
         source = live_source(source, allow_network=allow_network)
     if not 0 <= every < float("inf"):
         raise ActionCLIPError(f"every is {every}.", expected="It must be 0 seconds or more.")
+    if top_k is not None and top_k < 1:
+        raise ActionCLIPError(f"top_k is {top_k}.", expected="It must be 1 or more, or none.")
     views = live_views(model.config, frames=frames, window=window, spacing=spacing)
     assert views.sampling.spacing is not None
+    settings = settings or LiveSettings()
     feed = Feed(
         source,
         spacing=views.sampling.spacing,
         resize=views.preprocess.resize,
-        settings=settings or LiveSettings(queue=views.sampling.frames),
+        settings=replace(settings, queue=settings.queue or views.sampling.frames),
         limits=limits,
     )
     steady = Steady(margin=margin, hold=hold)
@@ -314,16 +322,29 @@ def live_views(
         )
     if window is not None and not 0 < window < float("inf"):
         raise ActionCLIPError(f"window is {window}.", expected="It must be above 0 seconds.")
-    count = frames or config.sampling.frames
-    own = config.sampling.spacing if window is None else None
-    views = Views.of(config, frames=frames, spacing=spacing or own or (window or WINDOW) / count)
-    return replace(views, sampling=replace(views.sampling, windows=1))
+    count = config.sampling.frames if frames is None else frames
+    if spacing is None and window is None:
+        spacing = config.sampling.spacing
+    if spacing is None:
+        spacing = (window or WINDOW) / max(count, 1)
+    views = Views.of(config, spacing=spacing)
+    return replace(views, sampling=replace(views.sampling, frames=count, windows=1))
 
 
 def _score_of(label: str, question: Question, embedding: Tensor) -> float:
-    """The score of one label; 0 where the question has none of this name."""
-    found = {one.label: one.score for one in question.scores(embedding, top_k=None)}
-    return found.get(label, 0.0)
+    """The score of a label that was rejected; 0 where the question has none of this name."""
+    free = replace(question, threshold=None, calibration=None)
+    return {one.label: one.score for one in free.scores(embedding, top_k=None)}.get(label, 0.0)
+
+
+def _weights(scores: dict[str, float], ranked: list[Score]) -> dict[str, float]:
+    """What labels weigh against each other: their scores, unless none reaches the threshold.
+
+    Then *none of these* is a decision, and the score beside it is no measure of it.
+    """
+    if [one.label for one in ranked] == [NONE_OF_THESE]:
+        return {label: float(label == NONE_OF_THESE) for label in scores}
+    return scores
 
 
 def _top(ranked: list[Score], top_k: int | None) -> list[Score]:

@@ -34,7 +34,7 @@ def read_labels(
         found = _texts(labels, "The list of labels")
     elif isinstance(labels, str) and known is not None and (names := known(labels.strip())):
         found = list(names)
-    elif isinstance(labels, Path) or _looks_like_file(labels):
+    elif isinstance(labels, Path) or looks_like_file(labels):
         found = read_file(Path(labels))
     else:
         found = between_commas(labels)
@@ -47,7 +47,8 @@ def read_labels(
     return found
 
 
-def _looks_like_file(text: str) -> bool:
+def looks_like_file(text: str) -> bool:
+    """Whether words for labels are the name of a file, as `read_labels` takes them."""
     name = text.strip()
     if name.lower().endswith(FILE_TYPES):
         return "\n" not in name

@@ -33,6 +33,8 @@ _WORKER = "actionclip.video.live.worker"
 _LOOK = 0.2
 """Seconds between two looks at whether we are to stop."""
 _GOODBYE = 2.0
+_WAITING = 16
+"""Frames that may wait where nobody says how many."""
 _TRY = "`--retries` says how often to try."
 _HINTS = {
     "camera": f"Is it plugged in, and not used by another program? {_TRY}",
@@ -73,7 +75,7 @@ class Feed:
         limits: Limits | None = None,
     ) -> None:
         self.source, self.settings = source, settings or LiveSettings()
-        self.queue = FrameQueue(self.settings.queue)
+        self.queue = FrameQueue(self.settings.queue or _WAITING)
         self.connections = self.gaps = 0
         self.gap_seconds = 0.0
         self._limits = limits or Limits()
@@ -90,7 +92,7 @@ class Feed:
         self._stall = self.settings.stall
         if source.kind == "file" and self.settings.speed:
             self._stall += 2 * spacing / self.settings.speed
-        self._wanted = 0
+        self._wanted = self._in_vain = 0
         self._last: float | None = None
         self._seen_before = self._seen = self._broken_before = self._broken = 0
         self._last_arrival = 0.0
@@ -144,6 +146,7 @@ class Feed:
             if self._stop.is_set():
                 return None
             attempt = 1 if self._wanted > before else attempt + 1
+            self._in_vain += self._wanted == before
             hint = _HINTS.get(self.source.kind)
             error = VideoError(f"{self.source.name}: {ending.reason}", ending.code, hint=hint)
             if ending.final or not self.source.comes_back:
@@ -263,9 +266,11 @@ class Feed:
         if self.source.kind == "camera":
             start = {"camera": self.source.where}
         elif self.source.kind == "rtsp":
-            address, port = _resolved(self.source.where)
+            address, port = _resolved(self.source.where, self._in_vain)
             start = {"port": port}
         worker = self._running = LockedProcess(_WORKER, self._limits, start)
+        if self._stop.is_set():  # who closes may have looked a moment too early to see it
+            worker.kill()
         try:
             yield worker, address
         finally:
@@ -282,8 +287,12 @@ def _has_more(file: int) -> bool:
     return True
 
 
-def _resolved(address: str) -> tuple[str, int]:
+def _resolved(address: str, turn: int) -> tuple[str, int]:
     """An RTSP address with a number for its host, because the worker can ask nobody; its port.
+
+    Args:
+        address: with a name or a number.
+        turn: a host may have several numbers: which it is, counted round and round.
 
     Raises:
         OSError: when nobody knows the host.
@@ -291,7 +300,7 @@ def _resolved(address: str) -> tuple[str, int]:
     parts = urlsplit(address)
     port = parts.port or PORTS["rtsp"]
     found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    number = str(found[0][4][0]).partition("%")[0]
+    number = str(found[turn % len(found)][4][0]).partition("%")[0]
     user, at, _ = parts.netloc.rpartition("@")
     host = f"[{number}]" if ":" in number else number
     return parts._replace(netloc=f"{user}{at}{host}:{port}").geturl(), port

@@ -10,8 +10,8 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from actionclip.errors import ActionCLIPError
@@ -78,31 +78,75 @@ def _write(pipe: int, block: bytes) -> None:
 
 def _ask(address: str, patience: float) -> tuple[socket.socket, http.client.HTTPResponse]:
     """Ask for a stream, following where the server sends us."""
-    parts = urlsplit(address)
+    try:
+        return _followed(urlsplit(address), patience)
+    except http.client.RemoteDisconnected:
+        raise OSError("The server hung up.") from None
+    except OSError:
+        raise
+    except (ValueError, http.client.InvalidURL):
+        raise Refused("The server sends us on to what is no address.") from None
+    except http.client.HTTPException as error:
+        raise OSError(f"It does not speak HTTP ({type(error).__name__}).") from None
+
+
+def _followed(
+    parts: SplitResult, patience: float
+) -> tuple[socket.socket, http.client.HTTPResponse]:
     for _ in range(REDIRECTS + 1):
-        connection = _connection(parts, patience)
-        try:
-            connection.connect()
-            kept = connection.sock  # the connection forgets it where the stream never ends
-            path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-            connection.request("GET", path, headers=_headers(parts))
-            response = connection.getresponse()
-        except http.client.HTTPException as error:
-            connection.close()
-            raise OSError(f"It does not speak HTTP ({type(error).__name__}).") from None
-        except OSError:
-            connection.close()
-            raise
+        kept, response = _answer(parts, patience)
         if response.status == 200:
             return kept, response
         place = response.getheader("location")
         response.close()
-        connection.close()
         kept.close()
         if response.status not in (301, 302, 303, 307, 308) or not place:
             raise _refusal(response)
         parts = _next(parts, place)
     raise Refused(f"We were sent on more than {REDIRECTS} times.")
+
+
+def _answer(parts: SplitResult, patience: float) -> tuple[socket.socket, http.client.HTTPResponse]:
+    """The head of one answer, and the socket that the rest comes from."""
+    connection = _connection(parts, patience)
+    try:
+        with _in_time(connection, patience):
+            connection.connect()
+            kept = connection.sock  # the connection forgets it where the stream never ends
+            path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+            connection.request("GET", path, headers=_headers(parts))
+            return kept, connection.getresponse()
+    except BaseException:
+        connection.close()
+        raise
+
+
+@contextmanager
+def _in_time(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Hang up when the time is over: a socket's own timeout begins anew with every byte.
+
+    Raises:
+        TimeoutError: it was over.
+    """
+    late = threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError, AttributeError):  # there may be no socket yet, or no more
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, hang_up)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        watch.cancel()
+    if late.is_set():
+        raise TimeoutError
 
 
 def _connection(parts: SplitResult, patience: float) -> http.client.HTTPConnection:

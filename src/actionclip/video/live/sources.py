@@ -4,6 +4,7 @@ A word is a camera's number, an address, `-`, or a file; nothing is opened or ca
 are refused unless the user allows the network.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -40,8 +41,9 @@ class LiveSettings:
     """Seconds without frames, in the stream's time, that count as a gap."""
     speed: float = 1.0
     """Of a file: 2 plays twice as fast; 0 as fast as frames are taken, and drops none."""
-    queue: int = 16
-    """Frames that may wait; where more come, the oldest is dropped and counted."""
+    queue: int | None = None
+    """Frames that may wait; where more come, the oldest is dropped and counted. None: as many as
+    the window has."""
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
@@ -51,7 +53,7 @@ class LiveSettings:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be above 0 seconds.")
         if not 0 <= self.speed < float("inf"):
             raise ActionCLIPError(f"speed is {self.speed}.", expected="It must be 0 or more.")
-        if self.retries < 0 or self.queue < 1:
+        if self.retries < 0 or (self.queue is not None and self.queue < 1):
             raise ActionCLIPError(
                 f"retries is {self.retries} and queue is {self.queue}.",
                 expected="There are no fewer than 0 retries, and at least 1 frame may wait.",
@@ -93,14 +95,21 @@ def live_source(word: str | Path | int, *, allow_network: bool = False) -> LiveS
     text = str(word)
     if text == "-":
         return LiveSource("stdin", "-", "-")
-    if isinstance(word, int) or (text.isdecimal() and not Path(text).exists()):
+    if not isinstance(word, int) and exists(text):
+        return LiveSource("file", text, text)
+    if isinstance(word, int) or text.isdecimal():
         return LiveSource("camera", f"camera {int(text)}", _camera(int(text)))
     scheme = text.partition(":")[0].lower() if ":" in text else ""
-    if "://" in text and not Path(text).exists():
+    if "://" in text:
         return _address(text, scheme, allow_network=allow_network)
-    if scheme in ELSEWHERE and not Path(text).exists():
+    if scheme in ELSEWHERE:
         raise _not_read(text, scheme)
     return LiveSource("file", text, text)
+
+
+def exists(text: str) -> bool:
+    """Whether that is there; an address may be longer than a name of a file can be."""
+    return os.path.exists(text)  # noqa: PTH110  `Path.exists` raises for long ones
 
 
 def _camera(number: int) -> str:
@@ -122,12 +131,8 @@ def camera_format(platform: str = sys.platform) -> str:
 def _address(text: str, scheme: str, *, allow_network: bool) -> LiveSource:
     if scheme not in PORTS:
         raise _not_read(text, scheme)
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ActionCLIPError(f"{scheme}:// is followed by no address: {error}.") from None
-    if not host or port == 0 or not text.isascii() or not text.isprintable() or " " in text:
+    parts = _parts(text)
+    if parts is None:
         raise ActionCLIPError(
             f"{scheme}:// is followed by no address.",
             expected=f"For example {scheme}://192.168.1.20/stream was expected.",
@@ -140,6 +145,17 @@ def _address(text: str, scheme: str, *, allow_network: bool) -> LiveSource:
             hint="Allow it with --allow-network (in Python: allow_network=True).",
         )
     return LiveSource("rtsp" if scheme == "rtsp" else "http", name, text)
+
+
+def _parts(text: str) -> SplitResult | None:
+    """The parts of an address that can be called; None if it cannot be one."""
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna")  # refuses `a..b` and names that are too long
+        usable = host and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable and text.isascii() and text.isprintable() and " " not in text else None
 
 
 def without_password(parts: SplitResult) -> str:
