@@ -2,13 +2,17 @@
 
 import contextlib
 import json
+import os
 import select
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import actionclip
+from actionclip.serving.engine import explaining
+from actionclip.video.outcomes import Outcome, VideoError
 from serving_client import Client, served
 
 MIB = 2**20
@@ -196,6 +200,29 @@ def test_who_finds_all_places_taken_is_told_so_before_sending(hasty):
 
     assert error_of(told) == (429, "busy")
     assert b"\r\nretry-after: " in told.lower()
+
+
+def test_explanations_hold_up_nobody_else(spool, clips, monkeypatch):
+    def explain_slowly(*_, **__):
+        go_on.wait(120)
+        raise VideoError("Enough.", Outcome.EMPTY)
+
+    go_on = threading.Event()
+    monkeypatch.setattr(explaining, "explain_clip", explain_slowly)
+    model = actionclip.load("tiny", device="cpu", workers=1)
+    count = min(32, (os.cpu_count() or 1) + 4) + 1  # more than asyncio has threads of its own
+    with served(model, folder=spool) as (url, insides), ThreadPoolExecutor(count) as threads:
+        client, until = Client(url), time.monotonic() + 120
+        asked = [
+            threads.submit(client.send, "/explain", clips[0], labels="a,b") for _ in range(count)
+        ]
+        try:
+            while insides.service.busy < count and time.monotonic() < until:
+                time.sleep(0.01)
+            assert client.send("/classify", clips[1], labels="a,b").status == 200
+        finally:
+            go_on.set()
+        assert {one.result().status for one in asked} == {422}
 
 
 def test_headers_that_never_end_are_not_waited_for(hasty):

@@ -44,6 +44,8 @@ def test_a_broken_file(start):
     assert box.get_attribute("role") == "alert"
     assert start.page.locator("#scores li").count() == 0
     expect(box.get_by_role("button", name="Another video")).to_be_visible()
+    expect(start.page.locator("#drop")).to_be_visible()
+    expect(start.page.locator("#player")).to_be_hidden()
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Why a video is classified as it is. Frames are not kept, so the file has to be there."""
 
-import asyncio
 from typing import Any
 
 import numpy as np
@@ -33,10 +32,9 @@ async def explain(service: Service, received: Received, asked: ExplainRequest) -
     question, warnings = await service.question(service.words.wording(asked), None)
     source = Source(asked.source(received.name), received.upload.path)
     try:
-        async with service.place():
-            why = await asyncio.to_thread(
-                _explain, service.recognizer, source, question, views, asked.maps
-            )
+        why = await service.explain(
+            _explain, service.recognizer, source, question, views, asked.maps
+        )
     except VideoError as error:
         raise RequestError(422, str(error.code), error.what, hint=error.hint) from None
     return {

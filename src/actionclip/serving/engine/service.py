@@ -2,8 +2,8 @@
 
 The event loop calls this; whatever takes long runs in threads: decoding waits in as many threads as
 there are workers, the image tower has one, sentences have one, and questions whose words are known
-one more, so that they never wait for a video. Films for a timeline have a thread too; it takes
-turns at the image tower with the rest.
+one more, so that they never wait for a video. Films for a timeline have a thread too, and so have
+explanations; they take turns at the image tower with the rest.
 """
 
 import asyncio
@@ -81,13 +81,15 @@ class Service:
         self._sentences = ThreadPoolExecutor(1, "sentences")
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._films = ThreadPoolExecutor(1, "films")
+        self._explanations = ThreadPoolExecutor(1, "explanations")
         self._turn = asyncio.Semaphore(SCORING)
         on_cpu = recognizer.device.type == "cpu"
         self._ahead = asyncio.Semaphore(AHEAD if on_cpu else AHEAD_ON_ACCELERATORS)
 
     def close(self) -> None:
         """End the threads and the workers, and remove what lies on the disk."""
-        for pool in (self._decoding, self._sentences, self._scoring, self._films):
+        pools = (self._decoding, self._sentences, self._scoring, self._films, self._explanations)
+        for pool in pools:
             pool.shutdown(cancel_futures=True)
         self.batcher.close()
         self.recognizer.close()
@@ -357,6 +359,11 @@ class Service:
             vectors = asyncio.wrap_future(self.batcher.encode(clip, views))
             pictures = await self._run(self._decoding, thumbnails, clip)
             return result, Encoded(result, await vectors), pictures
+
+    async def explain(self, work: Callable[..., T], *args: object) -> T:
+        """Something long that nobody else has to wait for."""
+        async with self.place():
+            return await self._run(self._explanations, work, *args)
 
     async def _score(self, work: Callable[..., T], *args: object, **options: object) -> T:
         """Something short, in turn."""

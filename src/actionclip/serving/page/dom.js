@@ -28,6 +28,7 @@ export function clock(seconds, whole = false) {
 
 /** How large something is, for people. */
 export function megabytes(bytes) {
+  if (bytes < 2 ** 20) return `${Math.ceil(bytes / 2 ** 10)} kB`;
   return `${(bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: bytes < 2 ** 23 ? 1 : 0 })} MB`;
 }
 

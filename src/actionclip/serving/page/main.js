@@ -87,6 +87,7 @@ async function send() {
     arrived(await upload("timeline", state.file, fields, { signal, progress }), signal);
   } catch (trouble) {
     if (trouble.name === "AbortError") return;
+    if (!state.kept) empty(); // a player with a file that nobody can read says nothing
     fail(trouble, { "Try again": send, "Another video": choose });
   } finally {
     if (signal === sending.signal) byId("work").hidden = true;
@@ -108,6 +109,7 @@ function arrived(seen, signal) {
       hint: "Cut it shorter, or use the command line." });
   }
   state.kept = seen.video;
+  if (byId("player").hidden) play(state.file);
   state.seconds = seconds || (Number.isFinite(video.duration) ? video.duration : 0);
   byId("about").textContent = `${state.file.name} · ${clock(state.seconds)}`;
   if (error) fail(new Trouble(error));
