@@ -178,11 +178,12 @@ def _command() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, its cores, how busy it is with other things, and the versions of what ran."""
+    """Processor, cores, threads that torch uses, how busy it is, and the versions of what ran."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cpu": _cpu_name(),
         "cores": cores,
+        **({"threads": sys.modules["torch"].get_num_threads()} if "torch" in sys.modules else {}),
         "load": [round(load, 1) for load in os.getloadavg()],
         "python": platform.python_version(),
         **{package: found for package in PACKAGES if (found := _version(package))},

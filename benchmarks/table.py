@@ -211,6 +211,27 @@ def stream(result: Result) -> list[str]:
     ]
 
 
+def serve(result: Result) -> list[str]:
+    """Many clients at once."""
+    statuses = ", ".join(f"{count} x {status}" for status, count in result["statuses"].items())
+    rows = [
+        [name, *(f"{times[key]:.0f}" for key in ("p50", "p99", "max"))]
+        for name, times in (
+            *result["ms"].items(),
+            ("`/health` meanwhile", result["ms, health"]),
+            ("other labels, alone", result["ms, known labels again, alone"]),
+        )
+    ]
+    return [
+        f"**The service under load**, `tiny`: {result['clients']} clients, {result['asked']} "
+        f"requests in {result['seconds']:.0f} s ({statuses}); {result['lost']} lost, "
+        f"{result['wrong']} wrong; its memory grew by {result['growth MiB']} MiB. Milliseconds to "
+        "an answer, waiting included ([what is asked](benchmarks/serve.py)):",
+        "",
+        *_table(["", "p50", "p99", "largest"], rows),
+    ]
+
+
 def timeline(result: Result) -> list[str]:
     """Both ways for each model, and the memory of long films."""
     rows = []
@@ -253,6 +274,7 @@ SECTIONS = {
     "train_step": train_step,
     "train_step on a GPU": train_step,
     "stream": stream,
+    "serve": serve,
 }
 
 
@@ -287,11 +309,17 @@ def render(results: Mapping[str, Result]) -> str:
         if name in results:
             machine = results[name]["machine"]
             load = machine["load"][0]
-            where = f"{machine['cpu']}, {machine['cores']} cores, load {load:g}"
+            where = f"{machine['cpu']}, {machine['cores']} cores{_threads(machine)}, load {load:g}"
             versions = ", ".join(f"{key} {machine[key]}" for key in ("torch", "av"))
             footer = f"<sub>`{results[name]['command']}` on {where}; {versions}.</sub>"
             parts += [*section(results[name]), "", footer, ""]
     return "\n".join(parts).strip()
+
+
+def _threads(machine: Mapping[str, Any]) -> str:
+    """How many threads a program had, where it was not one for each core."""
+    threads = machine.get("threads", machine["cores"])
+    return "" if threads == machine["cores"] else f" ({threads} thread{'s' * (threads != 1)})"
 
 
 def read_results(path: Path) -> dict[str, Result]:

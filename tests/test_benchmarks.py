@@ -15,6 +15,7 @@ QUICK = {
     "decode": ["--quick"],
     "eval": ["--quick"],
     "search": ["--quick"],
+    "serve": ["--quick"],
     "startup": ["--quick"],
     "timeline": ["--quick"],
     "train_step": ["--quick"],
@@ -189,6 +190,15 @@ def test_the_table_replaces_only_what_stands_between_the_marks(table):
     document = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
 
     assert table.replaced(document, "new") == f"before\n{table.BEGIN}\nnew\n{table.END}\nafter\n"
+
+
+def test_the_table_says_where_a_core_stood_idle(table, line_of):
+    line = line_of("startup")
+    machine = {**line["machine"], "cores": 4}
+
+    for threads, said in ((1, "4 cores (1 thread), load"), (4, "4 cores, load")):
+        text = table.render({"startup": {**line, "machine": machine | {"threads": threads}}})
+        assert said in text
 
 
 def test_the_readme_shows_the_recorded_numbers(table):
