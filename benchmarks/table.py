@@ -37,8 +37,8 @@ def classify(result: Result) -> list[str]:
         elif "same first label" in row:
             tower, same = name.split(",")[0], row["same first label"]
             answers.append(
-                f"{tower}: the straightforward program's first label on {same['ours']:.0%} of "
-                f"{row['clips']} clips ({same['ours, fp32']:.0%} in fp32){_close_calls(row)}."
+                f"{tower}: the straightforward program's first label on {same['ours']:.1%} of "
+                f"{row['clips']} clips ({same['ours, fp32']:.1%} in fp32){_close_calls(row)}."
             )
     memory = ", ".join(f"{key} {value}" for key, value in result["rows"]["memory"].items())
     return [
@@ -217,16 +217,19 @@ def serve(result: Result) -> list[str]:
     rows = [
         [name, *(f"{times[key]:.0f}" for key in ("p50", "p99", "max"))]
         for name, times in (
-            *result["ms"].items(),
+            ("other labels for a kept video", result["ms"]["again"]),
+            ("a small video to classify", result["ms"]["small"]),
+            ("a small video to embed", result["ms"]["embed"]),
+            (f"a video of {result['MB a large upload']} MB", result["ms"]["large"]),
             ("`/health` meanwhile", result["ms, health"]),
-            ("other labels, alone", result["ms, known labels again, alone"]),
+            ("other labels, when nothing else goes on", result["ms, known labels again, alone"]),
         )
     ]
     return [
         f"**The service under load**, `tiny`: {result['clients']} clients, {result['asked']} "
         f"requests in {result['seconds']:.0f} s ({statuses}); {result['lost']} lost, "
         f"{result['wrong']} wrong; its memory grew by {result['growth MiB']} MiB. Milliseconds to "
-        "an answer, waiting included ([what is asked](benchmarks/serve.py)):",
+        "an answer, the waits after a 429 included ([what is asked](benchmarks/serve.py)):",
         "",
         *_table(["", "p50", "p99", "largest"], rows),
     ]

@@ -16,7 +16,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.inference.stream import Stream
 from actionclip.inference.stream.watching import live_views
 from actionclip.inference.stream.window import RollingWindow
-from actionclip.video.live.queue import LiveFrame
+from actionclip.video.live.queue import End, Gap, LiveFrame, Lost
 from actionclip.video.live.sources import LiveSettings
 from actionclip.video.transforms import to_input
 from live_server import LiveServer, broadcast
@@ -245,6 +245,32 @@ def test_a_reader_that_is_slow_loses_the_oldest_frames_and_stays_near(recognizer
     assert stream.summary.dropped > 0
     assert labels_of(events)[-1].dropped > 0
     assert stream.summary.wanted >= stream.summary.dropped + len(labels_of(events))
+
+
+@pytest.mark.parametrize("hole", ["frames were dropped", "nothing came for a while"])
+def test_no_window_spans_a_hole(recognizer, film, monkeypatch, hole):
+    stream = recognizer.stream(film, LABELS, frames=4, spacing=0.1, settings=LiveSettings(queue=9))
+    monkeypatch.setattr(stream.feed, "start", lambda: None)
+    notices, later = ([], 2) if hole == "frames were dropped" else ([Gap(0.4, 5.0, hole)], 0)
+
+    def come(*items):
+        for item in items:
+            stream.feed.queue.put(item)
+
+    def frames(*numbers):
+        picture = np.zeros((80, 80, 3), np.uint8)
+        return [LiveFrame(picture, number / 10, time.monotonic(), number) for number in numbers]
+
+    come(*frames(0, 1, 2, 3))
+    events = iter(stream)
+    assert next(events).event == "label"
+    two, four = frames(4 + later, 5 + later), frames(6 + later, 7 + later)
+    come(*notices, *two, Lost("for the test", 1, 0.0), *four, End(None))
+    told = [(event.event, event.time) for event in events]
+
+    # Two frames after the hole are no window yet; four are.
+    assert [name for name, _ in told] == ["gap"] * len(notices) + ["lost", "label"]
+    assert told[-1][1] == pytest.approx((7 + later) / 10)
 
 
 def test_watching_twice_is_refused(recognizer, film):

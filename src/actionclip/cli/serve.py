@@ -66,7 +66,7 @@ def serve(
     ] = 64,
     keep_memory: Annotated[
         int, typer.Option(min=0, help="MiB of embeddings kept for asking again.")
-    ] = 32,
+    ] = 16,
     keep_minutes: Annotated[float, typer.Option(min=0, help="For how long they are kept.")] = 10.0,
     patience: Annotated[
         float, typer.Option(min=0.1, help="Seconds a sender may be silent.")

@@ -26,8 +26,9 @@ class ServeConfig:
     """Bytes on disk of all videos that are arriving or waiting."""
     queue: int = 64
     """Videos that wait or are worked on; the next one is refused with 429."""
-    keep_memory: int = 32 * MIB
-    """Bytes of embeddings and thumbnails kept for asking again."""
+    keep_memory: int = 16 * MIB
+    """Bytes of embeddings and thumbnails kept for asking again. Of many small videos the process
+    grows by up to twice as much."""
     keep_seconds: float = 600.0
     """How long they are kept after they were last asked for."""
     patience: float = 10.0

@@ -18,8 +18,8 @@ from actionclip.inference.timeline.result import Watched
 from actionclip.serving.answers import RequestError
 from actionclip.serving.engine.thumbnails import Thumbnail
 
-OVERHEAD = 2048
-"""Bytes that an entry takes besides its numbers."""
+OVERHEAD = 6 * 1024
+"""Bytes that an entry takes besides its numbers; measured, 400 videos of `tiny`'s 12 frames."""
 
 
 @dataclass(frozen=True)
