@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from actionclip.encoding.encoder import VideoEncoder, Views, clip_of_array
+from actionclip.errors import ActionCLIPError
 from actionclip.video.settings import Preprocess, ReadRequest, Resize, Sampling
 from actionclip.video.transforms import to_input
 from model.small_model import small_model
@@ -116,3 +117,9 @@ def test_a_video_is_decoded_once_for_all_views(tmp_path, monkeypatch):
     assert asked == [str(path)]
     assert len(clip.frames) == len(np.unique(clip.frame_numbers)) <= 24
     assert embeddings.shape == (30, 16)
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"windows": 0}, {"spacing": 0.0}])
+def test_none_of_something_is_not_the_models_own_number(wrong):
+    with pytest.raises(ActionCLIPError, match=next(iter(wrong))):
+        Views.of(small_model().config, **wrong)

@@ -75,7 +75,9 @@ class Views:
         if spacing is not None:
             sampling = dataclasses.replace(sampling, rule="spaced", spacing=spacing)
         sampling = dataclasses.replace(
-            sampling, frames=frames or sampling.frames, windows=windows or sampling.windows
+            sampling,
+            frames=sampling.frames if frames is None else frames,
+            windows=sampling.windows if windows is None else windows,
         )
         preprocess = config.preprocess
         if crops is not None:
