@@ -1,5 +1,7 @@
 """The last block computes the class token alone, and nobody can tell but by the clock."""
 
+import threading
+
 import pytest
 import torch
 
@@ -44,6 +46,47 @@ def test_embeddings_and_gradients_are_those_of_all_tokens(prompts):
     for gradient, other in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-6)
     assert rows_of(model, frames) == [1]
+
+
+def test_all_tokens_are_for_the_thread_that_asked():
+    model, frames = small_model(), torch.randn(1, 2, 3, 16, 16)
+    entered, leave = threading.Event(), threading.Event()
+    counts = []
+
+    def other():
+        counts.append(rows_of(model, frames)[0])
+        with model.backbone.all_tokens():
+            entered.set()
+            assert leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with model.backbone.all_tokens():
+        thread.start()
+        assert entered.wait(60)
+        leave.set()
+        thread.join()
+        assert counts == [1]
+        assert rows_of(model, frames)[0] > 1
+    assert rows_of(model, frames) == [1]
+
+
+def test_the_other_way_round_it_holds_as_well():
+    model, frames = small_model(), torch.randn(1, 2, 3, 16, 16)
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with model.backbone.all_tokens():
+            entered.set()
+            assert leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert entered.wait(60)
+    assert rows_of(model, frames) == [1]
+    with model.backbone.all_tokens():
+        leave.set()
+        thread.join()
+        assert rows_of(model, frames)[0] > 1
 
 
 def test_only_the_last_block_is_narrowed():

@@ -218,8 +218,9 @@ class Recognizer:
         """
         question = self.question(labels, **options)
         views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
-        if between is not None and windows is None:
-            views = views.covering(between)
+        if between is not None:
+            covering = views.covering(between)
+            views = covering if windows is None else views
         [clip] = self.encoder.clips([video], views, between)
         return explain_clip(
             self.model,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -226,6 +227,33 @@ def test_other_weights_give_another_map(architecture, kind):
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.7
     again = one.explain(video, labels, label="a", maps=kind).maps.chosen.ravel()
     np.testing.assert_allclose(again, first, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [("vit", "patches"), ("vit", "rollout"), ("trunk", "locations"), ("trunk", "gradient")],
+)
+def test_a_map_is_of_its_own_video_whoever_else_uses_the_tower(architecture, kind, monkeypatch):
+    recognizer = make_recognizer(architecture)
+    video, labels = planted(recognizer)
+    alone = recognizer.explain(video, labels, maps=kind)
+    model, encode = recognizer.model, recognizer.model.encode_frames
+
+    def somebody_else(frames):
+        with torch.no_grad(), model.backbone.all_tokens():
+            encode(torch.zeros_like(frames))
+
+    def encode_and_be_followed(frames):
+        vectors = encode(frames)
+        other = threading.Thread(target=somebody_else, args=[frames])
+        other.start()
+        other.join()
+        return vectors
+
+    monkeypatch.setattr(model, "encode_frames", encode_and_be_followed)
+    beside = recognizer.explain(video, labels, maps=kind)
+
+    np.testing.assert_allclose(beside.maps.chosen, alone.maps.chosen, atol=1e-6)
 
 
 def test_rollout_of_uniform_attention_is_uniform():

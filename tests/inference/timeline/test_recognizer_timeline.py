@@ -208,8 +208,9 @@ def test_frames_in_memory_are_explained_in_part(recognizer, film):
 
 @pytest.mark.parametrize("between", [(2.0, 2.0), (3.0, 1.0), (-1.0, 2.0), (0.0, float("nan"))])
 def test_a_part_must_end_after_it_begins(recognizer, film, between):
-    with pytest.raises(ActionCLIPError, match="ends after it begins"):
-        recognizer.explain(film, ACTIONS, between=between)
+    for windows in (None, 2):
+        with pytest.raises(ActionCLIPError, match="ends after it begins"):
+            recognizer.explain(film, ACTIONS, between=between, windows=windows)
 
 
 def test_a_part_beyond_the_end_has_no_frames(recognizer, film):

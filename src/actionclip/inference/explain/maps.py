@@ -4,6 +4,7 @@ M frames in a pass, T frames of a window, P patches, w width of the tower, D emb
 labels (the chosen one and the runner-up).
 """
 
+import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -67,7 +68,10 @@ def mixes_frames(model: ActionCLIP) -> bool:
 
 @contextmanager
 def watching(model: ActionCLIP, kind: MapKind) -> Generator[Reader, None, None]:
-    """Watch one pass through the image tower; the reader then makes its maps."""
+    """Watch one pass through the image tower; the reader then makes its maps.
+
+    Only passes of this thread are watched: others may use the same tower meanwhile.
+    """
     visual: Any = model.backbone.visual
     # a tower may compute no more of its last block than what leaves it
     every_token = getattr(model.backbone, "all_tokens", nullcontext)
@@ -214,10 +218,22 @@ def _by_frame(
     return each.permute(0, 3, 1, 2, 4).flatten(0, 1)
 
 
+def _of_this_thread() -> Callable[[], bool]:
+    """Tells later whether it is called in the thread of now."""
+    watched = threading.get_ident()
+    return lambda: threading.get_ident() == watched
+
+
 @contextmanager
 def _inputs(module: nn.Module) -> Generator[list[Tensor], None, None]:
     seen: list[Tensor] = []
-    hook = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    is_mine = _of_this_thread()
+
+    def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if is_mine():
+            seen.append(args[0])
+
+    hook = module.register_forward_pre_hook(look)
     try:
         yield seen
     finally:
@@ -227,9 +243,11 @@ def _inputs(module: nn.Module) -> Generator[list[Tensor], None, None]:
 @contextmanager
 def _outputs(module: nn.Module) -> Generator[list[Tensor], None, None]:
     seen: list[Tensor] = []
+    is_mine = _of_this_thread()
 
     def look(module: nn.Module, args: Any, output: Tensor) -> None:
-        seen.append(output)
+        if is_mine():
+            seen.append(output)
 
     hook = module.register_forward_hook(look)
     try:
@@ -242,8 +260,11 @@ def _outputs(module: nn.Module) -> Generator[list[Tensor], None, None]:
 def _attention(visual: nn.Module) -> Generator[list[Tensor], None, None]:
     """The attention of every block, first to last, the mean over heads."""
     seen: list[Tensor] = []
+    is_mine = _of_this_thread()
 
     def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
+        if not is_mine():
+            return
         settings = {**kwargs, "need_weights": True, "average_attn_weights": True}
         forward: Any = type(module).forward
         seen.append(forward(module, *args, **settings)[1])

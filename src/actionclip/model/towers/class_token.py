@@ -12,11 +12,15 @@ block the rows of the patches mean nothing.
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
+
+_WHOLE = ContextVar("_WHOLE", default=False)
+"""Whether towers compute every token, for this thread: others may use the same tower meanwhile."""
 
 
 class ClassTokenOnly:
@@ -27,7 +31,6 @@ class ClassTokenOnly:
     """
 
     def __init__(self, visual: VisionTransformer) -> None:
-        self.on = True
         block: Any = visual.transformer.resblocks[-1]
         block.attn.register_forward_pre_hook(self.before_attention)
         block.ln_2.register_forward_pre_hook(self.before_perceptron)
@@ -49,19 +52,19 @@ class ClassTokenOnly:
     ) -> tuple[Tensor, ...]:
         """The hook before the attention: query, key, value."""
         query, *rest = args
-        return (query[:, :1], *rest) if self.on else args
+        return args if _WHOLE.get() else (query[:, :1], *rest)
 
     def before_perceptron(
         self, module: nn.Module, args: tuple[Float[Tensor, "N L w"], ...]
     ) -> tuple[Tensor, ...]:
         """The hook before the perceptron's norm."""
-        return (args[0][:, :1],) if self.on else args
+        return args if _WHOLE.get() else (args[0][:, :1],)
 
     @contextlib.contextmanager
     def off(self) -> Iterator[None]:
-        """Within it the tower computes every token to the end."""
-        before, self.on = self.on, False
+        """Within it this thread computes every token to the end."""
+        before = _WHOLE.set(True)
         try:
             yield
         finally:
-            self.on = before
+            _WHOLE.reset(before)
