@@ -118,6 +118,18 @@ def test_a_plot_is_a_picture_of_frames_and_bars(run, folder, tmp_path):
     assert len(list((tmp_path / "many").glob("*.png"))) == 3
 
 
+def test_dollars_and_strange_letters_are_words_in_every_picture(run, folder, tmp_path):
+    (tmp_path / "a$\\frac$\nb.mp4").symlink_to(folder / "0.mp4")
+    video, labels = tmp_path / "a$\\frac$\nb.mp4", "costs $\\frac$ a lot, \u8dd1\u6b65, running"
+    done = run("classify", video, "--labels", labels, "--save-plot", "p.png", "--explain", "w.png")
+
+    assert done.exit_code == 0
+    assert (tmp_path / "p.png").is_file()
+    assert (tmp_path / "w.png").is_file()
+    assert done.stdout.splitlines()[0].endswith("a$\\frac$ b.mp4")  # a name is one line
+    assert "Glyph" not in done.stderr
+
+
 def test_explain_says_what_carried_the_answer(run, folder, tmp_path):
     options = ("--labels", LABELS, "--template", "{}", "--template", "a person {}")
     rows = run("classify", folder, *options, "--explain", "why", "--json").stdout.splitlines()

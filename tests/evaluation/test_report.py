@@ -131,6 +131,13 @@ def test_the_confusion_matrix_by_hand():
     assert lines[3] == [CLASSES[2], "1", "0", "0", "1"]
 
 
+def test_a_class_with_dollars_is_no_formula():
+    classes = ("$\\frac$", "\u8dd1\u6b65")  # no formula, and letters that the font lacks
+    table = np.array([[1, 2, 0], [0, 3, 0]])
+
+    assert Image.open(BytesIO(confusion_picture(classes, table))).width >= 560
+
+
 @pytest.mark.parametrize("count", [2, 60])
 def test_the_picture_grows_with_the_classes(count):
     classes = tuple(f"action number {number}" for number in range(count))

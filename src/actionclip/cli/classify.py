@@ -218,9 +218,11 @@ BAR_WIDTH = 24
 
 def _lines(result: "VideoResult", *, colour: bool) -> list[str]:
     """A heading and a line for each label."""
+    from actionclip.inference.timeline.text import one_line
+
     style: dict[str, Any] = {"bold": True} if colour else {}
     note = f"  ({result.status}: {result.message})" if result.message and result.scores else ""
-    lines = [typer.style(result.source, **style) + note]
+    lines = [typer.style(one_line(result.source), **style) + note]
     for rank, score in enumerate(result.scores):
         bar = ""
         if colour:

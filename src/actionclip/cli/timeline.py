@@ -232,6 +232,7 @@ def explained(
     A segment that cannot be read once more has none; that is said, and the others go on.
     """
     from actionclip.inference.explain.picture import draw_explanation
+    from actionclip.inference.timeline.text import one_line
     from actionclip.video.outcomes import VideoError
 
     found: list[Explanation | None] = []
@@ -241,13 +242,13 @@ def explained(
                 source, question, label=one.label, between=result.peak(one), maps="auto"
             )
         except VideoError as error:
-            say(f"  segment {number} is not explained: {error.what}")
+            say(f"  segment {number} is not explained: {one_line(error.what)}")
             found.append(None)
             continue
         draw_explanation(why, names.with_name(f"{names.name}-{number:02d}.png"))
         found.append(replace(why, maps=None, pixels=None))  # they are drawn; a film has many
     if any(found):
-        say(f"  wrote {names}-*.png")
+        say(f"  wrote {one_line(str(names))}-*.png")
     return found
 
 

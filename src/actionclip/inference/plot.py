@@ -1,12 +1,16 @@
 """A picture of an answer: the frames that the model saw, and a bar for each label."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actionclip.errors import StorageError
+from actionclip.figures import png_of
 from actionclip.inference.results import VideoResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_FRAMES = 8
 INK, BAR, BEST, PAPER = "#1c1c1c", "#9db4c0", "#2a7f62", "#ffffff"
@@ -40,9 +44,18 @@ def plot_result(result: VideoResult, path: Path) -> None:
         axes.axis("off")
     strip.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.78, wspace=0.04)
     _draw_bars(bars, result)
+    write_picture(figure, path)
+
+
+def write_picture(figure: "Figure", path: Path) -> None:
+    """Write a figure as a PNG, and make its folder.
+
+    Raises:
+        StorageError: when the picture cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        path.write_bytes(png_of(figure))
     except OSError as error:
         raise StorageError(f"Cannot write {path}: {error.strerror}.") from None
 

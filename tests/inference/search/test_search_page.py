@@ -8,7 +8,7 @@ import pytest
 
 from actionclip.inference.search.moments import Moment
 from actionclip.inference.search.page import pictures_of, render_page
-from browsing import chromium
+from browsing import chromium, wait_for
 from film_of_actions import shared_film
 from sample_videos import write_video
 
@@ -76,13 +76,19 @@ def test_a_click_plays_the_film_at_the_moment(browser, tmp_path_factory, tmp_pat
     assert page.locator("img").count() == 1
 
     page.locator("a").first.click()
-    page.wait_for_function("document.querySelector('video').currentTime >= 6")
+    wait_for(page, "document.querySelector('video').currentTime >= 6")
     assert page.evaluate("document.querySelector('video').currentTime") < 8.5
     assert page.locator("dialog").is_visible()
     assert not page.locator("dialog p").is_visible()
     page.keyboard.press("Escape")
     page.locator("a").nth(1).press("Enter")  # there is no such film
     page.locator("dialog p").wait_for()
+    # The same in one breath: the dialog says that it was closed when it is open again.
+    page.evaluate(
+        """() => { const dialog = document.querySelector("dialog"); dialog.close();
+                   document.querySelectorAll("a")[0].click(); }"""
+    )
+    wait_for(page, "document.querySelector('video').currentTime >= 6")
 
     assert page.title() == page.locator("h1").inner_text() == EVIL
     assert errors == []

@@ -17,7 +17,7 @@ from actionclip.inference.timeline import page as page_module
 from actionclip.inference.timeline.page import timeline_page
 from actionclip.inference.timeline.plot import timeline_picture
 from actionclip.inference.timeline.segments import Segment
-from browsing import chromium
+from browsing import chromium, wait_for
 from film_of_actions import shared_film
 
 EVIL = '"><img src=x onerror="window.evil=1">\n</script><script>window.evil=1</script>$x_{'
@@ -160,14 +160,14 @@ def test_a_click_on_a_segment_plays_it_from_a_disk(browser, result, tmp_path, em
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: asked.append(request.url.split(":")[0]))
     page.goto(place.as_uri())
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    wait_for(page, "document.querySelector('video').readyState >= 1")
 
     page.locator(".segment").nth(1).click()
-    page.wait_for_function("document.querySelector('video').currentTime >= 6")
-    page.wait_for_function("document.querySelectorAll('.segment')[1].matches('.now')")
+    wait_for(page, "document.querySelector('video').currentTime >= 6")
+    wait_for(page, "document.querySelectorAll('.segment')[1].matches('.now')")
     at = page.evaluate("document.querySelector('video').currentTime")
     page.locator("tbody button").first.press("Enter")
-    page.wait_for_function("document.querySelector('video').currentTime < 3")
+    wait_for(page, "document.querySelector('video').currentTime < 3")
 
     assert 6 <= at < 9
     assert not page.locator("#trouble").is_visible()

@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 import actionclip
+from browsing import wait_for
 from sample_videos import write_video
 from serving_client import served
 
@@ -60,10 +61,16 @@ def test_a_moment_plays_from_its_start_and_can_be_left_by_the_keyboard(searched,
     searched.page.keyboard.press("Enter")
     dialog = searched.page.get_by_role("dialog", name=moment.source.rsplit("/", 1)[-1])
     expect(dialog).to_be_visible()
-    searched.page.wait_for_function(
-        "start => document.getElementById('moment-video').currentTime >= start - 0.05",
-        arg=moment.start,
+    plays = "start => document.getElementById('moment-video').currentTime >= start - 0.05"
+    wait_for(searched.page, plays, arg=moment.start)
+    first = searched.page.locator("#moment-video").get_attribute("src")
+    searched.page.evaluate(  # closed and opened in one breath
+        """() => { document.getElementById("moment").close();
+                   document.querySelector("#moments button").click(); }"""
     )
+    searched.page.wait_for_timeout(500)  # by then it has been said that it was closed
+    expect(searched.page.locator("#moment-video")).to_have_attribute("src", first)
+    wait_for(searched.page, plays, arg=moment.start)
     searched.page.keyboard.press("Escape")
 
     expect(dialog).to_be_hidden()

@@ -4,7 +4,6 @@ C classes.
 """
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int
 
 from actionclip.data.tables import csv_text
 from actionclip.evaluation.metrics import Sheet
+from actionclip.figures import png_of
 
 UNREAD = "(not read)"
 INK, FAINT, PAPER = "#1c1c1c", "#8a8a8a", "#ffffff"
@@ -96,9 +96,7 @@ def confusion_picture(classes: Sequence[str], table: Int[np.ndarray, "C C1"]) ->
     if count <= NUMBERED:
         _write_numbers(axes, table[:, :columns])
     _write_words(figure, pairs, (width, height, below))
-    picture = BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return png_of(figure)
 
 
 def _colours(table: Int[np.ndarray, "C K"]) -> Float[np.ndarray, "C K 3"]:

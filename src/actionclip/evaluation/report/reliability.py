@@ -5,13 +5,13 @@ M bins.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from actionclip.evaluation.metrics import BINS, Sheet
+from actionclip.figures import png_of
 
 INK, FAINT, PAPER = "#1c1c1c", "#8a8a8a", "#ffffff"
 BAR, GAP = "#2a7f62", "#a33b4a"
@@ -91,7 +91,4 @@ def reliability_picture(found: Reliability) -> bytes:
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8, colors=INK)
-    figure.tight_layout()
-    picture = BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return png_of(figure, tight=True)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from actionclip.errors import StorageError
 from actionclip.inference.explain.explanation import Explanation
+from actionclip.inference.plot import write_picture
 
 MOST_FRAMES = 8
 MOST_SENTENCES = 6
@@ -47,11 +47,7 @@ def draw_explanation(found: Explanation, path: Path) -> None:
     _draw_time(parts[2], found, shown)
     if sentences:
         _draw_sentences(parts[3], found, len(sentences))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}.") from None
+    write_picture(figure, path)
 
 
 def frames_to_show(found: Explanation, most: int = MOST_FRAMES) -> Int[np.ndarray, " F"]:

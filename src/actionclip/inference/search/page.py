@@ -72,7 +72,12 @@ for (const link of document.querySelectorAll("a[data-film]")) {
   });
 }
 video.addEventListener("error", () => { if (video.getAttribute("src")) trouble.hidden = false; });
-box.addEventListener("close", () => { video.pause(); video.removeAttribute("src"); video.load(); });
+box.addEventListener("close", () => {
+  if (box.open) return;  // it was opened again before this was said
+  video.pause();
+  video.removeAttribute("src");
+  video.load();
+});
 box.querySelector("button").addEventListener("click", () => box.close());
 """
 

@@ -1,12 +1,11 @@
 """A picture of a timeline: a row for each label, its score over time, its segments as bars."""
 
-import warnings
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from actionclip.figures import png_of
 from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import one_line
 
@@ -53,17 +52,9 @@ def timeline_picture(result: TimelineResult) -> bytes:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#cccccc")
-    title = axes.set_title(
-        _shortened(Path(result.source).name, 90), fontsize=11, color=INK, loc="left", pad=10
-    )
-    for text in (title, *axes.get_yticklabels()):
-        text.set_parse_math(False)  # a label with dollars is no formula
-    data = BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # letters that the font lacks are shown as boxes
-        figure.tight_layout()
-        figure.savefig(data, format="png")
-    return data.getvalue()
+    name = _shortened(Path(result.source).name, 90)
+    axes.set_title(name, fontsize=11, color=INK, loc="left", pad=10)
+    return png_of(figure, tight=True)
 
 
 def _draw_row(axes: Any, result: TimelineResult, row: int, label: int) -> None:

@@ -21,13 +21,17 @@ export function prepareSearch(index) {
   });
   byId("moment-close").addEventListener("click", () => byId("moment").close());
   byId("moment").addEventListener("close", () => {
-    shown = null;
-    URL.revokeObjectURL(byId("moment-video").src.split("#")[0]);
-    byId("moment-video").removeAttribute("src");
+    if (!byId("moment").open) leave(); // it may have been opened again before this was said
   });
   byId("moment-video").addEventListener("error", (event) => {
     if (event.target.hasAttribute("src")) byId("moment-hint").textContent = "This browser cannot play the file.";
   });
+}
+
+function leave() {
+  shown = null;
+  URL.revokeObjectURL(byId("moment-video").src.split("#")[0]);
+  byId("moment-video").removeAttribute("src");
 }
 
 function lastPart(path) {
@@ -75,6 +79,7 @@ function draw(moments, signal) {
 
 async function show(moment, when) {
   const video = byId("moment-video");
+  leave();
   byId("moment-title").textContent = lastPart(moment.source);
   byId("moment-hint").textContent = when;
   byId("moment").showModal();
