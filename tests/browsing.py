@@ -24,6 +24,22 @@ def chromium():
         browser.close()
 
 
+def from_disk(browser, place, **options):
+    """A page opened from a file: the page, what went wrong in it, and the schemes it asked for.
+
+    What a page logs or a dialog it opens counts as wrong. The two lists grow while it is open.
+    """
+    page = browser.new_page(**options)
+    page.set_default_timeout(20_000)
+    wrong, asked = [], []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url.split(":")[0]))
+    page.goto(place.as_uri())
+    return page, wrong, asked
+
+
 def wait_for(page, expression, *, arg=None, seconds=20):
     """Ask a page until an expression of JavaScript is true there.
 

@@ -18,3 +18,9 @@ def folder(tmp_path_factory):
     for seed in range(5):
         write_video(folder / f"{seed}.mp4", seed=seed, frames=20 + seed)
     return folder
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory):
+    """Three seconds, 25 frames a second."""
+    return write_video(tmp_path_factory.mktemp("film") / "a.mp4", frames=75, fps=25)

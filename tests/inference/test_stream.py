@@ -29,12 +29,6 @@ AT_ONCE = LiveSettings(speed=0)
 PATIENT = 60.0
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    """Three seconds, 25 frames a second."""
-    return write_video(tmp_path_factory.mktemp("film") / "a.mp4", frames=75, fps=25)
-
-
 # --- the window -----------------------------------------------------------------------------------
 
 

@@ -20,17 +20,10 @@ from actionclip.model.scoring import NONE_OF_THESE
 from actionclip.video.live.sources import LiveSettings
 from film_of_actions import write_film
 from model_of_each_kind import model_of
-from sample_videos import write_video
 
 LABELS = ["running", "waving one hand", "jumping jacks"]
 AT_ONCE = LiveSettings(speed=0)
 PATIENT = 60.0
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    """Three seconds, 25 frames a second."""
-    return write_video(tmp_path_factory.mktemp("film") / "a.mp4", frames=75, fps=25)
 
 
 def until(condition):

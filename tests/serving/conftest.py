@@ -20,7 +20,13 @@ def service(spool):
 
 
 @pytest.fixture(scope="session")
-def clips(tmp_path_factory):
-    """Three small videos as bytes."""
+def paths(tmp_path_factory):
+    """Three small videos."""
     folder = tmp_path_factory.mktemp("clips")
-    return [write_video(folder / f"{seed}.mp4", seed=seed).read_bytes() for seed in range(3)]
+    return [write_video(folder / f"{seed}.mp4", seed=seed) for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
+def clips(paths):
+    """The same as bytes."""
+    return [path.read_bytes() for path in paths]

@@ -13,19 +13,9 @@ LABELS = ["waving one hand", "jumping jacks", "running"]
 
 
 @pytest.fixture(scope="module")
-def paths(clips, tmp_path_factory):
-    """The clips as files."""
-    folder = tmp_path_factory.mktemp("calibrated")
-    found = [folder / f"{number}.mp4" for number in range(len(clips))]
-    for path, data in zip(found, clips, strict=True):
-        path.write_bytes(data)
-    return found
-
-
-@pytest.fixture(scope="module")
-def folder(paths):
+def folder(paths, tmp_path_factory):
     """A model folder whose threshold parts the first clip from the others."""
-    place = paths[0].parent / "model"
+    place = tmp_path_factory.mktemp("calibrated") / "model"
     with actionclip.load("tiny", device="cpu", workers=1) as model:
         question = model.question(LABELS)
         views = model.embed_video(paths)[:, None]

@@ -17,7 +17,7 @@ from actionclip.inference.timeline import page as page_module
 from actionclip.inference.timeline.page import timeline_page
 from actionclip.inference.timeline.plot import timeline_picture
 from actionclip.inference.timeline.segments import Segment
-from browsing import chromium, wait_for
+from browsing import chromium, from_disk, wait_for
 from film_of_actions import shared_film
 
 EVIL = '"><img src=x onerror="window.evil=1">\n</script><script>window.evil=1</script>$x_{'
@@ -153,13 +153,7 @@ def browser():
 def test_a_click_on_a_segment_plays_it_from_a_disk(browser, result, tmp_path, embed_video):
     place = tmp_path / "page.html"
     place.write_text(timeline_page(result, place, embed_video=embed_video), encoding="utf-8")
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.set_default_timeout(20_000)
-    errors, asked = [], []
-    page.on("console", lambda message: errors.append(message.text))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url.split(":")[0]))
-    page.goto(place.as_uri())
+    page, errors, asked = from_disk(browser, place, viewport={"width": 1000, "height": 900})
     wait_for(page, "document.querySelector('video').readyState >= 1")
 
     page.locator(".segment").nth(1).click()
