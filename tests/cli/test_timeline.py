@@ -206,6 +206,15 @@ def test_explain_says_what_carried_each_segment(command_line, film, tmp_path):
         assert f"{most['time']:.2f} s" in told.stdout
 
 
+def test_a_segment_is_explained_also_where_its_label_is_not_the_best(command_line, film):
+    asked = ("timeline", film, "--labels", LABELS, "--model", "tiny", "--explain", "why", "--json")
+    found = command_line(*asked, "--multi-label", "--threshold", "0.02").stdout
+    segments = json.loads(found)["segments"]
+
+    assert any(one["score"] < 0.3 for one in segments)
+    assert [one["explanation"]["label"] for one in segments] == [one["label"] for one in segments]
+
+
 def test_a_film_that_is_gone_keeps_its_segments(command_line, film, monkeypatch):
     from actionclip.inference.recognizer import Recognizer
 

@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from timelines import timeline_of
 
 import actionclip
 from actionclip.errors import ActionCLIPError
-from actionclip.inference.timeline.segments import Rules, smooth
+from actionclip.inference.timeline.segments import Rules, Segment, smooth
 from actionclip.video.decode import DecodePool
 from actionclip.video.outcomes import VideoError
 from actionclip.video.settings import ReadRequest, Sampling
@@ -194,6 +195,22 @@ def test_a_segment_is_explained_by_the_window_where_it_scores_most(recognizer, f
         assert all(start - 0.01 <= frame.time <= end + 0.01 for frame in why.frames)
         assert why.frames[-1].time - why.frames[0].time > 1.7  # 1.4 in one window of the model
         assert why.answer == alone.scores
+
+
+def test_the_peak_of_a_segment_lies_in_it():
+    first, later = Segment(0.0, 3.0, "jump", 0.5), Segment(5.0, 9.0, "jump", 0.8)
+    short = Segment(4.1, 4.2, "run", 0.3)
+    result = timeline_of(
+        [first, later, short],
+        times=np.arange(1.0, 10.0),
+        scores=np.array([[4, 6, 5, 0, 7, 9, 8, 7, 6], [0, 0, 0, 3, 9, 0, 0, 0, 0]]).T / 10,
+        seconds=9.5,
+    )
+
+    assert result.peak(first) == (1.0, 3.0)
+    assert result.peak(later) == (5.0, 7.0)
+    assert result.peak(short) == (3.0, 5.0)  # shorter than from window to window
+    assert result.peak(Segment(8.5, 9.5, "jump", 0.6)) == (8.0, 9.5)  # not beyond the end
 
 
 def test_frames_in_memory_are_explained_in_part(recognizer, film):
