@@ -110,3 +110,11 @@ def test_an_index_is_searched_and_its_files_can_be_seen(tmp_path, clips):
         assert client.get(f"/index/{file}/frame?time=-1").status == 400
         assert client.get(f"/index/{file}/frame?time=x").code == "request"
         assert client.ask("/search", query="").status == 400
+
+
+def test_a_film_is_not_kept_where_that_is_not_wanted(service, clips):
+    film = clips[0] + b"\0\0\0\x08wide"  # a film of its own, for none knows its bytes
+    answer = service.send("/timeline", film, labels="a,b", keep="false")
+
+    assert answer.status == 200
+    assert answer.json["video"] is None

@@ -16,6 +16,16 @@ from actionclip.video.sources import find_videos
 from inference.search.stub import StubEmbedder, brute_force, changes, found
 
 
+def test_a_file_is_no_place_for_an_index(films, tmp_path):
+    (tmp_path / "notes.txt").write_text("keep me")
+
+    with pytest.raises(ActionCLIPError, match=r"notes\.txt is a file") as refused:
+        Index(tmp_path / "notes.txt", StubEmbedder()).add(films)
+
+    assert "remove" not in refused.value.hint
+    assert (tmp_path / "notes.txt").read_text() == "keep me"
+
+
 def test_a_file_that_changes_while_others_are_encoded(place, films):
     """Its hash was taken with the plan, as another file has its size."""
 

@@ -296,9 +296,15 @@ def no_index(place: str) -> ActionCLIPError:
 
 
 def _open_store(place: str) -> Store | None:
-    """The store at a place; None where there is no such folder (LanceDB would make it)."""
+    """The store at a place; None where there is no such folder (LanceDB would make it).
+
+    Raises:
+        ActionCLIPError: when it is a file.
+    """
     if is_local(place) and not os.path.isdir(place):  # noqa: PTH112  Path's raises for long names
         check_installed()
+        if os.path.lexists(place):
+            raise ActionCLIPError(f"{place} is a file.", expected="An index is a folder.")
         return None
     return Store(place, connect(place))
 
