@@ -16,6 +16,18 @@ from actionclip.video.sources import find_videos
 from inference.search.stub import StubEmbedder, brute_force, changes, found
 
 
+def test_a_file_that_was_renamed_and_copied_at_once(index, films):
+    old = films / "5.mp4"
+    shutil.copy(old, films / "copy.mp4")
+    old.rename(films / "new.mp4")
+
+    lines = changes(index.add(films))
+
+    assert sorted(lines.values()) == ["copied", "renamed", *["unchanged"] * (len(lines) - 2)]
+    assert {"copy.mp4", "new.mp4"} == {name for name, how in lines.items() if how != "unchanged"}
+    assert found(index) == brute_force(index, "somebody")
+
+
 def test_a_file_is_no_place_for_an_index(films, tmp_path):
     (tmp_path / "notes.txt").write_text("keep me")
 
