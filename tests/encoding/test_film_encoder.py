@@ -227,6 +227,30 @@ def test_what_is_kept_does_not_grow_with_the_film(kind):
     assert len(rows) == 39
 
 
+@pytest.mark.parametrize("frames", [120, 0])
+def test_with_a_look_only_what_it_makes_of_a_window_is_kept(frames):
+    model = small_model(post="transf")
+    grid = Grid.of(config(SPACED), window=1.0, stride=0.3)
+    request = grid.request(PREPROCESS)
+    object.__setattr__(request, "points", 16)
+    parts = list(film_of_array(array(120), request))
+    if not frames:
+        parts = [failed(Outcome.EMPTY, "nothing", spacing=parts[0].spacing)]
+    weights = torch.randn(16, 3)
+
+    def look(vectors):
+        return vectors.mean(dim=1) @ weights
+
+    whole = FilmEncoder(model, grid, PREPROCESS).encode(iter(parts))
+    short = FilmEncoder(model, grid, PREPROCESS, look).encode(iter(parts))
+
+    assert short.vectors.shape == (len(short.start), 3)
+    assert torch.equal(short.vectors, whole.each(look))  # to the bit: the same windows at a time
+    assert (whole.nbytes, short.nbytes) == (whole.vectors.nbytes, short.vectors.nbytes)
+    assert len(short.made) > 1 or not frames
+    assert all(some.untyped_storage().nbytes() == some.nbytes for some in short.made)
+
+
 def kept(encoder):
     return encoder._kept, encoder._near
 

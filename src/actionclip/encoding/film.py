@@ -5,7 +5,8 @@ embedding width, N windows, R input size.
 
 Frames lie on a grid in time. What the tower makes of a frame is kept until the last window that
 holds it has been put together, so cost grows with the frames and not with how far windows overlap,
-and memory does not grow with the film but for one vector of each window and view.
+and memory does not grow with the film but for one vector of each window and view, or what a
+question that is known before makes of it.
 
 Two kinds of model see more than a frame. One whose tower sees how a frame differs from its
 neighbours (`actionclip.model.towers.motion`) gets the real neighbours, one model spacing before and
@@ -15,7 +16,7 @@ itself.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -130,6 +131,10 @@ class Places:
         return starts[:, None, None] + inside
 
 
+Look = Callable[[Float[Tensor, "n V D"]], Tensor]
+"""What is wanted of some windows, where it is known before: [n, ...], a row for each."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """The vectors of a film's windows, and what a reader would want to know of the film."""
@@ -137,8 +142,9 @@ class Windows:
     start: Float[np.ndarray, " N"]
     """Seconds."""
     end: Float[np.ndarray, " N"]
-    vectors: Float[Tensor, "N V D"]
-    """Unit length, float32, on the CPU."""
+    made: tuple[Tensor, ...]
+    """Of each window in turn, some at a time: its unit vectors [n, V, D], float32 on the CPU, or
+    what a `Look` made of them."""
     frames: int
     """How many frames were encoded (of `joint` and `shift`: as often as they were)."""
     ending: Part
@@ -146,6 +152,20 @@ class Windows:
     spacing: float
     """Seconds between frames on the grid."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def vectors(self) -> Tensor:
+        """What was made of the windows, [N, ...]; put together anew each time."""
+        return torch.cat(self.made)
+
+    def each(self, look: Look) -> Tensor:
+        """What a look makes of all windows, [N, ...], the same as if it had been there before."""
+        return torch.cat([look(some) for some in self.made])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what was made of the windows."""
+        return sum(some.nbytes for some in self.made)
 
     @property
     def seconds(self) -> float:
@@ -185,15 +205,24 @@ class _Made:
     """Windows so far."""
 
     starts: list[NDArray[np.int64]] = field(default_factory=list)
-    vectors: list[Tensor] = field(default_factory=list)
+    rows: list[Tensor] = field(default_factory=list)
     count: int = 0
 
 
 class FilmEncoder:
-    """Turns the parts of one film into windows."""
+    """Turns the parts of one film into windows.
 
-    def __init__(self, model: ActionCLIP, grid: Grid, preprocess: Preprocess) -> None:
-        self.model, self.grid, self.preprocess = model, grid, preprocess
+    Args:
+        model: what encodes.
+        grid: where windows lie.
+        preprocess: from a frame to the network's input.
+        look: what is kept of the windows in place of their vectors.
+    """
+
+    def __init__(
+        self, model: ActionCLIP, grid: Grid, preprocess: Preprocess, look: Look | None = None
+    ) -> None:
+        self.model, self.grid, self.preprocess, self.look = model, grid, preprocess, look
         self.encoded = 0
         """Frames that went through the image tower."""
         self._kept, self._made = _Kept(), _Made()
@@ -304,7 +333,10 @@ class FilmEncoder:
         vectors = self._vectors(begins[:, None] + inside)  # [model windows, C, D]
         chosen = vectors[torch.as_tensor(which).reshape(len(starts), -1)]
         self._made.starts.append(starts)
-        self._made.vectors.append(chosen.flatten(1, 2))
+        self._keep(chosen.flatten(1, 2))
+
+    def _keep(self, vectors: Float[Tensor, "n V D"]) -> None:
+        self._made.rows.append(vectors if self.look is None else self.look(vectors))
 
     def _vectors(self, points: NDArray[np.int64]) -> Float[Tensor, "W C D"]:
         """Unit vectors of model windows [W, T]."""
@@ -333,7 +365,8 @@ class FilmEncoder:
         end = ((starts + places.length) * places.spacing).clip(0, seconds)
         if len(end):
             end[-1] = seconds
-        width = self.model.backbone.embed_dim
+        if not made.rows:
+            self._keep(torch.zeros(0, 1, self.model.backbone.embed_dim))
         notes = list(self.grid.notes)
         if self.model.sees_window:
             notes.append(WHOLE_WINDOWS)
@@ -342,7 +375,7 @@ class FilmEncoder:
         return Windows(
             start=begin,
             end=end,
-            vectors=torch.cat(made.vectors) if made.vectors else torch.zeros(0, 1, width),
+            made=tuple(made.rows),
             frames=self.encoded,
             ending=ending,
             spacing=places.spacing,

@@ -21,7 +21,7 @@ from actionclip.inference.precision import choose_precision, precision_of, set_p
 from actionclip.inference.results import VideoResult
 from actionclip.inference.stream.watching import Stream
 from actionclip.inference.stream.watching import watch as watch_live
-from actionclip.inference.timeline.result import Seen, TimelineResult, Watched, watch
+from actionclip.inference.timeline.result import Seen, TimelineResult, Watched, find, watch
 from actionclip.inference.timeline.segments import Rules
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
@@ -335,9 +335,20 @@ class Recognizer:
         question = self.question(labels, **options)
         if question.threshold is not None:
             rules = (rules or Rules()).entering_at(question.threshold)
-        if not isinstance(video, Watched):
-            video = self.watch(video, window=window, stride=stride, seen=seen)
-        return video.ask(question, multi_label=multi_label, rules=rules)
+        if isinstance(video, Watched):
+            return video.ask(question, multi_label=multi_label, rules=rules)
+        return find(
+            self.model,
+            video,
+            question,
+            multi_label=multi_label,
+            rules=rules,
+            window=window,
+            stride=stride,
+            precision=self.precision,
+            limits=self.encoder.limits,
+            seen=seen,
+        )
 
     def embed_text(self, texts: str | Sequence[str]) -> Float[Tensor, "K D"]:
         """Unit vectors for sentences, exactly as given: no template, no cleaning."""

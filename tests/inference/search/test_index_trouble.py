@@ -12,7 +12,7 @@ from actionclip.inference.search import index as index_module
 from actionclip.inference.search import store as store_module
 from actionclip.inference.search.changes import run as run_module
 from actionclip.inference.search.changes.files import content_of
-from actionclip.video.sources import find_videos
+from actionclip.video.sources import Source, find_videos
 from inference.search.stub import StubEmbedder, brute_force, changes, found
 
 
@@ -26,6 +26,23 @@ def test_a_file_that_was_renamed_and_copied_at_once(index, films):
     assert sorted(lines.values()) == ["copied", "renamed", *["unchanged"] * (len(lines) - 2)]
     assert {"copy.mp4", "new.mp4"} == {name for name, how in lines.items() if how != "unchanged"}
     assert found(index) == brute_force(index, "somebody")
+
+
+def test_the_content_of_a_folder_of_frames_is_names_and_pictures(tmp_path):
+    def content(**frames):
+        folder = tmp_path / "frames"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, data in frames.items():
+            (folder / f"{name}.png").write_bytes(data)
+        return content_of(Source("frames", folder, "frames"))
+
+    one = content(a=b"1", b=b"2")
+
+    assert one == content(b=b"2", a=b"1")
+    assert (
+        len({one, content(a=b"1", b=b"3"), content(a=b"1", c=b"2"), content(a=b"2", b=b"1")}) == 4
+    )
 
 
 def test_a_file_is_no_place_for_an_index(films, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from timelines import timeline_of
 
 import actionclip
+from actionclip.encoding.film import FilmEncoder
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline.segments import Rules, Segment, smooth
 from actionclip.video.decode import DecodePool
@@ -59,6 +60,23 @@ def test_labels_change_without_reading_the_film_again(recognizer, film, found):
 
     assert film_is_gone.segments == found.segments
     assert {one.label for one in other.segments} <= {"crawling", "waving one hand"}
+
+
+def test_with_its_labels_known_a_film_leaves_only_scores(recognizer, film, found, monkeypatch):
+    windows, encode = [], FilmEncoder.encode
+
+    def encode_and_tell(self, parts):
+        windows.append(encode(self, parts))
+        return windows[-1]
+
+    monkeypatch.setattr(FilmEncoder, "encode", encode_and_tell)
+    result = recognizer.timeline(film, [*ACTIONS, "crawling"])
+    recognizer.watch(film)
+
+    scores, vectors = windows
+    assert scores.nbytes == result.scores.size * 4
+    assert vectors.nbytes == len(result.times) * 2 * recognizer.model.backbone.embed_dim * 4
+    assert result.segments == found.segments
 
 
 def test_what_is_rejected_leaves_gaps(recognizer, film):

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from actionclip.encoding.encoder import Video, array_of, single_source
-from actionclip.encoding.film import FilmEncoder, Grid, Windows
+from actionclip.encoding.film import FilmEncoder, Grid, Look, Windows
 from actionclip.encoding.questions import Question
 from actionclip.inference.timeline.segments import Rules, Segment, find_segments, smooth
 from actionclip.model.actionclip import ActionCLIP
@@ -130,9 +131,20 @@ class Watched:
         self, question: Question, *, multi_label: bool = False, rules: Rules | None = None
     ) -> TimelineResult:
         """When the labels of a question happen."""
+        every = self.windows.each(partial(scores_of, question))
+        return self.answer(question, every, multi_label=multi_label, rules=rules)
+
+    def answer(
+        self,
+        question: Question,
+        every: Float[Tensor, "N K1"],
+        *,
+        multi_label: bool = False,
+        rules: Rules | None = None,
+    ) -> TimelineResult:
+        """The same where the scores of all windows are known; see `scores_of`."""
         rules, seen = rules or Rules(), self.windows
         count, ending = len(question.labels), self.windows.ending
-        every = fold_rejected(question.matrix(seen.vectors), count, question.activation)
         times = (seen.start + seen.end) / 2
         values = smooth(every.double().cpu().numpy(), times, rules.smooth)
         scores, none = values[:, :count], values[:, count:]
@@ -167,6 +179,11 @@ class Watched:
         )
 
 
+def scores_of(question: Question, windows: Float[Tensor, "n V D"]) -> Float[Tensor, "n K1"]:
+    """How well each label fits each window; with labels to reject, *none of these* comes last."""
+    return fold_rejected(question.matrix(windows), len(question.labels), question.activation)
+
+
 Seen = Callable[[float, float | None], None]
 """Called now and then with the seconds read so far and the seconds promised."""
 
@@ -180,6 +197,7 @@ def watch(
     precision: str,
     limits: Limits | None = None,
     seen: Seen | None = None,
+    look: Look | None = None,
 ) -> Watched:
     """Every frame decoded once and encoded once; see `actionclip.encoding.film`.
 
@@ -191,6 +209,7 @@ def watch(
         precision: what the model multiplies in, for the record.
         limits: what reading may cost, for each part of the film.
         seen: told how far it is.
+        look: what is kept of the windows in place of their vectors.
 
     Raises:
         ActionCLIPError: for a window or stride that is not above zero, or an array that is no
@@ -206,9 +225,35 @@ def watch(
         source = single_source(video)
         name, path = source.name, source.path if source.data is None else None
         parts = film(source, request, limits)
-    encoder = FilmEncoder(model, grid, preprocess)
+    encoder = FilmEncoder(model, grid, preprocess, look)
     windows = encoder.encode(parts if seen is None else _told(parts, seen))
     return Watched(name, windows, grid.window, stride, precision, path)
+
+
+def find(
+    model: ActionCLIP,
+    video: Video,
+    question: Question,
+    *,
+    multi_label: bool = False,
+    rules: Rules | None = None,
+    **watching: Any,
+) -> TimelineResult:
+    """When the labels of a question happen: of a window no more than its scores is kept.
+
+    Args:
+        model: which model.
+        video: as for `watch`.
+        question: the labels.
+        multi_label: whether several may hold at once.
+        rules: how scores become segments.
+        watching: the other arguments of `watch`.
+
+    Raises:
+        ActionCLIPError: as `watch` does.
+    """
+    seen = watch(model, video, look=partial(scores_of, question), **watching)
+    return seen.answer(question, seen.windows.vectors, multi_label=multi_label, rules=rules)
 
 
 def _told(parts: Iterator[Part], seen: Seen) -> Iterator[Part]:

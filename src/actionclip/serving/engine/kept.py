@@ -47,7 +47,7 @@ class KeptVideo:
     def nbytes(self) -> int:
         """About how much memory it takes."""
         vectors = sum(one.embedding.nbytes for one in self.encoded.values())
-        long = sum(one.windows.vectors.nbytes for one in self.films.values())
+        long = sum(one.windows.nbytes for one in self.films.values())
         return OVERHEAD + vectors + long + sum(len(one.jpeg) for one in self.frames)
 
 
