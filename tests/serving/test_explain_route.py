@@ -56,6 +56,19 @@ def test_places_are_pythons_and_come_with_the_frames_they_lie_on(service, clips,
         assert 2 * apart.min() < np.partition(apart, 1)[1]
 
 
+def test_frames_and_windows_are_as_asked(service, clips, tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(clips[0])
+    views = {"frames": 5, "windows": 1, "spacing": 0.2}
+    with actionclip.load("tiny", device="cpu", workers=1) as model:
+        expected = model.explain(path, LABELS, maps="none", **views).to_dict()
+
+    found = service.send("/explain", clips[0], labels=",".join(LABELS), **views).json
+    times = [one["time"] for one in found["explanation"]["frames"]]
+    assert times == [one["time"] for one in expected["frames"]]
+    assert len(times) == 5
+
+
 def test_without_maps_there_are_no_pictures(service, clips):
     answer = service.send("/explain", clips[0], labels=",".join(LABELS)).json
 

@@ -3,6 +3,7 @@
 import pytest
 
 import actionclip
+from actionclip.inference.timeline.segments import Rules
 from serving_client import running
 
 LABELS = ["waving one hand", "jumping jacks", "running"]
@@ -45,6 +46,33 @@ def test_other_labels_and_rules_need_no_second_reading(service, film):
     assert answer.json["labels"] == ["clapping", "bowing"]
     assert len(answer.json["scores"]) == len(film.json["scores"])
     assert worked < 0.1
+
+
+@pytest.mark.parametrize(
+    ("rules", "count"),
+    [
+        ({"multi_label": True, "threshold": 0.05, "min_length": 0.1}, 2),
+        ({"threshold": 0.05, "leave": 0.01, "smooth": 0, "min_length": 0, "merge_gap": 2}, 2),
+        ({"threshold": 1}, 0),
+    ],
+)
+def test_the_rules_are_pythons(service, film, paths, rules, count):
+    row = service.ask("/timeline", video=film.json["video"], labels=LABELS, **rules, **OPTIONS).json
+    several = rules.get("multi_label", False)
+    names = {"enter": "threshold", "leave": "leave"}
+    names |= {name: name for name in ("smooth", "min_length", "merge_gap")}
+    given = {name: rules[field] for name, field in names.items() if field in rules}
+    if "leave" not in given:  # in proportion
+        given["leave"] = given["enter"] * 2 / 3
+    with actionclip.load("tiny", device="cpu", workers=1) as model:
+        expected = model.timeline(
+            paths[0], LABELS, multi_label=several, rules=Rules(**given), **OPTIONS
+        ).to_dict()
+
+    shown = [(s["label"], s["start"], s["end"]) for s in row["segments"]]
+    assert shown == [(s["label"], s["start"], s["end"]) for s in expected["segments"]]
+    assert row["multi_label"] == several
+    assert len(shown) == count
 
 
 def test_a_film_can_be_classified_without_sending_it_again(service, film):

@@ -37,6 +37,18 @@ def test_more_windows_than_one_look_gives(index, monkeypatch):
     assert {m.source for m in index.search("somebody", 6)} <= {m.source for m in everything}
 
 
+def test_a_folder_is_looked_into_however_near_others_are(index, films):
+    for number in range(4):
+        (films / f"room {number}").mkdir()
+        (films / f"room {number}" / "a.mp4").write_text(f"4\nsomebody in room {number}")
+    index.add(films)
+
+    for number in range(4):
+        room = films / f"room {number}"
+        [best] = index.search("somebody", 1, folder=room, merge=False)
+        assert best.source == str(room / "a.mp4")
+
+
 def test_nothing_is_encoded_twice(index, embedder, films):
     report = index.add(films)
 
