@@ -17,7 +17,7 @@ itself.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionclip.encoding.encoder import NEARLY, frames_at_once
+from actionclip.encoding.kept import Points, Rows
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
@@ -125,6 +126,10 @@ class Places:
         """The point at which a window begins."""
         return round(number * self.stride / self.spacing)
 
+    def starts(self, first: int, until: int) -> NDArray[np.int64]:
+        """The points at which some windows begin."""
+        return np.array([self.start(number) for number in range(first, until)], np.int64)
+
     def of(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """The points of windows that begin at some points, [N, model windows, T]."""
         inside = self.offsets[:, None] + self.every * np.arange(self.frames)
@@ -173,42 +178,6 @@ class Windows:
         return float(self.end[-1]) if len(self.end) else 0.0
 
 
-@dataclass
-class _Kept:
-    """What windows are made of: one row for each point, from `first` on."""
-
-    first: int = 0
-    rows: Tensor | None = None
-
-    @property
-    def until(self) -> int:
-        """The point after the last one."""
-        return self.first + (0 if self.rows is None else len(self.rows))
-
-    def add(self, rows: Tensor) -> None:
-        self.rows = rows if self.rows is None else torch.cat([self.rows, rows])
-
-    def forget_before(self, point: int) -> None:
-        if self.rows is not None and point > self.first:
-            self.rows = self.rows[point - self.first :].clone()  # not a view of what it forgets
-            self.first = point
-
-    def at(self, points: NDArray[np.int64]) -> Tensor:
-        """The rows at points, [*points, ...]; after the end the last one is repeated."""
-        assert self.rows is not None
-        places = (points - self.first).clip(0, len(self.rows) - 1)
-        return self.rows[torch.as_tensor(places, device=self.rows.device)]
-
-
-@dataclass
-class _Made:
-    """Windows so far."""
-
-    starts: list[NDArray[np.int64]] = field(default_factory=list)
-    rows: list[Tensor] = field(default_factory=list)
-    count: int = 0
-
-
 class FilmEncoder:
     """Turns the parts of one film into windows.
 
@@ -225,8 +194,12 @@ class FilmEncoder:
         self.model, self.grid, self.preprocess, self.look = model, grid, preprocess, look
         self.encoded = 0
         """Frames that went through the image tower."""
-        self._kept, self._made = _Kept(), _Made()
-        self._near = _Kept()  # pixels, for models that see a frame's neighbours
+        self._kept, self._made = Points(), Rows()
+        self._near = Points()  # pixels, for models that see a frame's neighbours
+        self._count = 0
+        """Windows so far, but for one that ends where the film does."""
+        self._last: int | None = None
+        """The point at which that one begins."""
         self._places: Places | None = None
         self._crops: list[int] = [0]
 
@@ -298,18 +271,17 @@ class FilmEncoder:
 
     def _put_together(self) -> None:
         """The windows that are complete by now."""
-        places, made = self._places, self._made
+        places, count = self._places, self._count
         assert places is not None
-        starts = []
-        while places.start(made.count) + places.length <= self._kept.until:
-            starts.append(places.start(made.count))
-            made.count += 1
-        self._add(np.array(starts, np.int64))
-        self._kept.forget_before(min(places.start(made.count), self._kept.until - places.length))
+        while places.start(self._count) + places.length <= self._kept.until:
+            self._count += 1
+        if self._count > count:
+            self._add(places.starts(count, self._count))
+        self._kept.forget_before(min(places.start(self._count), self._kept.until - places.length))
 
     def _finish(self) -> None:
         """What was waiting for a neighbour, and a last window that ends where the film does."""
-        places, made = self._places, self._made
+        places = self._places
         assert places is not None
         if self._near.rows is not None:
             self._encode_near(self._near.until)
@@ -320,23 +292,21 @@ class FilmEncoder:
             seconds = self._kept.until * places.spacing
             places = self._places = Places(replace(self.grid, window=seconds), places.spacing)
         last = max(self._kept.until - places.length, 0)
-        if not made.starts or int(made.starts[-1][-1]) < last:
+        if not self._count or places.start(self._count - 1) < last:
+            self._last = last
             self._add(np.array([last], np.int64))
 
     def _add(self, starts: NDArray[np.int64]) -> None:
-        if not len(starts):
-            return
         assert self._places is not None
         points = self._places.of(starts)  # [N, model windows, T]
         begins, which = np.unique(points[..., 0], return_inverse=True)
         inside = points[0, 0] - points[0, 0, 0]
         vectors = self._vectors(begins[:, None] + inside)  # [model windows, C, D]
         chosen = vectors[torch.as_tensor(which).reshape(len(starts), -1)]
-        self._made.starts.append(starts)
         self._keep(chosen.flatten(1, 2))
 
     def _keep(self, vectors: Float[Tensor, "n V D"]) -> None:
-        self._made.rows.append(vectors if self.look is None else self.look(vectors))
+        self._made.add(vectors if self.look is None else self.look(vectors))
 
     def _vectors(self, points: NDArray[np.int64]) -> Float[Tensor, "W C D"]:
         """Unit vectors of model windows [W, T]."""
@@ -356,16 +326,18 @@ class FilmEncoder:
         return torch.cat(found)
 
     def _windows(self, ending: Part) -> Windows:
-        places, made = self._places, self._made
+        places = self._places
         assert places is not None
         until = self._kept.until * places.spacing
         seconds = until if ending.seconds is None else ending.seconds
-        starts = np.concatenate(made.starts) if made.starts else np.zeros(0, np.int64)
+        starts = places.starts(0, self._count)
+        if self._last is not None:
+            starts = np.append(starts, self._last)
         begin = (starts * places.spacing).clip(0, seconds)
         end = ((starts + places.length) * places.spacing).clip(0, seconds)
         if len(end):
             end[-1] = seconds
-        if not made.rows:
+        if not len(starts):
             self._keep(torch.zeros(0, 1, self.model.backbone.embed_dim))
         notes = list(self.grid.notes)
         if self.model.sees_window:
@@ -375,7 +347,7 @@ class FilmEncoder:
         return Windows(
             start=begin,
             end=end,
-            made=tuple(made.rows),
+            made=self._made.parts(),
             frames=self.encoded,
             ending=ending,
             spacing=places.spacing,
