@@ -117,7 +117,7 @@ class Summary:
         if self.median_latency is not None:
             parts.append(f"{self.median_latency * 1000:.0f} ms from frame to label")
         if self.broken:
-            parts.append(f"{self.broken} packets did not decode")
+            parts.append(f"damaged packets: {self.broken}")
         if self.gaps:
             parts.append(f"{self.gaps} gaps of {self.gap_seconds:.1f} s in all")
         if self.connections > 1:

@@ -6,6 +6,7 @@ takes no descriptor: it may make TCP connections to that one port and nothing el
 machine is opened before the door is locked: it is a device, and nobody's file.
 """
 
+import errno
 import os
 import socket
 import time
@@ -181,6 +182,14 @@ def open_camera(device: str, limits: Limits) -> Opened:
                 Outcome.UNREADABLE,
                 hint="Your user may have to be in the group `video`.",
             ) from None
+        except OSError as error:
+            busy = error.errno == errno.EBUSY
+            raise VideoError(
+                f"The camera at {device} is used by another program."
+                if busy
+                else f"The camera at {device} gives no pictures ({error.strerror}).",
+                Outcome.UNREADABLE,
+            ) from None
     return _with_film(container, limits)
 
 
@@ -252,7 +261,7 @@ class Player:
                 stamp = self.seen / rate
             self.show(frame, stamp, read)
         if not self.seen:
-            broken = f" ({self.broken} packets did not decode)" if self.broken else ""
+            broken = f" (damaged packets: {self.broken})" if self.broken else ""
             raise VideoError(f"Not one frame came of it{broken}.", Outcome.EMPTY)
 
     def show(self, frame: VideoFrame, stamp: float | None, read: float) -> None:
