@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from email import message_from_bytes
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def test_nothing_is_left_for_later(path):
     text = path.read_text()
     for word in ("TO" + "DO", "FIX" + "ME", "XX" + "X", "raise NotImplemented" + "Error"):
         assert word not in text
+
+
+def test_no_two_files_of_tests_share_a_name():
+    """They are imported without their folders: only the first of a name would run."""
+    names = Counter(path.name for path in WRITTEN if path.name.startswith("test_"))
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.name)

@@ -4,6 +4,7 @@ FFmpeg's own v4l2 device runs in the locked-in worker: it asks what the camera c
 buffers and takes frames out of them. Only the kernel's answers come from `camera.c`.
 """
 
+import io
 import shlex
 import shutil
 import subprocess
@@ -11,11 +12,11 @@ import sys
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 from clips import number_in, picture
 from live_watching import Watching
+from PIL import Image
 
 from actionclip.video.live.queue import Connected, Lost
 from actionclip.video.live.sources import LiveSource
@@ -72,7 +73,9 @@ def _yuyv(image):
 
 
 def _jpeg(image):
-    return cv2.imencode(".jpg", image)[1].tobytes()
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG")
+    return file.getvalue()
 
 
 def numbers(watching):
