@@ -221,14 +221,13 @@ class Store:
         query = query.select(["path", "start", "end", "_distance"]).limit(limit)
         if where is not None:
             query = query.where(where, prefilter=True)
-        query = (
-            query.bypass_vector_index()
-            if exact
-            # a filter may leave too little there: then into more, up to all (0)
-            else query.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(CANDIDATES)
-        )
+        query = query.bypass_vector_index() if exact else query.refine_factor(CANDIDATES)
         with _storage(self.place):
-            rows = query.to_arrow().to_pylist()
+            near = query if exact else query.minimum_nprobes(PROBES).maximum_nprobes(PROBES)
+            rows = near.to_arrow().to_pylist()
+            if len(rows) < limit and not exact and self.is_approximate:
+                # A filter left too little there: into all, if need be (0). Costs three times more.
+                rows = query.maximum_nprobes(0).to_arrow().to_pylist()
         return [
             {
                 "path": to_path(row["path"]),
