@@ -9,7 +9,8 @@
  *   CAMERA_SIZE    96 64
  *   CAMERA_RATE    25
  *   CAMERA_FAULT   unplugged: gone after the last frame | busy: another program has it |
- *                  radio: it gives no pictures | broken: every third buffer is marked as damaged
+ *                  forbidden: to this user | radio: it gives no pictures |
+ *                  broken: every third buffer is marked as damaged
  */
 
 #define _GNU_SOURCE
@@ -68,7 +69,8 @@ static int plug_in(void) {
 static int opened(const char *path, int flags, int mode, const char *call) {
     int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, call);
     const char *device = getenv("CAMERA_DEVICE");
-    return device && !strcmp(path, device) ? plug_in() : real(path, flags, mode);
+    if (!device || strcmp(path, device)) return real(path, flags, mode);
+    return is("CAMERA_FAULT", "forbidden") ? refuse(EACCES) : plug_in();
 }
 
 #define OPEN(name)                                                                                 \

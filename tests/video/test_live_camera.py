@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -45,18 +46,18 @@ def kernel(tmp_path_factory):
 def plug(kernel, tmp_path, monkeypatch):
     """A function that gives this machine a camera."""
 
-    def plug(count, *, form="YUYV", rate=25, size=(96, 64), fault="", number=7):
+    def plug(count, *, form="YUYV", size=(96, 64), fault=""):
         frames = tmp_path / "frames.raw"
         encode = _yuyv if form == "YUYV" else _jpeg
         coded = [encode(picture(i, *size)) for i in range(count)]
         frames.write_bytes(b"".join(len(c).to_bytes(4, sys.byteorder) + c for c in coded))
         told = {
             "LD_PRELOAD": kernel,
-            "CAMERA_DEVICE": f"/dev/video{number}",
+            "CAMERA_DEVICE": CAMERA.where,
             "CAMERA_FILE": frames,
             "CAMERA_FORMAT": form,
             "CAMERA_SIZE": f"{size[0]} {size[1]}",
-            "CAMERA_RATE": rate,
+            "CAMERA_RATE": 25,
             "CAMERA_FAULT": fault,
         }
         python = tmp_path / "python"  # the worker starts with an environment of its own
@@ -86,17 +87,18 @@ def numbers(watching):
 def test_a_camera_is_watched(plug, form, size):
     plug(60, form=form, size=size)
 
-    with Watching(CAMERA, stall=3) as watching:
+    began = time.monotonic()
+    with Watching(CAMERA) as watching:
         watching.until(lambda: len(watching.frames) == 10)
 
     # Every fifth, from wherever the frames began that were not needed to find out the rate.
     first = numbers(watching)[0]
-    assert first < 25
+    assert first < 15
     assert {frame.image.shape for frame in watching.frames} == {(size[1], size[0], 3)}
     assert numbers(watching) == list(range(first, first + 50, 5))
     times = [frame.time for frame in watching.frames]
     assert np.diff(times) == pytest.approx([0.2] * 9, abs=0.005)
-    assert np.diff([frame.arrived for frame in watching.frames]).min() > 0.05
+    assert watching.frames[-1].arrived - began > times[-1] - times[0]  # none before its time
     assert [one.connection for one in watching.of(Connected)] == [1]
 
 
@@ -111,23 +113,22 @@ def test_a_camera_that_is_pulled_out_is_asked_for_again(plug):
     assert times == sorted(times)
 
 
-def test_a_camera_that_another_program_has_is_said(plug):
-    plug(20, fault="busy")
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("busy", "camera at /dev/video7 is busy."),
+        ("forbidden", "not permitted: your user may have to be in the group `video`."),
+        ("radio", "camera at /dev/video7 gives no pictures (No such device)."),
+    ],
+)
+def test_what_stands_in_the_way_is_said(plug, fault, words):
+    plug(20, fault=fault)
 
     with Watching(CAMERA, retries=0) as watching:
         watching.all()
 
-    assert watching.error.what == "camera 7: The camera at /dev/video7 is used by another program."
-
-
-def test_a_device_that_is_no_camera_is_said(plug):
-    plug(20, fault="radio")
-
-    with Watching(CAMERA, retries=0) as watching:
-        watching.all()
-
-    assert "The camera at /dev/video7 gives no pictures" in watching.error.what
-    assert "Is it plugged in" in watching.error.hint
+    assert words in watching.error.what
+    assert "Is it plugged in, and not used by another program?" in watching.error.hint
 
 
 def test_damaged_frames_are_left_out(plug):
@@ -143,7 +144,7 @@ def test_damaged_frames_are_left_out(plug):
 def test_a_camera_that_falls_silent_is_lost(plug):
     plug(30)
 
-    with Watching(CAMERA, stall=1, retries=0) as watching:
+    with Watching(CAMERA, stall=2, retries=0) as watching:
         watching.all()
 
     assert watching.frames

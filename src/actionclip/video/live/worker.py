@@ -172,24 +172,15 @@ def open_camera(device: str, limits: Limits) -> Opened:
     with coded_errors():
         try:
             container = av.open(device, format=camera_format(), options=_common(limits))
-        except FileNotFoundError:
-            raise VideoError(
-                f"There is no camera at {device}.", Outcome.UNREADABLE, hint="Is it plugged in?"
-            ) from None
-        except PermissionError:
-            raise VideoError(
-                f"Opening the camera at {device} is not permitted.",
-                Outcome.UNREADABLE,
-                hint="Your user may have to be in the group `video`.",
-            ) from None
-        except OSError as error:
-            busy = error.errno == errno.EBUSY
-            raise VideoError(
-                f"The camera at {device} is used by another program."
-                if busy
-                else f"The camera at {device} gives no pictures ({error.strerror}).",
-                Outcome.UNREADABLE,
-            ) from None
+        except OSError as error:  # the parent adds what to do
+            said = {
+                errno.ENOENT: f"There is no camera at {device}.",
+                errno.EACCES: f"Opening the camera at {device} is not permitted: your user may "
+                "have to be in the group `video`.",
+                errno.EBUSY: f"The camera at {device} is busy.",
+            }
+            other = f"The camera at {device} gives no pictures ({error.strerror})."
+            raise VideoError(said.get(error.errno or 0, other), Outcome.UNREADABLE) from None
     return _with_film(container, limits)
 
 
