@@ -5,8 +5,11 @@ import io
 import json
 
 import pytest
+from huggingface_hub import constants
 
 from actionclip.errors import ActionCLIPError
+from actionclip.model.weights import hub
+from actionclip.model.zoo.pretrained import DEFAULT
 from sample_videos import write_video
 
 LABELS = "waving one hand, jumping jacks, running"
@@ -84,6 +87,33 @@ def test_a_missing_file_says_so(run):
 
     assert result.exit_code == 3
     assert "nowhere.mp4" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("model", [None, "ViT-B-32/openai", "hf-hub:somebody/model"])
+@pytest.mark.parametrize("verb", ["classify", "timeline", "embed"])
+def test_a_mistyped_path_is_said_before_a_model_is_downloaded(
+    command_line, monkeypatch, tmp_path, model, verb
+):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "offline_reason", lambda: pytest.fail("the network was asked"))
+    write_video(tmp_path / "holiday.mp4")
+    named = [] if model is None else ["--model", model]
+    what = ["--output", "out.npz"] if verb == "embed" else ["--labels", LABELS]
+
+    with pytest.raises(ActionCLIPError) as error:
+        command_line(verb, tmp_path / "holday.mp4", *what, *named)
+
+    assert "Did you mean 'holiday.mp4'?" in str(error.value)
+    assert "nothing was downloaded" in str(error.value)
+    assert (model or DEFAULT) in str(error.value)
+
+
+def test_one_video_that_is_there_is_worth_a_download(command_line, monkeypatch, folder, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "offline_reason", lambda: "the cable is cut")
+
+    with pytest.raises(ActionCLIPError, match="the cable is cut"):
+        command_line("classify", "nowhere.mp4", folder / "0.mp4", "--labels", LABELS)
 
 
 def test_labels_come_from_a_file_or_a_built_in_set(run, folder, tmp_path):

@@ -132,6 +132,70 @@ def test_the_sum_of_the_blocks_in_float32_halves_the_error_at_least():
     assert kept < lost / 2
 
 
+@pytest.fixture
+def steps(monkeypatch):
+    """Counts how often a linear layer and GELU are one step."""
+    if not (precision.has_bf16("cpu") and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        pytest.skip("this processor, or this torch, has no oneDNN that multiplies bf16")
+    taken, step = [], torch.ops.mkldnn._linear_pointwise
+
+    def counted(*args):
+        taken.append(args[3])
+        return step(*args)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", counted)
+    return taken
+
+
+@pytest.mark.parametrize("kind", ["vit", "siglip", "pe"])
+def test_gelu_sees_what_is_not_rounded_yet(kind, steps):
+    model, frames = tower_of(kind)
+    before, names = encoded(model, frames), list(model.state_dict())
+
+    half = set_precision(model, "bf16")
+    fused = encoded(half, frames)
+    layers = [m for m in half.modules() if isinstance(m, precision.LinearGelu)]
+    with torch.enable_grad():  # then it is two steps, which know their gradient
+        count = len(steps)
+        apart = half.encode_video(frames)
+        apart.sum().backward()
+
+    assert steps == ["gelu"] * len(layers)
+    assert len(layers) == count > 0
+    assert all(layer.weight.grad is not None for layer in layers)
+    assert (fused - before).norm() < 1.1 * (apart - before).norm()
+    torch.testing.assert_close(fused, apart, rtol=0, atol=0.01)
+    assert list(half.state_dict()) == names
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(half)))
+    torch.testing.assert_close(encoded(copied, frames), fused, rtol=0, atol=0)
+
+
+def test_a_layer_with_gelu_rounds_once():
+    if not precision.has_bf16("cpu"):
+        pytest.skip("this processor does not multiply bf16")
+    torch.manual_seed(0)
+    branch = nn.Sequential(nn.Linear(64, 256), nn.GELU()).to(torch.bfloat16)
+    x = torch.randn(3, 50, 64).to(torch.bfloat16)
+    exact = copy.deepcopy(branch).float()(x.float())
+
+    with torch.inference_mode():
+        apart = branch(x)
+        precision.fuse_gelu(branch)
+        fused = branch(x)
+
+    assert type(branch[0]) is precision.LinearGelu
+    assert (fused - exact).norm() < 0.8 * (apart - exact).norm()
+
+
+@pytest.mark.parametrize("after", [nn.GELU("tanh"), nn.ReLU(), nn.SiLU()])
+def test_what_is_not_gelu_stays_as_it_is(after):
+    branch = nn.Sequential(nn.Linear(8, 8), after)
+
+    precision.fuse_gelu(branch)
+
+    assert [type(m) for m in branch] == [nn.Linear, type(after)]
+
+
 def test_a_precision_can_be_changed_copied_and_asked_for_again(tiny):
     frames = torch.rand(1, 4, 3, 80, 80)
     set_precision(tiny, "bf16")

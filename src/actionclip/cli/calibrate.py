@@ -108,7 +108,7 @@ def calibrate(
     target = _target(model, out)
     with plain_warnings():
         known = _read(data, layout, root)
-        others = options.find_sources(unknown) if unknown else []
+        others = options.find_sources(unknown, model) if unknown else []
         count = len(rows_of(known, split)[0]) + len(others)
         recognizer = options.open_model(
             model, device=device, workers=workers, timeout=timeout, decoder=decoder

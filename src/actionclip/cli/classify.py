@@ -72,7 +72,7 @@ def classify(
     """Say which of the given labels each video shows."""
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
-    sources = options.find_sources(videos)
+    sources = options.find_sources(videos, model)
     for name, place in (("--save-plot", save_plot), ("--explain", explain)):
         if place is not None and place.suffix == ".png" and len(sources) > 1:
             raise ActionCLIPError(

@@ -40,7 +40,7 @@ def embed(
     from actionclip.inference.embeddings import check_output, write_embeddings
 
     check_output(output)
-    sources = options.find_sources(videos)
+    sources = options.find_sources(videos, model)
     with plain_warnings():
         recognizer = options.open_model(
             model,

@@ -131,11 +131,32 @@ def from_here(path: str) -> str:
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
-def find_sources(videos: list[str]) -> "list[Source]":
-    """The videos that the arguments stand for."""
+def find_sources(videos: list[str], model: str | None) -> "list[Source]":
+    """The videos that the arguments stand for.
+
+    Raises:
+        ActionCLIPError: where there are none; where none of them exists and the model would have to
+            be downloaded before anybody heard of it.
+    """
     from actionclip.video.sources import find_videos
 
-    return find_videos(videos)
+    sources = find_videos(videos)
+    if not any(source.is_there for source in sources):
+        _refuse_to_download(model, sources)
+    return sources
+
+
+def _refuse_to_download(model: str | None, sources: "list[Source]") -> None:
+    from actionclip.model.zoo.pretrained import DEFAULT, files_to_come
+
+    if files := files_to_come(model or DEFAULT):
+        raise ActionCLIPError(
+            sources[0].explain_missing(),
+            expected=f"None of the videos named is there ({len(sources)}), so nothing was "
+            "downloaded.",
+            hint=f"With a video, {model or DEFAULT} is downloaded once: "
+            f"{'; '.join(map(str, files))}.",
+        )
 
 
 Templates = Annotated[

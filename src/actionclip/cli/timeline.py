@@ -136,7 +136,7 @@ def timeline(
             f"--explain is {explain}, and every segment gets a picture.",
             expected="It must be a folder.",
         )
-    sources = options.find_sources(videos)
+    sources = options.find_sources(videos, model)
     wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
     wanted.folder, wanted.embed_video = save_all, embed_video
     wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])

@@ -49,6 +49,11 @@ class Source:
     """Seconds after the beginning of the video, where only a stretch of it is meant."""
     end: float | None = None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is anything to open."""
+        return self.data is not None or _test(self.path.exists)
+
     def explain_missing(self) -> str:
         """Why there is no such file, in a sentence that suggests what was meant."""
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", self.name):

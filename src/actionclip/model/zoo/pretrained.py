@@ -125,6 +125,27 @@ def find(name: str) -> Path | Towers:
     return _by_tag(*split_name(name))
 
 
+def files_to_come(name: str) -> list[Wanted]:
+    """What `build` would have to download; nothing for a model that is on this machine.
+
+    Raises:
+        ActionCLIPError: for a name nobody knows.
+    """
+    if name.startswith(hub.PREFIX):
+        repo = hub.check_repo(name.removeprefix(hub.PREFIX))
+        whole = [Wanted(repo, (CONFIG, OPEN_CLIP_CONFIG)), Wanted(repo, (WEIGHTS, *_WEIGHTS))]
+        return [item for item in whole if hub.cached(item) is None]
+    if name == TINY or is_model_folder(Path(name)) or (Path(name) / OPEN_CLIP_CONFIG).is_file():
+        return []
+    return _not_here(tag_config(*split_name(name)))
+
+
+def _not_here(config: ModelConfig) -> list[Wanted]:
+    """The files of a tag that are not in the cache."""
+    weights, more = wanted_files(config)
+    return [item for item in (weights, *more) if hub.cached(item) is None]
+
+
 def split_name(name: str) -> tuple[str, str]:
     """`architecture/tag` in its halves, both known to open_clip.
 
@@ -245,13 +266,13 @@ def _by_tag(architecture: str, tag: str) -> Towers:
 
     config = tag_config(architecture, tag)
     name, towers = config.backbone.name, config.backbone.architecture
-    weights, more = wanted_files(config)
-    missing = [item for item in (weights, *more) if hub.cached(item) is None]
+    weights, _ = wanted_files(config)
+    missing = _not_here(config)
     if missing and (reason := hub.offline_reason()):
         raise hub.unavailable(name, missing, reason)
     _check_transformers(name, towers)
     for item in missing:
-        if item is not weights:
+        if item != weights:
             hub.fetch(item, model=name)
     path = hub.cached(weights)
     if path is None:
