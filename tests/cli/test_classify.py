@@ -90,7 +90,7 @@ def test_a_missing_file_says_so(run):
 
 
 @pytest.mark.parametrize("model", [None, "ViT-B-32/openai", "hf-hub:somebody/model"])
-@pytest.mark.parametrize("verb", ["classify", "timeline", "embed"])
+@pytest.mark.parametrize("verb", ["classify", "timeline", "embed", "index"])
 def test_a_mistyped_path_is_said_before_a_model_is_downloaded(
     command_line, monkeypatch, tmp_path, model, verb
 ):
@@ -98,14 +98,14 @@ def test_a_mistyped_path_is_said_before_a_model_is_downloaded(
     monkeypatch.setattr(hub, "offline_reason", lambda: pytest.fail("the network was asked"))
     write_video(tmp_path / "holiday.mp4")
     named = [] if model is None else ["--model", model]
-    what = ["--output", "out.npz"] if verb == "embed" else ["--labels", LABELS]
+    what = {"embed": ["--output", "out.npz"], "index": []}.get(verb, ["--labels", LABELS])
 
     with pytest.raises(ActionCLIPError) as error:
-        command_line(verb, tmp_path / "holday.mp4", *what, *named)
+        command_line(verb, tmp_path / "holday.mp4", tmp_path / "2.mp4", *what, *named)
 
     assert "Did you mean 'holiday.mp4'?" in str(error.value)
-    assert "nothing was downloaded" in str(error.value)
-    assert (model or DEFAULT) in str(error.value)
+    assert "None of the 2 videos" in str(error.value)
+    assert f"{model or DEFAULT} was not downloaded yet" in str(error.value)
 
 
 def test_one_video_that_is_there_is_worth_a_download(command_line, monkeypatch, folder, tmp_path):

@@ -62,6 +62,7 @@ def index(
     seen, _ = find(videos)  # what is wrong with them, before the model is loaded
     before = None if rebuild else Index.info(place)
     name = options.model_name(model) or (before.model if before else "") or DEFAULT
+    options.check_worth_downloading(name, [video.source for video in seen])
     with plain_warnings():
         recognizer = options.open_model(name, device=device, precision=precision, timeout=timeout)
         with recognizer:

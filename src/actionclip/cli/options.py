@@ -135,28 +135,32 @@ def find_sources(videos: list[str], model: str | None) -> "list[Source]":
     """The videos that the arguments stand for.
 
     Raises:
-        ActionCLIPError: where there are none; where none of them exists and the model would have to
-            be downloaded before anybody heard of it.
+        ActionCLIPError: where there are none; where none exists and the model is not here either.
     """
     from actionclip.video.sources import find_videos
 
     sources = find_videos(videos)
-    if not any(source.is_there for source in sources):
-        _refuse_to_download(model, sources)
+    check_worth_downloading(model, sources)
     return sources
 
 
-def _refuse_to_download(model: str | None, sources: "list[Source]") -> None:
+def check_worth_downloading(model: str | None, sources: "list[Source]") -> None:
+    """A model that has to be downloaded is, once there is a video to look at.
+
+    Raises:
+        ActionCLIPError: when none of the videos exists and the model is not on this machine.
+    """
     from actionclip.model.zoo.pretrained import DEFAULT, files_to_come
 
-    if files := files_to_come(model or DEFAULT):
-        raise ActionCLIPError(
-            sources[0].explain_missing(),
-            expected=f"None of the videos named is there ({len(sources)}), so nothing was "
-            "downloaded.",
-            hint=f"With a video, {model or DEFAULT} is downloaded once: "
-            f"{'; '.join(map(str, files))}.",
-        )
+    if any(source.is_there for source in sources) or not files_to_come(model or DEFAULT):
+        return
+    others = len(sources) - 1
+    raise ActionCLIPError(
+        sources[0].explain_missing(),
+        expected=f"None of the {others + 1} videos named is there." if others else "",
+        hint=f"Check the path. The model {model or DEFAULT} was not downloaded yet: "
+        "that takes a video to look at.",
+    )
 
 
 Templates = Annotated[
