@@ -1,6 +1,6 @@
 """How fast is a training step, what does it hold in memory, and does it wait for its videos?
 
-    python benchmarks/train_step.py                                   all sizes: hours on a CPU
+    python benchmarks/train_step.py --one-at-a-time         all sizes: hours on a CPU, 16 GiB
     python benchmarks/train_step.py --sizes ViT-B-32/8 --precisions fp32 --rounds 2
     python benchmarks/train_step.py --quick                           does it work?
 
@@ -173,23 +173,24 @@ def program(way: str, size: str, precision: str, videos: int) -> Callable[[Any],
 
 
 def measure(size: str, precision: str, videos: int, rounds: int, peak: float) -> dict[str, Any]:
-    """All ways, in turns."""
+    """All ways, in turns, or one after the other."""
     on_gpu = torch.cuda.is_available()
     ways = [*WAYS, "ours, compiled" if on_gpu else "only matrix products"]
     words = [size, precision, str(videos)]
-    programs = {way: Program(__file__, "--way", way, *words) for way in ways}
-    try:
-        for one in programs.values():
-            one.said()
-        times: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-        for turn in range(rounds + 1):
-            for way in sorted(ways, reverse=bool(turn % 2)):
-                answer = programs[way](None)
-                if turn:
-                    times[way].append(answer)
-    finally:
-        for one in programs.values():
-            one.close()
+    times: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for group in [[way] for way in ways] if ARGS.one_at_a_time else [ways]:
+        programs = {way: Program(__file__, "--way", way, *words) for way in group}
+        try:
+            for one in programs.values():
+                one.said()
+            for turn in range(rounds + 1):
+                for way in sorted(group, reverse=bool(turn % 2)):
+                    answer = programs[way](None)
+                    if turn:
+                        times[way].append(answer)
+        finally:
+            for one in programs.values():
+                one.close()
     key = "wall" if on_gpu else "busy"
     seconds = {way: [each[key] for each in times[way]] for way in ways}
     row: dict[str, Any] = {
@@ -312,6 +313,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=12, help="of the run on real files")
     parser.add_argument("--peak-tflops", type=float, default=0.0, help="of the GPU")
+    parser.add_argument(
+        "--one-at-a-time", action="store_true", help="no turns: where memory holds one way only"
+    )
     parser.add_argument("--quick", action="store_true", help="small towers: does it work?")
     parser.add_argument("--clips", type=Path, help="folder that keeps the rendered clips")
     parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
