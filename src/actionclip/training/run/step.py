@@ -14,6 +14,7 @@ from actionclip.training.adapt.teacher import Teacher, distillation
 from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
+from actionclip.training.run.on_cpu import quick_on_cpu
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.sharded import (
     clip_norm,
@@ -130,13 +131,14 @@ def find_gradients(
     Raises:
         Abandoned: when `may_leave` said so; there are no gradients then.
     """
-    if settings.accumulate == 1:
-        sow(settings.seed, step, current_ranks().rank)
-        video, text = encode(model, batch.frames, batch.tokens, settings.precision)
-        loss = batch_loss(model, video, text, batch, settings, _teach(teacher, batch, settings))
-        loss.backward()
-    else:
-        loss = _in_parts(model, batch, settings, step, may_leave, teacher)
+    with quick_on_cpu(model, wanted=not settings.compile):
+        if settings.accumulate == 1:
+            sow(settings.seed, step, current_ranks().rank)
+            video, text = encode(model, batch.frames, batch.tokens, settings.precision)
+            loss = batch_loss(model, video, text, batch, settings, _teach(teacher, batch, settings))
+            loss.backward()
+        else:
+            loss = _in_parts(model, batch, settings, step, may_leave, teacher)
     average_gradients(model.parameters())
     return loss.detach()
 
