@@ -129,6 +129,17 @@ def test_a_timeline_without_a_file_or_without_segments_is_a_page_too(result, tmp
         timeline_page(empty, tmp_path / "page.html", embed_video=True)
 
 
+def test_a_film_from_standard_input_is_not_linked_for_it_is_gone_with_the_command(result, tmp_path):
+    piped = replace(result, source="-")
+
+    text = timeline_page(piped, tmp_path / "page.html")
+
+    assert "<video" not in text
+    assert "--embed-video" in text
+    assert "<h1>standard input</h1>" in text
+    assert "data:video/mp4" in timeline_page(piped, tmp_path / "page.html", embed_video=True)
+
+
 def test_a_picture_has_a_row_for_each_label_whatever_it_is_called(result):
     data = timeline_picture(result)
 

@@ -117,7 +117,8 @@ def timeline_page(result: TimelineResult, page: Path, *, embed_video: bool = Fal
     Raises:
         ActionCLIPError: when the video is too large to be put into the page, or is no file.
     """
-    name = html.escape(one_line(Path(result.source).name))
+    piped = result.source == "-"
+    name = "standard input" if piped else html.escape(one_line(Path(result.source).name))
     rows = rows_of(result, MOST_ROWS)
     hash_of_script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = (
@@ -158,6 +159,11 @@ def _player(result: TimelineResult, page: Path, embed_video: bool) -> str:
         if embed_video:
             raise ActionCLIPError(f"{result.source} is no file that a page could hold.")
         return "<p>There is no file to play.</p>"
+    if result.source == "-" and not embed_video:  # its copy goes with the process
+        return (
+            "<p>The video came from standard input and was not kept, so it cannot be played here. "
+            "The option --embed-video puts it into the page.</p>"
+        )
     if embed_video:
         check_embedded(path)
         kind = _TYPES.get(path.suffix.lower(), "mp4")
