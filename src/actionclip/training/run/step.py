@@ -14,8 +14,8 @@ from actionclip.training.adapt.teacher import Teacher, distillation
 from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
-from actionclip.training.run.on_cpu import quick_on_cpu
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.spread.sharded import (
     clip_norm,
     is_shared,

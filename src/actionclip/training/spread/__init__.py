@@ -1,1 +1,1 @@
-"""How a training is spread over processors: weights shared out, blocks compiled."""
+"""How a training uses processors: weights shared out, blocks compiled, slow layers avoided."""

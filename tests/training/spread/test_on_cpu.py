@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
-from actionclip.training.run.on_cpu import quick_on_cpu
 from actionclip.training.run.step import encode
+from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed
 from actionclip.video.settings import Preprocess, Sampling
 from architectures import ARCHITECTURES
