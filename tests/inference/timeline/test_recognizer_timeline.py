@@ -215,7 +215,7 @@ def test_a_segment_is_explained_by_the_window_where_it_scores_most(recognizer, f
         labels, scores = zip(*((one.label, one.score) for one in why.answer), strict=True)
         assert labels == tuple(one.label for one in alone.scores)
         # Not to the last bit: how many frames are encoded at once decides how sums are rounded.
-        assert scores == pytest.approx([one.score for one in alone.scores], rel=1e-4)
+        assert scores == pytest.approx([one.score for one in alone.scores], rel=5e-6)
 
 
 def test_the_peak_of_a_segment_lies_in_it():

@@ -1,6 +1,7 @@
 """What is computed another way on a CPU has the gradients it had."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
+from actionclip.training import ScheduleConfig
 from actionclip.training.run.step import encode
 from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed
 from actionclip.video.settings import Preprocess, Sampling
 from architectures import ARCHITECTURES
+from training_runs import SETTINGS, run
 
 EVERY = [
     ("vit", {"post": "transf"}),
@@ -124,6 +127,16 @@ def test_the_slow_operators_are_not_called():
     assert types_of("aten::_scaled_dot_product_flash_attention_for_cpu", wanted=True) == {
         torch.float32
     }
+
+
+def test_a_run_makes_use_of_all_of_it(tmp_path):
+    seen = Called()
+
+    with seen:
+        run(tmp_path, replace(SETTINGS, schedule=ScheduleConfig(epochs=1, warmup_epochs=0)))
+
+    assert "aten::_fused_adamw_" in seen.types
+    assert "aten::convolution" not in seen.types
 
 
 def test_layers_are_as_before_afterwards_also_after_an_error():
