@@ -51,8 +51,8 @@ def test_other_labels_and_rules_need_no_second_reading(service, film):
 @pytest.mark.parametrize(
     ("rules", "count"),
     [
-        ({"multi_label": True, "threshold": 0.05, "min_length": 0.1}, 2),
-        ({"threshold": 0.05, "leave": 0.01, "smooth": 0, "min_length": 0, "merge_gap": 2}, 2),
+        ({"multi_label": True, "threshold": 0.02, "min_length": 0.1}, 2),
+        ({"threshold": 0.02, "leave": 0.01, "smooth": 0, "min_length": 0, "merge_gap": 2}, 1),
         ({"threshold": 1}, 0),
     ],
 )

@@ -8,12 +8,14 @@ from actionclip.data.synthetic.figure import INDEX, LIMITS, SIDES, Body, joint_p
 
 PHASE = np.linspace(0, 1, 61)
 STYLES = [
-    Style(side=side, size=size, variant=variant, arms=arms)
-    for side, size, variant, arms in [
-        ("left", 0.88, 0.0, 1.0),
-        ("right", 1.0, 0.5, 0.5),
-        ("right", 1.12, 0.99, 0.0),
-        ("left", 1.0, 0.75, 0.3),
+    Style(side=side, size=size, variant=variant, arms=arms, effort=effort)
+    for side, size, variant, arms, effort in [
+        ("left", 0.88, 0.0, 1.0, 0.5),
+        ("right", 1.0, 0.5, 0.5, 0.0),
+        ("right", 1.12, 0.99, 0.0, 1.0),
+        ("left", 0.88, 0.75, 0.3, 0.0),
+        ("left", 1.0, 0.75, 0.3, 0.8),
+        ("right", 1.12, 0.2, 0.7, 0.1),
     ]
 ]
 WEIZMANN = {
@@ -165,3 +167,55 @@ def test_the_side_decides_which_hand_waves():
         at = joints("waving one hand", Style(side=side))
         assert at[:, INDEX[f"{side}_hand"], 2].max() > at[:, INDEX["neck"], 2].max()
         assert at[:, INDEX[f"{other}_hand"], 2].max() < at[:, INDEX["waist"], 2].min()
+
+
+FARTHER = ["walking", "running", "skipping", "galloping sideways", "jumping forward on two legs"]
+
+
+@pytest.mark.parametrize("name", FARTHER)
+def test_with_more_effort_people_get_farther_in_a_step(name):
+    ways = []
+    for effort in (0.0, 0.5, 1.0):
+        at = joints(name, Style(effort=effort), np.array([0.0, 1.0]))
+        ways.append(np.linalg.norm(at[1, 0, :2] - at[0, 0, :2]))
+
+    assert ways[0] * 1.1 < ways[1]
+    assert ways[1] * 1.1 < ways[2]
+
+
+@pytest.mark.parametrize(("name", "slow", "fast"), [("walking", 1.0, 1.6), ("running", 1.8, 4.0)])
+def test_people_of_average_height_go_as_fast_as_people_do(name, slow, fast):
+    """Metres a second at the usual tempo: a stroll to a brisk walk, a jog to a fast run."""
+    found = []
+    for effort in (0.0, 1.0):
+        style = Style(effort=effort, size=0.9 + 0.2 * effort)
+        at = joints(name, style, np.array([0.0, 1.0]))
+        found.append((at[1, 0, 0] - at[0, 0, 0]) / ACTIONS[name].seconds)
+
+    assert found[0] == pytest.approx(slow, rel=0.25)
+    assert found[1] == pytest.approx(fast, rel=0.25)
+
+
+@pytest.mark.parametrize("variant", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("effort", [0.0, 0.5, 1.0])
+def test_runners_do_not_crouch(effort, variant):
+    """The leg that leaves the floor is nearly straight; the other is bent by 95 degrees or more."""
+    at = joints("running", Style(effort=effort, variant=variant), np.linspace(0, 1, 121))
+    for side in SIDES:
+        hip, knee, ankle = (at[:, INDEX[f"{side}_{part}"]] for part in ("hip", "knee", "ankle"))
+        thigh, shin = hip - knee, ankle - knee
+        lengths = np.linalg.norm(thigh, axis=1) * np.linalg.norm(shin, axis=1)
+        cosine = (thigh * shin).sum(1) / lengths
+        bent = 180 - np.degrees(np.arccos(cosine.clip(-1, 1)))
+
+        assert bent.min() < 25
+        assert 95 < bent.max() < 140
+
+
+@pytest.mark.parametrize("effort", [0.0, 0.5, 1.0])
+def test_a_runners_free_foot_is_still_behind_when_the_other_stands_below(effort):
+    at = joints("running", Style(effort=effort), np.linspace(0, 0.3, 121))
+    left, right = (at[:, INDEX[f"{side}_ankle"], 0] - at[:, 0, 0] for side in SIDES)
+    below = int(np.abs(left).argmin())
+
+    assert right[below] < -0.1

@@ -218,6 +218,7 @@ def plan(
     if sharp:
         lens, light = Lens(), Light()
     style, tempo = _manner(rng), float(rng.uniform(0.76, 1.3))
+    style = replace(style, effort=float(np.random.default_rng([*seed, 6]).random()))
     whole = np.random.default_rng([*seed, 5]).random() >= cut
     phase = _phases(doing, frames, fps, tempo, rng, whole=whole)
     both = np.concatenate([phase, _later(doing, phase, lens.shutter * tempo / doing.seconds)])

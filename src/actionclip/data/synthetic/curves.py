@@ -75,6 +75,12 @@ class Gait:
     """How long a foot stays on the floor; below 0.5 there is flight, and that is running."""
     lift: float
     """How high the foot is lifted behind the body."""
+    peak: float = 0.38
+    """When it is highest, as a share of the time it is in the air."""
+    lag: float = 0.0
+    """How long it stays behind the body, as a share of that time: walkers' 0, joggers' 0.2."""
+    fly: float = 0.0
+    """How far both feet leave the floor in the middle of a flight."""
     strike: float = 20.0
     """Toes up at touchdown, degrees."""
     push: float = -50.0
@@ -88,10 +94,16 @@ class Gait:
         reach = self.stride * self.stance / 2
         flight = 1 - self.stance
         u = np.clip((own - self.stance) / flight, 0, 1)
+        way = u - 4 * self.lag * u * (1 - u)
         slope = -self.stride * flight  # leave and meet the floor at the floor's speed
-        swung = -reach + u * (slope + u * (6 * reach - 3 * slope) + u * u * (2 * slope - 4 * reach))
+        swung = -reach + way * (
+            slope + way * (6 * reach - 3 * slope) + way * way * (2 * slope - 4 * reach)
+        )
         x = np.where(own < self.stance, reach - self.stride * own, swung)
-        z = self.lift * keys(u, (0, 0.0), (0.38, 1.0), (0.72, 0.35), (1, 0.0))
+        z = self.lift * keys(u, (0, 0.0), (self.peak, 1.0), (0.72, 0.35), (1, 0.0))
+        if self.fly:
+            share = np.clip((own % 0.5 - self.stance) / (0.5 - self.stance), 0, 1)
+            z = z + 4 * self.fly * share * (1 - share)
         pitch = cycle(
             own,
             (0.0, self.strike),

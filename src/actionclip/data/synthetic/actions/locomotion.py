@@ -22,8 +22,9 @@ from actionclip.data.synthetic.figure import SIDES, Pose
 
 def walking(phase: Array, style: Style) -> Pose:
     """Arms opposite to legs, the pelvis highest over the standing leg."""
-    gait = Gait(stride=1.2 * style.size, stance=0.62, lift=0.1)
-    arm = (8 + 32 * style.arms) * style.size
+    far = style.effort
+    gait = Gait(stride=(1.1 + 0.5 * far) * style.size, stance=0.62, lift=0.1)
+    arm = (6 + 26 * style.arms + 10 * far) * style.size
     angles: Angles = {
         **{"yaw": swing(phase, -5, 5, start=0.5), "twist": swing(phase, -12, 12)},
         **{"bend": 3.0, "roll": swing(phase, -2.5, 2.5, start=0.75)},
@@ -32,21 +33,26 @@ def walking(phase: Array, style: Style) -> Pose:
         angles[f"{side}_swing"] = swing(phase, -arm, arm * 0.9, start=start)
         angles[f"{side}_elbow"] = swing(phase, 14, 34, start=start)
         angles[f"{side}_spread"] = 7.0
-    return _on_the_move(phase, gait, angles, height=0.957, bob=0.024, top=0.31)
+    height, bob = 0.957 - 0.015 * far, 0.018 + 0.02 * far
+    return _on_the_move(phase, gait, angles, height=height, bob=bob, top=0.31)
 
 
 def running(phase: Array, style: Style) -> Pose:
-    """Both feet leave the floor, heels swing up behind, elbows are bent."""
+    """From a jog, upright and with short steps, to a sprint; the heels swing up behind."""
+    quick, bounce = style.effort, (style.variant * 7) % 1
     gait = Gait(
-        stride=2.1 * style.size, stance=0.34, lift=0.36 + 0.1 * style.variant,
-        strike=8.0, push=-62.0, width=0.05,
+        stride=(1.45 + 0.95 * quick) * style.size, stance=0.4 - 0.06 * quick - 0.04 * bounce,
+        lift=0.28 + 0.16 * style.variant, peak=0.4, lag=0.2 - 0.08 * quick,
+        fly=0.03 + 0.04 * bounce, strike=8.0, push=-62.0, width=0.05,
     )  # fmt: skip
     angles: Angles = {
-        **{"pitch": 7.0, "bend": 8.0, "yaw": swing(phase, -8, 8, start=0.5)},
+        **{"pitch": 2 + 7 * quick, "bend": 4 + 6 * quick, "yaw": swing(phase, -8, 8, start=0.5)},
         "twist": swing(phase, -20, 20),
     }
-    _running_arms(phase, angles, 24 + 34 * style.arms)
-    return _on_the_move(phase, gait, angles, height=0.91, bob=0.04, top=0.42)
+    _running_arms(phase, angles, 16 + 20 * style.arms + 22 * quick)
+    top = 0.25 + gait.stance / 2  # in the middle of the flight
+    height, bob = 0.955 - 0.04 * quick, 0.035 + 0.045 * bounce
+    return _on_the_move(phase, gait, angles, height=height, bob=bob, top=top, ahead=0.07)
 
 
 def running_on_the_spot(phase: Array, style: Style) -> Pose:
@@ -75,14 +81,24 @@ def _running_arms(phase: Array, angles: Angles, arm: float) -> None:
 
 
 def _on_the_move(
-    phase: Array, gait: Gait, angles: Angles, *, height: float, bob: float, top: float
+    phase: Array,
+    gait: Gait,
+    angles: Angles,
+    *,
+    height: float,
+    bob: float,
+    top: float,
+    ahead: float = 0.0,
 ) -> Pose:
-    """A pose that goes forward on the feet of a gait; the pelvis is highest at phase `top`."""
+    """A pose that goes forward on the feet of a gait.
+
+    The pelvis is highest at phase `top`, and `ahead` of the middle of where a foot stands.
+    """
     feet = {}
     for side in SIDES:
         feet[side], angles[f"{side}_foot"] = gait.foot(phase, side=side)
     up = swing(2 * phase, -bob, bob, start=2 * top) + height
-    return Pose(angles, root(phase, x=gait.stride * phase, z=up), feet)
+    return Pose(angles, root(phase, x=gait.stride * phase + ahead, z=up), feet)
 
 
 def skipping(phase: Array, style: Style) -> Pose:
@@ -92,7 +108,8 @@ def skipping(phase: Array, style: Style) -> Pose:
 
 def _hop_ahead(phase: Array, style: Style) -> Pose:
     """Hop ahead on one foot, with the other held up behind."""
-    return _one_foot(phase, style, stride=1.05 * style.size, height=0.15)
+    stride, height = (0.8 + 0.5 * style.effort) * style.size, 0.08 + 0.12 * style.effort
+    return _one_foot(phase, style, stride=stride, height=height)
 
 
 def hopping(phase: Array, style: Style) -> Pose:
@@ -102,8 +119,10 @@ def hopping(phase: Array, style: Style) -> Pose:
 
 def _one_foot(phase: Array, style: Style, *, stride: float, height: float) -> Pose:
     along, up = steps(phase, [(0.0, 0.46, 0.23 * stride)], stride, height)
-    pitch = cycle(phase, (0.0, 4), (0.28, -4), (0.46, -44), (0.62, -48), (0.9, 4))
-    body = cycle(phase, (0.0, 0.93), (0.2, 0.86), (0.46, 0.99), (0.6, 0.96), (0.73, 0.95))
+    pitch = cycle(phase, (0.0, 4), (0.28, -4), (0.46, -44), (0.62, -30), (0.9, 4))
+    deep = 0.05 + 0.09 * ((style.variant * 7) % 1)
+    low = cycle(phase, (0.0, 0.4), (0.2, 1.0), (0.46, 0.0), (0.73, 0.2))
+    body = 0.985 - deep * low + 0.03 * _stretched(phase)
     busy = 6 + 20 * style.arms
     angles: Angles = {"pitch": 6.0 if stride else 2.0, "bend": 7.0, "nod": -4.0}
     angles |= both(spread=14.0, roll=-10.0, elbow=40 + 60 * style.arms)
@@ -111,13 +130,19 @@ def _one_foot(phase: Array, style: Style, *, stride: float, height: float) -> Po
         start = 0.6 if side == style.side else 0.75
         angles[f"{side}_swing"] = swing(phase, -busy, busy, start=start)
     held = style.other
-    angles[f"{held}_hip"] = 40 * ((style.variant * 5) % 1) + swing(phase, -12, 14, start=0.6)
+    swung = 8 + 20 * ((style.variant * 11) % 1)
+    angles[f"{held}_hip"] = 40 * ((style.variant * 5) % 1) + swing(phase, -swung, swung, start=0.6)
     angles[f"{held}_knee"] = swing(phase, 75, 102, start=0.25)
     angles[f"{held}_foot"] = -25.0
     angles[f"{style.side}_foot"] = pitch
     feet = {style.side: ankle(along, 0.03 * style.sign, up, pitch)}
     middle = root(phase, stride * phase, -0.02 * style.sign, body + 0.9 * up)
     return Pose(angles, middle, feet)
+
+
+def _stretched(phase: Array) -> Array:
+    """From 0 to 1: how far legs are stretched that push off, and then fly."""
+    return cycle(phase, (0.0, 0), (0.3, 0), (0.46, 1), (0.64, 1), (0.9, 0))
 
 
 def _step_and_hop(phase: Array, style: Style) -> Pose:
@@ -143,13 +168,13 @@ def _step_and_hop(phase: Array, style: Style) -> Pose:
         angles[f"{side}_swing"] = swing(own, -arm, arm, start=0.3)
         angles[f"{side}_elbow"] = 45.0
         angles[f"{side}_spread"] = 12.0
-    bob = cycle(2 * phase, (0.0, 0.93), (0.16, 0.9), (0.34, 0.95), (0.5, 0.97), (0.8, 0.9))
+    bob = cycle(2 * phase, (0.0, 0.94), (0.16, 0.92), (0.34, 0.96), (0.5, 0.98), (0.8, 0.92))
     return Pose(angles, root(phase, stride * phase, 0.0, bob + 0.85 * flight), feet)
 
 
 def galloping(phase: Array, style: Style) -> Pose:
     """Sideways: one foot steps out, the other follows and takes its place in the air."""
-    stride = 0.78 * style.size
+    stride = (0.7 + 0.22 * style.effort) * style.size
     lead = [(0.0, 0.36, 0.46 * stride)]
     trail = [(0.5, 1.0, 0.48 * stride - 0.15)]
     hop = flight(phase, 0.36, 0.5, 0.06)
@@ -169,12 +194,13 @@ def galloping(phase: Array, style: Style) -> Pose:
 
 def jumping_forward(phase: Array, style: Style) -> Pose:
     """Hops ahead with the feet together."""
-    stride, high = 1.0 * style.size, 0.14 + 0.1 * style.variant
+    stride, high = (0.75 + 0.5 * style.effort) * style.size, 0.09 + 0.15 * style.effort
     along, up = steps(phase, [(0.0, 0.46, 0.23 * stride)], stride, high)
-    deep = 0.1 + 0.12 * style.variant
-    pitch = cycle(phase, (0.0, 6), (0.24, 0), (0.46, -46), (0.62, -50), (0.9, 5))
-    body = cycle(phase, (0.0, 0.93), (0.2, 0.95 - deep), (0.46, 0.98), (0.6, 0.95), (0.75, 0.94))
-    lean = cycle(phase, (0.0, 8), (0.22, 10 + 90 * deep), (0.5, 6), (0.7, 6))
+    deep = 0.03 + 0.19 * style.variant**1.5
+    pitch = cycle(phase, (0.0, 6), (0.24, 0), (0.46, -46), (0.62, -32), (0.9, 5))
+    low = cycle(phase, (0.0, 0.25), (0.2, 1.0), (0.46, 0.0), (0.6, 0.12), (0.75, 0.2))
+    body = 0.985 - (deep + 0.02) * low + 0.03 * _stretched(phase)
+    lean = cycle(phase, (0.0, 4), (0.22, 4 + 90 * deep), (0.5, 3), (0.7, 3))
     arm = 4 + 55 * max(style.arms - 0.3, 0.0)
     angles: Angles = {"pitch": lean, "bend": 0.4 * lean, "nod": -0.5 * lean}
     angles |= both(

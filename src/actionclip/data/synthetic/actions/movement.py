@@ -29,6 +29,8 @@ class Style:
     """From 0 to 1: which way of doing it, where there is more than one."""
     arms: float = 0.5
     """From 0 to 1: what the arms do where they are free, from little to much."""
+    effort: float = 0.5
+    """From 0 to 1: how much is put into it: a jog or a sprint, small jumps or wide ones."""
 
     @property
     def other(self) -> str:
