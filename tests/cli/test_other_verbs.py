@@ -1,6 +1,7 @@
 """The verbs beside `classify`, run in this process on real files."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,11 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert options.own_gpu() == "cuda:1"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux can tell")
+def test_doctor_leaves_the_process_as_it_was_scheduled(run):
+    """SVT-AV1 makes real-time threads of those of root; a browser then starves beside them."""
+    run("doctor")
+
+    assert os.sched_getscheduler(0) not in (os.SCHED_FIFO, os.SCHED_RR)

@@ -9,6 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from actionclip.inference.doctor import scheduled_as_before
 from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.settings import Limits, ReadRequest, Sampling
 
@@ -61,9 +62,12 @@ def render(
     width, height = size
     show = pictures or (lambda i: picture(i, width, height))
     base = time_base or Fraction(1, rate)
-    with av.open(
-        str(path), "w", format=container, container_options=container_options or {}
-    ) as output:
+    with (
+        scheduled_as_before(),
+        av.open(
+            str(path), "w", format=container, container_options=container_options or {}
+        ) as output,
+    ):
         stream = output.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.gop_size = gop

@@ -97,7 +97,7 @@ def _codecs(report: Report) -> dict[str, str]:
         for name, (encoder, container, pixels) in CODECS.items():
             path = Path(folder) / f"{name}.{container}"
             try:
-                with _silence():
+                with _silence(), scheduled_as_before():
                     _write_sample(path, encoder, pixels)
             except (av.error.FFmpegError, ValueError) as error:
                 facts[name] = f"not checked: no encoder to make a sample ({error})"
@@ -121,6 +121,23 @@ def _silence() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def scheduled_as_before() -> Iterator[None]:
+    """Undo what SVT-AV1 does to a process of root: the thread that encodes becomes a real-time one.
+
+    It would stay so, and so would all it starts; nothing else then gets a processor.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameter)
 
 
 def _write_sample(path: Path, encoder: str, pixels: str) -> None:
