@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -189,3 +190,21 @@ def test_of_a_cut_action_any_part_is_seen_and_never_little():
     assert any(phase[0] > 0 and phase[-1] < 1 for phase in takes), "what is between"
     for phase in takes:
         assert np.mean((phase > 0) & (phase < 1)) >= 0.6
+
+
+def test_people_differ_in_what_they_put_into_it(monkeypatch):
+    """From a jog to a sprint, whatever way of running it is."""
+    running, styles = ACTIONS["running"], []
+
+    def watched(phase, style):
+        styles.append(style)
+        return running.pose(phase, style)
+
+    monkeypatch.setitem(ACTIONS, "running", replace(running, pose=watched))
+    for seed in range(60):
+        plan("running", (seed,), **SMALL)
+    effort, variant = np.array([(style.effort, style.variant) for style in styles]).T
+
+    assert effort.min() < 0.1
+    assert effort.max() > 0.9
+    assert abs(np.corrcoef(effort, variant)[0, 1]) < 0.3

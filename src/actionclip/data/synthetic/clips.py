@@ -217,8 +217,8 @@ def plan(
         framing = _well_filmed(framing)
     if sharp:
         lens, light = Lens(), Light()
-    style, tempo = _manner(rng), float(rng.uniform(0.76, 1.3))
-    style = replace(style, effort=float(np.random.default_rng([*seed, 6]).random()))
+    effort = float(np.random.default_rng([*seed, 6]).random())
+    style, tempo = _manner(rng, effort), float(rng.uniform(0.76, 1.3))
     whole = np.random.default_rng([*seed, 5]).random() >= cut
     phase = _phases(doing, frames, fps, tempo, rng, whole=whole)
     both = np.concatenate([phase, _later(doing, phase, lens.shutter * tempo / doing.seconds)])
@@ -263,10 +263,10 @@ def _well_filmed(framing: Framing) -> Framing:
     return Framing(share, 7.0, 1.3, 0.0, 1.0, 0.95, 0.0, 0.5, 0.7)
 
 
-def _manner(rng: Random) -> Style:
+def _manner(rng: Random, effort: float) -> Style:
     side = "left" if rng.random() < 0.4 else "right"
     size, variant, arms = rng.uniform(0.88, 1.12), rng.random(), rng.random()
-    return Style(side=side, size=float(size), variant=float(variant), arms=float(arms))
+    return Style(side, float(size), float(variant), float(arms), effort)
 
 
 def _facing(doing: Action, rng: Random, clean: bool) -> float:

@@ -38,7 +38,7 @@ def _waving_arm(phase: Array, style: Style) -> Angles:
             "elbow": swing(phase, 78 - 34 * style.size, 78 + 34 * style.size),
         }
     if style.variant < 0.8:
-        low = 30 + 60 * ((style.variant * 7) % 1)
+        low = 30 + 60 * style.trait(7)
         arm = swing(phase * 0.75, low, 150 + 20 * style.size)
         return {"spread": arm, "roll": 60.0, "elbow": 8 + 45 * style.arms, "swing": 6.0}
     arm = swing(phase, 118, 118 + 56 * style.size)

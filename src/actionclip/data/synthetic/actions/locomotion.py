@@ -39,7 +39,7 @@ def walking(phase: Array, style: Style) -> Pose:
 
 def running(phase: Array, style: Style) -> Pose:
     """From a jog, upright and with short steps, to a sprint; the heels swing up behind."""
-    quick, bounce = style.effort, (style.variant * 7) % 1
+    quick, bounce = style.effort, style.trait(7)
     gait = Gait(
         stride=(1.45 + 0.95 * quick) * style.size, stance=0.4 - 0.06 * quick - 0.04 * bounce,
         lift=0.28 + 0.16 * style.variant, peak=0.4, lag=0.2 - 0.08 * quick,
@@ -120,7 +120,7 @@ def hopping(phase: Array, style: Style) -> Pose:
 def _one_foot(phase: Array, style: Style, *, stride: float, height: float) -> Pose:
     along, up = steps(phase, [(0.0, 0.46, 0.23 * stride)], stride, height)
     pitch = cycle(phase, (0.0, 4), (0.28, -4), (0.46, -44), (0.62, -30), (0.9, 4))
-    deep = 0.05 + 0.09 * ((style.variant * 7) % 1)
+    deep = 0.05 + 0.09 * style.trait(7)
     low = cycle(phase, (0.0, 0.4), (0.2, 1.0), (0.46, 0.0), (0.73, 0.2))
     body = 0.985 - deep * low + 0.03 * _stretched(phase)
     busy = 6 + 20 * style.arms
@@ -130,8 +130,8 @@ def _one_foot(phase: Array, style: Style, *, stride: float, height: float) -> Po
         start = 0.6 if side == style.side else 0.75
         angles[f"{side}_swing"] = swing(phase, -busy, busy, start=start)
     held = style.other
-    swung = 8 + 20 * ((style.variant * 11) % 1)
-    angles[f"{held}_hip"] = 40 * ((style.variant * 5) % 1) + swing(phase, -swung, swung, start=0.6)
+    swung = 8 + 20 * style.trait(11)
+    angles[f"{held}_hip"] = 40 * style.trait(5) + swing(phase, -swung, swung, start=0.6)
     angles[f"{held}_knee"] = swing(phase, 75, 102, start=0.25)
     angles[f"{held}_foot"] = -25.0
     angles[f"{style.side}_foot"] = pitch

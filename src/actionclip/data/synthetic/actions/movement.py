@@ -32,6 +32,10 @@ class Style:
     effort: float = 0.5
     """From 0 to 1: how much is put into it: a jog or a sprint, small jumps or wide ones."""
 
+    def trait(self, number: int) -> float:
+        """A number from 0 to 1 that says nothing about `variant`, another one for each prime."""
+        return (self.variant * number) % 1
+
     @property
     def other(self) -> str:
         """The other hand or foot."""
