@@ -134,6 +134,16 @@ def startup(result: Result) -> list[str]:
     ]
 
 
+def synthetic(result: Result) -> list[str]:
+    """How fast people are rendered."""
+    rate, slowest = result["clips_per_second_per_core"], result["lowest"]
+    return [
+        f"**Rendering people to learn from**: {rate:.0f} clips of {result['frames']} frames of "
+        f"{result['size']} a second of a core, {slowest:.0f} in the slowest of {result['rounds']} "
+        f"rounds of {result['clips']} ([how](benchmarks/synthetic.py)); the goal is 150."
+    ]
+
+
 def train_step(result: Result) -> list[str]:
     """Steps of each size, and whether they wait."""
     ways = ["ours", "ours, checkpointing", "plain open_clip", "only matrix products"]
@@ -274,6 +284,7 @@ SECTIONS = {
     "timeline": timeline,
     "search": search,
     "startup": startup,
+    "synthetic": synthetic,
     "train_step": train_step,
     "train_step on a GPU": train_step,
     "stream": stream,

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -89,7 +90,24 @@ def test_shadows_darken_the_floor_and_a_grey_sky_casts_none():
 
     assert cloudy.min() == 200
     assert 119 < sunny.min() < 130
+    assert np.abs(np.diff(sunny)).max() < 0.6 * (200 - sunny.min())  # its edges are soft
     assert (sunny == 200).mean() > 0.2
+
+
+@pytest.mark.parametrize("moved", [-22, -12, 10, 18])
+def test_a_shadow_lies_where_its_person_stands_however_much_of_it_is_in_the_picture(moved):
+    lit = camera(above=1.0, elevation=20.0, distance=6.0, focal=60.0)
+    middle, aside = (np.full((1, 3, 40, 40), 200, np.float32) for _ in range(2))
+
+    paint_shadow(middle, ball(0.0, 0.9, (255, 255, 255)), lit, Light())
+    there = replace(lit, middle=lit.middle + moved)
+    paint_shadow(aside, ball(0.0, 0.9, (255, 255, 255)), there, Light())
+
+    # The outermost columns are blurred with themselves instead of what is outside.
+    seen = slice(max(moved, 0) + 3, 40 + min(moved, 0) - 3)
+    before = slice(seen.start - moved, seen.stop - moved)
+    np.testing.assert_array_equal(aside[..., seen], middle[..., before])
+    assert aside[..., seen].min() < 150
 
 
 def test_a_raised_camera_sees_the_floor_from_above():
@@ -133,6 +151,44 @@ def test_places_differ_fill_the_picture_and_go_along_with_the_camera(scene):
     assert np.abs(frames[1, :, :, 0] - halfway).mean() < 2
     assert np.abs(picture(2) - frames).mean() > 1
     np.testing.assert_array_equal(picture(1), frames)
+
+
+@pytest.mark.parametrize("way", ["pan", "rise"])
+def test_a_place_moves_by_parts_of_a_pixel(way):
+    turned = replace(camera(13, 48), above=1.4, distance=6.0, **{way: np.linspace(0, 3, 13)})
+
+    frames = behind(turned, 0.5, "street", np.random.default_rng(3), frames=13)
+
+    steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+    assert steps.min() > 0.4 * steps.max() > 0
+
+
+def test_a_camera_that_turns_round_sees_the_place_mirrored_and_then_again():
+    wide = int(1.5 * 48)  # a backdrop
+    pans = np.linspace(0, 2 * wide, 2 * wide + 1)
+    turned = replace(camera(len(pans), 48), above=1.4, distance=6.0, pan=pans)
+
+    frames = behind(turned, 0.5, "street", np.random.default_rng(3), frames=len(pans))
+
+    np.testing.assert_allclose(frames[0], frames[-1], atol=1e-3)
+    for one, other in pairwise(frames):
+        np.testing.assert_allclose(one[..., 1:], other[..., :-1], atol=1e-3)
+    strip = np.concatenate([frames[0], *frames[1:, ..., -1:]], axis=-1)[0]
+    once = strip[:, : 2 * wide]
+    mirrored = [np.abs(np.roll(once[:, ::-1], by, axis=1) - once).mean() for by in range(2 * wide)]
+    assert min(mirrored) < 0.2 * np.median(mirrored)
+
+
+@pytest.mark.parametrize(("frames", "height"), [(3, 48), (3, 25_008)])
+def test_a_recorder_keeps_colours_and_the_order_of_frames(frames, height):
+    colours = np.array([(200, 120, 40), (40, 200, 120), (120, 40, 200)], np.float32)
+    scene = np.tile(colours[:, :, None, None], (1, 1, height, 16))
+
+    for recorder in (Lens(grain=0.0, quality=90), Lens(grain=0.0, defocus=0.5)):
+        taken = expose(scene.copy(), recorder, np.random.default_rng(0)).astype(int)
+
+        assert taken.shape == (frames, height, 16, 3)
+        assert np.abs(taken[:, 2:-2] - colours[:, None, None]).max() <= 4
 
 
 def test_a_lens_darkens_greys_blurs_and_compresses():

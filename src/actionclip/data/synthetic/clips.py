@@ -5,6 +5,7 @@ Everything is a pure function of a seed: nothing is kept between calls but drawn
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from zlib import crc32
 
@@ -98,10 +99,15 @@ def stream(
     """
     names = list(ACTIONS) if actions is None else list(actions)
     turn, place = divmod(index, len(names))
-    order = np.random.default_rng([seed, epoch, turn, 1]).permutation(len(names))
-    action = names[int(order[place])]
+    action = names[_order(seed, epoch, turn, len(names))[place]]
     take = plan(action, (seed, epoch, index), frames=frames, size=size, fps=fps, clean=clean)
     return take.draw()
+
+
+@lru_cache(maxsize=16)
+def _order(seed: int, epoch: int, turn: int, actions: int) -> list[int]:
+    """In which order the actions come up in a round."""
+    return np.random.default_rng([seed, epoch, turn, 1]).permutation(actions).tolist()
 
 
 def synthesise(
@@ -244,11 +250,12 @@ def _paint_all(
     """Shadows and parts; parts are given for the N frames and again for when the shutter closes."""
     count = len(canvas)
     for first in range(0, count, _AT_ONCE):
-        here = np.arange(first, min(first + _AT_ONCE, count))
-        now, then = parts.at(here), parts.at(here + count)
-        seen = camera.at(here)
-        paint_shadow(canvas[here[0] : here[-1] + 1], now, seen, light)
-        paint(canvas[here[0] : here[-1] + 1], now, seen, light, then)
+        last = min(first + _AT_ONCE, count)
+        here = slice(first, last)
+        now, then = parts.at(here), parts.at(slice(count + first, count + last))
+        seen = camera.at(np.arange(first, last))
+        paint_shadow(canvas[here], now, seen, light)
+        paint(canvas[here], now, seen, light, then)
 
 
 def _eased(seed: tuple[int, ...], clean: float) -> tuple[bool, ...]:

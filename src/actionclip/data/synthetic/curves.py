@@ -1,6 +1,7 @@
 """The shapes of movements over time: swings, key frames, and feet that walk without sliding."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,7 @@ def keys(phase: Array, *points: Key) -> Array:
         >>> keys(np.array([0.0, 0.25, 0.5, 1.0]), (0, 0.0), (0.5, 10.0), (1, 10.0)).tolist()
         [0.0, 5.0, 10.0, 10.0]
     """
-    at, value = np.array(points, dtype=float).T
-    width, slope = np.diff(at), np.diff(value) / np.diff(at)
-    speed = np.zeros_like(value)  # at the keys: the mean slope of both sides, 0 where it turns
-    before, after = slope[:-1], slope[1:]
-    same_way = before * after > 0
-    speed[1:-1][same_way] = (2 * before * after / (before + after + 1e-12))[same_way]
+    at, value, width, slope, speed = _between(points)
     part = np.clip(np.searchsorted(at, phase, side="right") - 1, 0, len(width) - 1)
     u = np.clip((phase - at[part]) / width[part], 0, 1)
     rise = slope[part] * width[part]
@@ -40,6 +36,19 @@ def keys(phase: Array, *points: Key) -> Array:
         + u * (enter + u * (3 * rise - 2 * enter - leave))
         + u**3 * (enter + leave - 2 * rise)
     )
+
+
+@lru_cache(maxsize=256)
+def _between(points: tuple[Key, ...]) -> tuple[Array, Array, Array, Array, Array]:
+    """Phases and values of the keys; widths and slopes of what is between; speeds at the keys."""
+    at, value = np.array(points, dtype=float).T
+    width = np.diff(at)
+    slope = np.diff(value) / width
+    speed = np.zeros_like(value)  # the mean slope of both sides, 0 where it turns
+    before, after = slope[:-1], slope[1:]
+    same_way = before * after > 0
+    speed[1:-1][same_way] = (2 * before * after / (before + after + 1e-12))[same_way]
+    return at, value, width, slope, speed
 
 
 def cycle(phase: Array, *points: Key) -> Array:

@@ -115,7 +115,8 @@ class Pose:
 
     def angle(self, name: str) -> Array:
         """The angle in degrees, [N]."""
-        return np.broadcast_to(np.asarray(self.angles.get(name, 0.0), float), len(self.root))
+        value = np.asarray(self.angles.get(name, 0.0), float)
+        return value if value.shape else np.full(len(self.root), value)
 
 
 def joint_positions(body: Body, pose: Pose) -> Float[np.ndarray, "N J 3"]:

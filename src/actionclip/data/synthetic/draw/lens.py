@@ -90,22 +90,23 @@ def expose(
     canvas += np.float32(118 * (1 - lens.contrast))
     if lens.grain > 0:
         _add_grain(canvas, lens.grain, rng)
-    np.maximum(canvas, 0, out=canvas)
-    np.minimum(canvas, 255, out=canvas)
-    taken = np.empty((frames, height, width, 3), dtype=np.uint8)
-    np.copyto(taken.transpose(0, 3, 1, 2), canvas, casting="unsafe")
+    np.clip(canvas, 0, 255, out=canvas)
+    planes = canvas.astype(np.uint8)
     if lens.defocus or lens.quality is not None:
-        taken = _recorded(taken, lens)
+        return _recorded(planes, lens)
+    taken = np.empty((frames, height, width, 3), dtype=np.uint8)
+    for colour in range(3):  # one by one: numpy is slow where the innermost axis is three long
+        taken[..., colour] = planes[:, colour]
     return taken
 
 
 def _add_grain(canvas: NDArray[np.float32], strength: float, rng: Random) -> None:
     """Another piece of the same noise for each frame."""
     height, width = canvas.shape[2:]
-    noise = _grain(_GRAIN + height, _GRAIN + width) * np.float32(strength)
+    noise = _grain(_GRAIN + height, _GRAIN + width)
     corners = rng.integers(0, _GRAIN, (len(canvas), 2)).tolist()
     for picture, (top, left) in zip(canvas, corners, strict=True):
-        picture += noise[top : top + height, left : left + width]
+        picture += noise[top : top + height, left : left + width] * np.float32(strength)
 
 
 @lru_cache(maxsize=8)
@@ -113,20 +114,21 @@ def _grain(height: int, width: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((height, width), dtype=np.float32)
 
 
-def _recorded(taken: NDArray[np.uint8], lens: Lens) -> NDArray[np.uint8]:
+def _recorded(planes: UInt8[np.ndarray, "N 3 H W"], lens: Lens) -> UInt8[np.ndarray, "N H W 3"]:
     """Blurred and compressed, all frames one below the other to save calls."""
-    frames, height, width, _ = taken.shape
+    frames, _, height, width = planes.shape
     # JPEG refuses sides above 65,535, and blocks should not reach into the next frame.
     many = max(60_000 // height, 1)
     pieces = []
     for first in range(0, frames, many):
-        piece = taken[first : first + many]
-        image = Image.fromarray(piece.reshape(-1, width, 3))
+        piece = planes[first : first + many]
+        colours = (Image.fromarray(piece[:, colour].reshape(-1, width)) for colour in range(3))
+        image = Image.merge("RGB", tuple(colours))
         if lens.defocus:
             image = image.filter(ImageFilter.BoxBlur(lens.defocus))
         if lens.quality is not None:
             file = io.BytesIO()
             image.save(file, "jpeg", quality=lens.quality, subsampling=2)
             image = Image.open(file)
-        pieces.append(np.asarray(image).reshape(piece.shape))
+        pieces.append(np.asarray(image).reshape(-1, height, width, 3))
     return pieces[0].copy() if len(pieces) == 1 else np.concatenate(pieces)

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int = NDArray[np.int64]
 Colour = tuple[int, int, int]
+_Layer = tuple[tuple[slice, slice, slice], Float32, Float32]
+"""Where in the picture, how much it covers of each pixel, and in which colour."""
 
 _SMALLEST = 0.4  # pixels: parts with less than this radius are not drawn
 _POINT = np.float32(1e-3)  # pixels: shorter parts are points
@@ -55,7 +57,7 @@ class Parts:
     """By number of the part: another colour where its surface points within an angle of a direction
     ([N, 3]); the angle as its cosine. That is how hair sits on a head."""
 
-    def at(self, frames: NDArray[np.int64]) -> "Parts":
+    def at(self, frames: slice) -> "Parts":
         """The parts in some of the frames."""
         return Parts(
             [ends[frames] for ends in self.ends],
@@ -114,7 +116,8 @@ def paint(
         soft += 0.5 * np.abs(later - pixels).max(axis=(2, 3)).astype(np.float32)
         pixels = (pixels + later) / 2
     order = np.argsort(-np.stack(parts.depths, axis=1), axis=1)
-    tops, colours = np.empty(order.shape, dtype=object), np.array(parts.colours, np.float32)
+    colours = np.array(parts.colours, np.float32)
+    tops: list[list[_Layer | None]] = [[None] * order.shape[1] for _ in canvas]
     flat = _Items(pixels.astype(np.float32), widths, soft, canvas.shape[2:])
     for chosen, patch in flat.patches(np.array(parts.round), light):
         frame, number = np.divmod(chosen, order.shape[1])
@@ -126,13 +129,14 @@ def paint(
                 base = colours[part][:, None, None]
                 blend = base + share * (np.array(other, np.float32)[:, None, None] - base)
                 lit[capped] = patch.light[capped, None] * blend
-        for item, (i, p) in enumerate(zip(frame.tolist(), number.tolist(), strict=True)):
-            tops[i, p] = (patch.place(item), patch.alpha[item], lit[item])
+        where = zip(frame.tolist(), number.tolist(), patch.places(), strict=True)
+        for (i, p, place), alpha, above in zip(where, patch.alpha, lit, strict=True):
+            tops[i][p] = (place, alpha, above)
     for picture, sequence, layers in zip(canvas, order.tolist(), tops, strict=True):
         for part in sequence:
             if (layer := layers[part]) is not None:
-                (rows, columns), alpha, above = layer
-                below = picture[:, rows, columns]
+                place, alpha, above = layer
+                below = picture[place]
                 above -= below
                 above *= alpha
                 below += above
@@ -251,10 +255,13 @@ class _Patch:
             square += along * (ball * (right * along_x + down * along_y))
         return np.minimum(np.maximum(square, np.float32(light.ambient)), np.float32(1.25))
 
-    def place(self, item: int) -> tuple[slice, slice]:
-        """Rows and columns of the picture that the pixels of an item belong to."""
-        left, top = self.corner[item]
-        return slice(top, top + self.size[1]), slice(left, left + self.size[0])
+    def places(self) -> list[tuple[slice, slice, slice]]:
+        """Planes, rows and columns of the picture that the pixels of each item belong to."""
+        (width, height), planes = self.size, slice(None)
+        return [
+            (planes, slice(top, top + height), slice(left, left + width))
+            for left, top in self.corner
+        ]
 
     def facing(self, items: Int, axis: Array, cosine: float) -> Float32:
         """1 where the surface points within an angle of a direction, else 0, with a soft edge."""
@@ -285,6 +292,8 @@ def paint_shadow(
     widths = np.maximum(0.75 * (radii * scale).mean(axis=-1) + 0.5, 1).astype(int).tolist()
     height, width = canvas.shape[2:]
     half = ((width + 1) // 2, (height + 1) // 2)
+    blur = max(height / 240, 0.3)
+    edge = int(np.ceil(blur)) + 2
     for picture, lines, wide in zip(canvas, (pixels / 2).tolist(), widths, strict=True):
         mask = Image.new("L", half)
         pen = ImageDraw.Draw(mask)
@@ -296,11 +305,10 @@ def paint_shadow(
         box = mask.getbbox()
         if box is None:
             continue
-        blur = max(height / 240, 0.3)
-        top = max(int(2 * (box[1] - blur)) - 4, 0)
-        bottom = min(int(2 * (box[3] + blur)) + 4, height)
-        smooth = mask.filter(ImageFilter.BoxBlur(blur)).resize(
-            (width, height), Image.Resampling.BILINEAR
-        )
-        dark = np.asarray(smooth, dtype=np.float32)[top:bottom]
-        picture[:, top:bottom] *= 1 - np.float32(light.shadow / 255) * dark
+        # The part with a shadow in it and what its edges fade into, in the mask and in the picture.
+        left, top = max(box[0] - edge, 0), max(box[1] - edge, 0)
+        right, bottom = min(box[2] + edge, half[0]), min(box[3] + edge, half[1])
+        below = picture[:, 2 * top : 2 * bottom, 2 * left : 2 * right]
+        soft = mask.crop((left, top, right, bottom)).filter(ImageFilter.BoxBlur(blur))
+        soft = soft.resize(below.shape[:0:-1], Image.Resampling.BILINEAR)
+        below *= 1 - np.float32(light.shadow / 255) * np.asarray(soft, dtype=np.float32)

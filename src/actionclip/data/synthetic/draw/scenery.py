@@ -72,12 +72,17 @@ def _windows(
     for frame, (down, right) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
         down = min(max(down, 0.0), rows - size[0] - 1.001)
         row, column = int(np.floor(down)), int(np.floor(right))
-        across = np.arange(column, column + size[1] + 1) % (2 * columns)
-        across = np.minimum(across, 2 * columns - 1 - across)
-        view = picture[:, row : row + size[0] + 1, across].astype(np.float32)
-        view = view[:, :-1] + np.float32(down - row) * (view[:, 1:] - view[:, :-1])
-        part = np.float32(right - column)
-        seen[frame] = view[..., :-1] + part * (view[..., 1:] - view[..., :-1])
+        across: slice | NDArray[np.int64] = slice(column, column + size[1] + 1)
+        if column < 0 or column + size[1] >= columns:
+            beyond = np.arange(column, column + size[1] + 1) % (2 * columns)
+            across = np.minimum(beyond, 2 * columns - 1 - beyond)
+        view = picture[:, row : row + size[0] + 1, across].astype(np.float32, order="C")
+        between = view[:, 1:] - view[:, :-1]
+        between *= np.float32(down - row)
+        between += view[:, :-1]
+        np.subtract(between[..., 1:], between[..., :-1], out=seen[frame])
+        seen[frame] *= np.float32(right - column)
+        seen[frame] += between[..., :-1]
     return seen
 
 
