@@ -45,6 +45,7 @@ from actionclip.training.recipes.settings import DataSettings, ModelSettings, Re
 from actionclip.training.run.batches import Batch, Batches, Texts
 from actionclip.training.run.step import apply_gradients, find_gradients
 from actionclip.training.spread.compiled import compiled
+from actionclip.training.spread.on_cpu import keep_freed_memory
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
 from actionclip.video.transforms import normalise
 
@@ -149,6 +150,7 @@ def program(way: str, size: str, precision: str, videos: int) -> Callable[[Any],
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if way.startswith("ours"):
+        keep_freed_memory()  # as `actionclip train` does
         saving, quick = way == "ours, checkpointing", way == "ours, compiled"
         step = ours(size, precision, videos, activation_checkpointing=saving, compile=quick)
     elif way == "plain open_clip":

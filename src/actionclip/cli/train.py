@@ -68,7 +68,9 @@ def train(
         from actionclip.training.recipes.reading import read_recipe
         from actionclip.training.recipes.running import Run
         from actionclip.training.run.signals import Stopped
+        from actionclip.training.spread.on_cpu import keep_freed_memory
 
+        keep_freed_memory()
         first = launched().is_first
         folder = out or RUNS / recipe.stem
         settings = read_recipe(recipe, changes or ())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from actionclip.training.run.signals import Stopped
     from actionclip.training.schedule import ScheduleConfig
     from actionclip.training.settings import TrainConfig
+    from actionclip.training.spread.on_cpu import keep_freed_memory
 
 _HOMES = {
     "ClipSource": "actionclip.training.run.batches",
@@ -45,6 +46,7 @@ _HOMES = {
     "info_nce": "actionclip.training.loss",
     "interpolate": "actionclip.training.adapt.interpolation",
     "interpolate_folders": "actionclip.training.adapt.interpolation",
+    "keep_freed_memory": "actionclip.training.spread.on_cpu",
     "learn_few_shots": "actionclip.training.fewshot.learning",
     "make_plan": "actionclip.training.plan",
     "read_recipe": "actionclip.training.recipes.reading",
@@ -72,6 +74,7 @@ __all__ = [
     "info_nce",
     "interpolate",
     "interpolate_folders",
+    "keep_freed_memory",
     "learn_few_shots",
     "make_plan",
     "read_recipe",

@@ -1,5 +1,8 @@
-"""What is computed another way on a CPU has the gradients it had."""
+"""What is computed another way on a CPU has the gradients it had; freed memory is kept."""
 
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from dataclasses import replace
 
@@ -13,7 +16,7 @@ from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
 from actionclip.training import ScheduleConfig
 from actionclip.training.run.step import encode
-from actionclip.training.spread.on_cpu import quick_on_cpu
+from actionclip.training.spread.on_cpu import keep_freed_memory, quick_on_cpu
 from actionclip.training.trained import checkpointed
 from actionclip.video.settings import Preprocess, Sampling
 from architectures import ARCHITECTURES
@@ -176,3 +179,57 @@ def test_any_convolution_gives_what_it_gives(layer):
         found = layer(x)
 
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+PAGES = """
+import resource, sys
+import torch
+from actionclip.training.spread.on_cpu import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(100, 2**18)  # 100 MiB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def asked_for(*ways):
+    for way in ways:
+        print(way() if callable(way) else way, faults())
+"""
+
+
+def pages(program, **environment):
+    """What a process printed."""
+    program = subprocess.run(
+        [sys.executable, "-c", f"{PAGES}\n{program}"],
+        check=True, capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    return [line.split() for line in program.stdout.splitlines()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told")
+def test_freed_memory_is_kept_and_asked_for_again():
+    (_, before), (done, _), (_, after) = pages("asked_for('before', keep_freed_memory, 'after')")
+
+    assert done == "True"
+    assert int(before) > 190_000  # 4 KiB each
+    assert int(after) < 60_000  # what is freed may have to move up once
+
+
+@pytest.mark.parametrize("chosen", [{"GLIBC_TUNABLES": ""}, {"MALLOC_MMAP_MAX_": "65536"}], ids=str)
+def test_what_the_environment_says_about_memory_stays(chosen):
+    ((done, _), (_, after)) = pages("asked_for(keep_freed_memory, 'after')", **chosen)
+
+    assert done == "False"
+    assert int(after) > 190_000
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError])
+def test_other_c_libraries_are_left_alone(monkeypatch, error):
+    def unknown(name):
+        raise error(name)
+
+    monkeypatch.setattr(os, "confstr", unknown)
+    monkeypatch.setattr("ctypes.CDLL", None)
+
+    assert not keep_freed_memory()
