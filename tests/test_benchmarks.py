@@ -17,6 +17,7 @@ QUICK = {
     "search": ["--quick"],
     "serve": ["--quick"],
     "startup": ["--quick"],
+    "synthetic": ["--quick"],
     "timeline": ["--quick"],
     "train_step": ["--quick"],
     "stream": ["--quick"],
@@ -36,7 +37,7 @@ def line_of(clips):
 
     def run(name):
         if name not in lines:
-            where = [] if name == "text" else [f"--clips={clips}"]
+            where = [] if name in ("text", "synthetic") else [f"--clips={clips}"]
             done = subprocess.run(
                 [sys.executable, BENCHMARKS / f"{name}.py", *QUICK[name], *where],
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -73,7 +74,7 @@ def moments():
         yield script("moments")
 
 
-SLOW = {"train_step", "stream"}  # many processes, each of which loads torch
+SLOW = {"train_step", "stream", "timeline", "serve"}  # many processes, each of which loads torch
 AT_ONCE = [name for name in QUICK if name not in SLOW]
 
 
@@ -119,6 +120,7 @@ def test_eval_encodes_each_frame_once_and_finds_the_same(line_of):
     assert min(row["processor seconds a clip"].values()) > 0
 
 
+@pytest.mark.slow
 def test_timeline_encodes_each_frame_once_and_finds_the_same(line_of):
     row = line_of("timeline")["rows"]["toy, transf"]
 

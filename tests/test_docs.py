@@ -13,7 +13,8 @@ from docs_runner.cli_reference import PAGE, write_reference
 from docs_runner.reader import Reader, WrongDocument
 from docs_runner.stand_ins import lay_out, stand_in_weights
 
-SLOW = ("cli.md",)
+AT_ONCE = ("README.md", "quickstart.md")
+"""What people read first. `make test-all` tests the others; those without a program always are."""
 LANGUAGES = {*SHELL, "python", "text", "json", "csv", "toml", "bibtex"}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MARKED = [block for path in DOCUMENTS for block in read_blocks(path) if block.mark == "not run"]
@@ -21,7 +22,8 @@ MARKED = [block for path in DOCUMENTS for block in read_blocks(path) if block.ma
 
 def documents():
     for path in DOCUMENTS:
-        marks = pytest.mark.slow if path.name in SLOW else ()
+        runs = any(block.language in (*SHELL, "python") for block in read_blocks(path))
+        marks = pytest.mark.slow if runs and path.name not in AT_ONCE else ()
         yield pytest.param(path, id=path.name, marks=marks)
 
 

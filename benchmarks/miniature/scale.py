@@ -47,7 +47,7 @@ class Scale:
 
 SCALES = {
     "test": Scale(
-        train=2, test=1, pretrain=10, tune=10, twin=10, vit=2, head=10, shots=10, real=2, batch=12
+        train=2, test=1, pretrain=3, tune=3, twin=3, vit=2, head=3, shots=3, real=2, batch=12
     ),
     "small": Scale(
         train=40,
