@@ -20,6 +20,7 @@ from actionclip.model.weights import files
 from actionclip.model.weights.files import read_tensors
 from actionclip.model.weights.folder import load_folder
 from actionclip.training.run.state import STATE, read_progress
+from actionclip.training.spread import on_cpu
 from recipes_for_tests import failures_in, render_people, small_recipe
 from training_runs import SERVER, fingerprint, metrics, on_ranks
 
@@ -61,6 +62,19 @@ def started(recipe, out, *more):
     process = SERVER.Process(target=typed_elsewhere, args=(recipe, out, log, more))
     process.start()
     return process, log
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_freed_memory_is_kept_where_speed_is_wanted_and_not_memory(
+    recipe, tmp_path, monkeypatch, checkpointing
+):
+    asked = []
+    monkeypatch.setattr(on_cpu, "keep_freed_memory", lambda: asked.append("kept"))
+    change = f"training.activation_checkpointing={str(checkpointing).lower()}"
+
+    assert typed(recipe, tmp_path / "run", "--dry-run", "--set", change) == 0
+
+    assert asked == ([] if checkpointing else ["kept"])
 
 
 @pytest.fixture(scope="module")

@@ -70,10 +70,11 @@ def train(
         from actionclip.training.run.signals import Stopped
         from actionclip.training.spread.on_cpu import keep_freed_memory
 
-        keep_freed_memory()
         first = launched().is_first
         folder = out or RUNS / recipe.stem
         settings = read_recipe(recipe, changes or ())
+        if not settings.training.activation_checkpointing:  # who checkpoints wants little memory
+            keep_freed_memory()
         with Run.prepare(settings, choose_device(device or options.own_gpu())) as run:
             plan = run.plan(measure=first)
             if first:

@@ -26,9 +26,10 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory it frees, for what it asks for next.
 
     A step asks for pieces of tens of megabytes and frees them. glibc gives such pieces back to the
-    system, which clears their pages anew each time: 7 to 11 % of a step of ViT-B/32. With this the
-    process stays as large as it was at its largest. `actionclip train` calls it; a program of your
-    own may, before it trains.
+    system, which clears their pages anew each time: a tenth of a step of ViT-B/32, a fifth of one
+    of ViT-B/16. With this the process stays as large as it was at its largest, and that may be a
+    fifth more, as pieces of different sizes leave room between them. `actionclip train` calls it
+    where activations are not checkpointed; a program of your own may, before it trains.
 
     Returns:
         Whether it was done: not without glibc, nor where the environment has chosen
