@@ -224,7 +224,7 @@ def test_what_the_environment_says_about_memory_stays(chosen):
     assert int(after) > 190_000
 
 
-@pytest.mark.parametrize("error", [ValueError, OSError])
+@pytest.mark.parametrize("error", [AttributeError, ValueError, OSError])
 def test_other_c_libraries_are_left_alone(monkeypatch, error):
     def unknown(name):
         raise error(name)
