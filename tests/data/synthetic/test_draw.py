@@ -110,6 +110,17 @@ def test_a_shadow_lies_where_its_person_stands_however_much_of_it_is_in_the_pict
     assert aside[..., seen].min() < 150
 
 
+def test_a_picture_of_odd_sides_has_the_shadows_of_a_larger_one():
+    lit = camera(above=1.0, elevation=20.0, distance=6.0, focal=60.0, middle=38.0)
+    even, odd = (np.full((1, 3, side, side), 200, np.float32) for side in (42, 41))
+
+    for canvas in (even, odd):
+        paint_shadow(canvas, ball(0.0, 0.9, (255, 255, 255)), lit, Light())
+
+    assert even[..., -2].min() < 150
+    np.testing.assert_array_equal(odd, even[..., :41, :41])
+
+
 def test_a_raised_camera_sees_the_floor_from_above():
     level = camera(above=1.0, distance=5.0, focal=100.0)
     near, far = np.array([[[0.0, -1.0, 0.0]]]), np.array([[[0.0, 3.0, 0.0]]])

@@ -182,7 +182,7 @@ def test_any_convolution_gives_what_it_gives(layer):
 
 
 PAGES = """
-import resource, sys
+import resource
 import torch
 from actionclip.training.spread.on_cpu import keep_freed_memory
 
@@ -209,11 +209,13 @@ def pages(program, **environment):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told")
 def test_freed_memory_is_kept_and_asked_for_again():
-    (_, before), (done, _), (_, after) = pages("asked_for('before', keep_freed_memory, 'after')")
+    (_, before), (done, _), _, (_, after) = pages(
+        "asked_for('before', keep_freed_memory, 'settling', 'after')"
+    )
 
     assert done == "True"
     assert int(before) > 190_000  # 4 KiB each
-    assert int(after) < 60_000  # what is freed may have to move up once
+    assert int(after) < 60_000  # what is freed may have to grow once more
 
 
 @pytest.mark.parametrize("chosen", [{"GLIBC_TUNABLES": ""}, {"MALLOC_MMAP_MAX_": "65536"}], ids=str)

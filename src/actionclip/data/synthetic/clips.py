@@ -1,6 +1,6 @@
 """From a word to a video: somebody, somewhere, does it.
 
-Everything is a pure function of a seed: nothing is kept between calls but drawn backdrops.
+Everything is a pure function of a seed; what is kept between calls only saves time.
 """
 
 from collections.abc import Sequence

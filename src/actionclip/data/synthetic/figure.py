@@ -115,8 +115,7 @@ class Pose:
 
     def angle(self, name: str) -> Array:
         """The angle in degrees, [N]."""
-        value = np.asarray(self.angles.get(name, 0.0), float)
-        return value if value.shape else np.full(len(self.root), value)
+        return np.broadcast_to(np.asarray(self.angles.get(name, 0.0), float), len(self.root))
 
 
 def joint_positions(body: Body, pose: Pose) -> Float[np.ndarray, "N J 3"]:

@@ -19,8 +19,6 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int = NDArray[np.int64]
 Colour = tuple[int, int, int]
-_Layer = tuple[tuple[slice, slice, slice], Float32, Float32]
-"""Where in the picture, how much it covers of each pixel, and in which colour."""
 
 _SMALLEST = 0.4  # pixels: parts with less than this radius are not drawn
 _POINT = np.float32(1e-3)  # pixels: shorter parts are points
@@ -116,8 +114,7 @@ def paint(
         soft += 0.5 * np.abs(later - pixels).max(axis=(2, 3)).astype(np.float32)
         pixels = (pixels + later) / 2
     order = np.argsort(-np.stack(parts.depths, axis=1), axis=1)
-    colours = np.array(parts.colours, np.float32)
-    tops: list[list[_Layer | None]] = [[None] * order.shape[1] for _ in canvas]
+    tops, colours = np.empty(order.shape, dtype=object), np.array(parts.colours, np.float32)
     flat = _Items(pixels.astype(np.float32), widths, soft, canvas.shape[2:])
     for chosen, patch in flat.patches(np.array(parts.round), light):
         frame, number = np.divmod(chosen, order.shape[1])
@@ -129,14 +126,13 @@ def paint(
                 base = colours[part][:, None, None]
                 blend = base + share * (np.array(other, np.float32)[:, None, None] - base)
                 lit[capped] = patch.light[capped, None] * blend
-        where = zip(frame.tolist(), number.tolist(), patch.places(), strict=True)
-        for (i, p, place), alpha, above in zip(where, patch.alpha, lit, strict=True):
-            tops[i][p] = (place, alpha, above)
+        for item, (i, p) in enumerate(zip(frame.tolist(), number.tolist(), strict=True)):
+            tops[i, p] = (patch.place(item), patch.alpha[item], lit[item])
     for picture, sequence, layers in zip(canvas, order.tolist(), tops, strict=True):
         for part in sequence:
             if (layer := layers[part]) is not None:
-                place, alpha, above = layer
-                below = picture[place]
+                (rows, columns), alpha, above = layer
+                below = picture[:, rows, columns]
                 above -= below
                 above *= alpha
                 below += above
@@ -255,13 +251,10 @@ class _Patch:
             square += along * (ball * (right * along_x + down * along_y))
         return np.minimum(np.maximum(square, np.float32(light.ambient)), np.float32(1.25))
 
-    def places(self) -> list[tuple[slice, slice, slice]]:
-        """Planes, rows and columns of the picture that the pixels of each item belong to."""
-        (width, height), planes = self.size, slice(None)
-        return [
-            (planes, slice(top, top + height), slice(left, left + width))
-            for left, top in self.corner
-        ]
+    def place(self, item: int) -> tuple[slice, slice]:
+        """Rows and columns of the picture that the pixels of an item belong to."""
+        left, top = self.corner[item]
+        return slice(top, top + self.size[1]), slice(left, left + self.size[0])
 
     def facing(self, items: Int, axis: Array, cosine: float) -> Float32:
         """1 where the surface points within an angle of a direction, else 0, with a soft edge."""
@@ -310,5 +303,6 @@ def paint_shadow(
         right, bottom = min(box[2] + edge, half[0]), min(box[3] + edge, half[1])
         below = picture[:, 2 * top : 2 * bottom, 2 * left : 2 * right]
         soft = mask.crop((left, top, right, bottom)).filter(ImageFilter.BoxBlur(blur))
-        soft = soft.resize(below.shape[:0:-1], Image.Resampling.BILINEAR)
-        below *= 1 - np.float32(light.shadow / 255) * np.asarray(soft, dtype=np.float32)
+        soft = soft.resize((2 * soft.width, 2 * soft.height), Image.Resampling.BILINEAR)
+        dark = np.asarray(soft, dtype=np.float32)[: below.shape[1], : below.shape[2]]
+        below *= 1 - np.float32(light.shadow / 255) * dark
