@@ -1,7 +1,12 @@
 """What goes wrong outside our code, said so that a person can act on it."""
 
+import errno
+import os
+import re
+import shutil
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class ActionCLIPError(Exception):
@@ -23,6 +28,42 @@ class ActionCLIPError(Exception):
 
 class StorageError(ActionCLIPError):
     """A result could not be written: the disk is full, or the place is not writable."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cannot_write(
+    path: Path,
+    error: Exception,
+    *,
+    needed: int | None = None,
+    hint: str = "Free some space or choose another place.",
+) -> StorageError:
+    """The error for what could not be written, with how much room there is where that is why.
+
+    Args:
+        path: of the file or folder.
+        error: what the system said, or a library in its place.
+        needed: bytes that were to be written.
+        hint: what to do next. Where a file is in the way of a folder there is only one thing.
+
+    >>> print(cannot_write(Path("/etc/hosts/a.csv"), NotADirectoryError(20, "Not a directory")))
+    /etc/hosts/a.csv could not be written: /etc/hosts is a file. Choose another place.
+    """
+    there = next(place for place in (path, *path.parents, Path("/")) if os.access(place, os.F_OK))
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and there.is_file():
+        what = f"{path} could not be written: {there} is a file."
+        return StorageError(what, hint="Choose another place.")
+    said = getattr(error, "strerror", None) or str(error)
+    expected = ""
+    told = re.search(r"os error (\d+)", said)  # as libraries in Rust write it
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    if number in _FULL:
+        expected = f"{shutil.disk_usage(there).free:,} bytes are free there."
+        if needed is not None:
+            expected = f"{needed:,} bytes are needed, and {expected}"
+    return StorageError(f"{path} could not be written: {said}.", expected=expected, hint=hint)
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ActionCLIPError:

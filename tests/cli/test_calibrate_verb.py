@@ -101,11 +101,8 @@ def test_a_folder_called_tiny_is_not_written_over_with_the_built_in_model(run, d
 
 
 def test_what_could_only_be_a_mistake_is_said_before_anything_is_read(run, data, tmp_path):
-    (tmp_path / "file").touch()
     calibrate = ("calibrate", "tiny", "--data", data / "known")
 
-    with pytest.raises(ActionCLIPError, match="is a file"):
-        run(*calibrate, "--out", "file")
     with pytest.raises(ActionCLIPError, match="data too: 14"):
         run(*calibrate, "--out", "m", "--unknown", data / "known")
     assert not (tmp_path / "m").exists()

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import threading
+import time
 
 import pytest
 from huggingface_hub import constants
@@ -114,6 +117,52 @@ def test_one_video_that_is_there_is_worth_a_download(command_line, monkeypatch, 
 
     with pytest.raises(ActionCLIPError, match="the cable is cut"):
         command_line("classify", "nowhere.mp4", folder / "0.mp4", "--labels", LABELS)
+
+
+WORDS = {
+    "no label": (["--labels", " , "], "holds no label"),
+    "none at all": ([], "No labels were given"),
+    "a mistyped set": (["--labels", "kinetics4000"], "Did you mean 'kinetics400'"),
+    "no such file": (["--labels", "words.txt"], "Cannot read words.txt"),
+    "a template": (["--labels", LABELS, "--template", "a video"], "A template has {} once"),
+    "descriptions": (["--labels", LABELS, "--descriptions", "no.json"], "Cannot read no.json"),
+    "an ensemble": (["--labels", LABELS, "--ensemble", "votes"], "No ensemble is called 'votes'"),
+    "to reject": (["--labels", LABELS, "--reject", ","], "holds no label"),
+}
+
+
+@pytest.mark.parametrize("verb", ["classify", "timeline", "stream"])
+@pytest.mark.parametrize("case", WORDS)
+def test_words_that_cannot_be_used_are_said_before_a_model_is_downloaded(
+    command_line, monkeypatch, folder, tmp_path, verb, case
+):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "offline_reason", lambda: pytest.fail("the network was asked"))
+    words, complaint = WORDS[case]
+
+    with pytest.raises(ActionCLIPError) as error:
+        command_line(verb, folder / "0.mp4", *words)
+
+    assert complaint in str(error.value)
+
+
+def test_descriptions_are_read_once(run, folder, tmp_path):
+    pipe = tmp_path / "told.json"
+    os.mkfifo(pipe)
+    told = {"waving one hand": ["somebody greets"], "running": ["somebody is in a hurry"]}
+
+    def write():
+        pipe.write_text(json.dumps(told))
+        time.sleep(5)  # until the first reader has surely gone
+        pipe.write_text("read a second time")  # waits for ever where nobody reads
+
+    threading.Thread(target=write, daemon=True).start()
+
+    result = run(
+        "classify", folder / "0.mp4", "--labels", ",".join(told), "--descriptions", pipe, "--json"
+    )
+
+    assert {score["label"] for score in json.loads(result.stdout)["scores"]} == set(told)
 
 
 def test_labels_come_from_a_file_or_a_built_in_set(run, folder, tmp_path):

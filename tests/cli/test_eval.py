@@ -100,6 +100,9 @@ def test_three_folds_are_printed_each_and_together(run, folder, tmp_path):
         (["tiny", "--protocol", "zero-shoot"], "Did you mean 'zero-shot'"),
         (["tiny", "--views", "10x2"], "CLIPSxCROPS"),
         (["tiny", "--split", "holdout"], "in 'holdout'"),
+        (["ViT-B-32/openai", "--labels", ","], "holds no label"),  # before it is downloaded
+        (["ViT-B-32/openai", "--template", "a video"], "A template has {} once"),
+        (["ViT-B-32/openai", "--base", "base.txt"], "Cannot read base.txt"),
     ],
 )
 def test_what_cannot_be_tested(run, folder, arguments, message):

@@ -52,6 +52,35 @@ def test_embed_refuses_what_it_could_not_write(run, folder):
         run("embed", folder, "-o", "nowhere/all.npz", "--model", "tiny")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train recipe.toml --out",
+        "eval tiny --data set --out",
+        "calibrate tiny --data set --out",
+        "fewshot set --out",
+        "interpolate before after --out",
+        "convert checkpoint.pt",
+        "timeline film.mp4 --labels running --save-all",
+        "timeline film.mp4 --labels running --explain",
+        "data split set few-shot --output",
+        "data shards set --output",
+        "data synth",
+        "demo --folder",
+        "serve --uploads",
+    ],
+)
+def test_a_folder_that_is_a_file_is_said_before_any_work(run, tmp_path, words):
+    """None of the other things named is there, so that whatever was done first would complain."""
+    (tmp_path / "notes.txt").write_text("mine")
+
+    refused = run(*words.split(), "notes.txt")
+
+    assert refused.exit_code == 2
+    assert "'notes.txt' is a file." in " ".join(refused.stderr.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_labels_lists_the_sets_and_shows_one(run):
     listed = run("labels").stdout
     shown = run("labels", "kinetics400").stdout.splitlines()

@@ -167,5 +167,5 @@ def test_nothing_is_found_where_there_is_nothing(search):
 
 
 def test_a_page_that_cannot_be_written(search):
-    with pytest.raises(StorageError, match="Cannot write"):
+    with pytest.raises(StorageError, match="could not be written"):
         search("running", "--html", "nowhere/page.html")

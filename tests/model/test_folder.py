@@ -232,7 +232,7 @@ def test_a_failure_at_any_step_leaves_one_whole_model(step, folder, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(files, "_flush", failing(files._flush))
         patch.setattr(Path, "write_bytes", failing(Path.write_bytes))
-        with pytest.raises(StorageError, match="No space left"):
+        with pytest.raises(StorageError, match=r"No space left.* bytes are needed, and .* free"):
             save(new, folder, labels=["wash dishes", "juggle"])
 
     found = load_folder(folder).backbone.clip.visual.proj
@@ -275,8 +275,11 @@ def test_what_a_killed_process_left_is_swept(folder):
 def test_an_unwritable_place_is_a_storage_error(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(StorageError, match="could not be written"):
+    with pytest.raises(StorageError, match="could not be written") as refused:
         save(small_model(), tmp_path / "file" / "model")
+
+    assert f"{tmp_path / 'file'} is a file." in str(refused.value)
+    assert "space" not in str(refused.value)
 
 
 class FakeHub:

@@ -47,6 +47,7 @@ def calibrate(
             "--out",
             "-o",
             help="The model folder to write. Default: MODEL itself, where it is a folder.",
+            file_okay=False,
             show_default=False,
         ),
     ] = None,
@@ -145,10 +146,8 @@ def _target(model: str, out: Path | None) -> Path:
     """The folder to write.
 
     Raises:
-        ActionCLIPError: when none was named, and the model is no folder; or when it is a file.
+        ActionCLIPError: when none was named, and the model is no folder.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise ActionCLIPError(f"--out {out} is a file.", expected="It must be a folder.")
     if out is not None:
         return out
     own = _own_folder(model)

@@ -79,6 +79,14 @@ def classify(
                 f"{name} is the picture {place}, and there are {len(sources)} videos.",
                 expected="For several videos it must be a folder; each gets a picture there.",
             )
+    asked = options.words_asked(
+        model,
+        labels,
+        template=template,
+        descriptions=descriptions,
+        ensemble=ensemble,
+        reject=reject,
+    )
     with plain_warnings():
         recognizer = options.open_model(
             model,
@@ -90,11 +98,7 @@ def classify(
         )
         with recognizer:
             question = recognizer.question(
-                labels,
-                templates=options.sentences(template),
-                descriptions=descriptions,
-                ensemble=ensemble,
-                reject=reject or (),
+                **asked,
                 threshold=threshold,
                 clean_labels=clean_labels,
                 calibrated=calibrated,

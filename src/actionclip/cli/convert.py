@@ -23,7 +23,10 @@ def convert(
             show_default=False,
         ),
     ],
-    folder: Annotated[Path, typer.Argument(help="The model folder to write.", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="The model folder to write.", file_okay=False, show_default=False),
+    ],
     frames: options.Frames = None,
     labels: Annotated[
         str | None,

@@ -147,7 +147,10 @@ def split(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the manifests and splits.json.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for the manifests and splits.json.", file_okay=False
+        ),
     ],
     shots: Annotated[
         str | None,
@@ -216,7 +219,9 @@ split.__doc__ = f"{split.__doc__}\n\n{SPLIT_EXAMPLES}"
 @app.command()
 def shards(
     path: DataPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the shards.", file_okay=False)
+    ],
     split: Annotated[
         str | None, typer.Option(help="Which rows. Default: all.", show_default=False)
     ] = None,

@@ -18,7 +18,9 @@ EXAMPLES = """Examples:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the clips are written.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Option(help="Where the clips are written.", file_okay=False)
+    ] = Path("demo"),
     model: Annotated[str, typer.Option(help="The model to ask.")] = "tiny",
     as_json: options.Json = False,
 ) -> None:

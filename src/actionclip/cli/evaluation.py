@@ -74,6 +74,7 @@ def evaluate(
             "--out",
             "-o",
             help="Folder for tables, pictures and all scores; a run that was killed goes on there.",
+            file_okay=False,
             show_default=False,
         ),
     ] = None,
@@ -131,6 +132,8 @@ def evaluate(
         found = compared(*compare, draws=draws, seed=seed)
         typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_comparison(found)))
         return
+    from actionclip.encoding.questions import read_words
+
     if not data:
         raise ActionCLIPError(
             "No data set was given.",
@@ -138,6 +141,26 @@ def evaluate(
         )
     with plain_warnings(), _processes(device) as (where, is_first):
         read = _read(data, protocol, layout, root, class_names, fold, intervals)
+        wanted = None if labels is None else _names(labels)
+        asked = read_words(
+            labels,
+            templates=options.sentences(template),
+            descriptions=descriptions,
+            ensemble=ensemble,
+        )
+        settings = {
+            "protocol": protocol,
+            "split": split,
+            "seed": seed,
+            "draws": draws,
+            "base": None if base is None else _names(base),
+            "templates": asked["templates"],
+            "descriptions": asked["descriptions"],
+            "ensemble": asked["ensemble"],
+            "clean_labels": clean_labels,
+            "calibrated": calibrated,
+            "folder": out,
+        }
         recognizer = options.open_model(
             model,
             device=where,
@@ -146,21 +169,7 @@ def evaluate(
             timeout=timeout,
             decoder=decoder,
         )
-        settings = {
-            "protocol": protocol,
-            "split": split,
-            "seed": seed,
-            "draws": draws,
-            "base": None if base is None else _names(base),
-            "templates": options.sentences(template),
-            "descriptions": descriptions,
-            "ensemble": ensemble,
-            "clean_labels": clean_labels,
-            "calibrated": calibrated,
-            "folder": out,
-        }
         with recognizer:
-            wanted = None if labels is None else _names(labels)
             result = _test(recognizer, read, wanted, (views, frames, spacing), settings, is_first)
             title = f"{model or 'the default model'} on {', '.join(map(str, data))}"
             if is_first and out is not None:

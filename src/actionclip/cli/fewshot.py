@@ -26,7 +26,10 @@ def fewshot(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The model folder to write.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="The model folder to write.", file_okay=False, show_default=False),
+    ],
     model: options.Model = None,
     shots: Annotated[
         int | None,

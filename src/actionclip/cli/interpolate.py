@@ -23,7 +23,10 @@ def interpolate(
         typer.Argument(help="The model before: a model folder or a name.", show_default=False),
     ],
     end: Annotated[str, typer.Argument(help="The same model, fine-tuned.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The model folder to write.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="The model folder to write.", file_okay=False, show_default=False),
+    ],
     alpha: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How far to go: 0 the start, 1 the end.")
     ] = 0.5,

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -191,6 +191,39 @@ Reject = Annotated[
         show_default=False,
     ),
 ]
+
+
+def words_asked(
+    model: str | None,
+    labels: str | None,
+    *,
+    template: list[str] | None = None,
+    descriptions: Path | None = None,
+    ensemble: str | None = None,
+    reject: str | None = None,
+) -> dict[str, Any]:
+    """The words of a question, looked at before the model is loaded: options for `question`.
+
+    Raises:
+        ActionCLIPError: for words that cannot be used; where there are none, and the model would
+            have to be downloaded only to say that it has none either.
+    """
+    from actionclip.encoding.questions import no_labels, read_words
+    from actionclip.model.weights import hub
+    from actionclip.model.zoo.pretrained import DEFAULT, files_to_come
+
+    name = model or DEFAULT
+    if labels is None and not name.startswith(hub.PREFIX) and files_to_come(name):
+        raise no_labels()
+    return read_words(
+        labels,
+        templates=sentences(template),
+        descriptions=descriptions,
+        ensemble=ensemble,
+        reject=reject or (),
+    )
+
+
 Threshold = Annotated[
     float | None,
     typer.Option(

@@ -173,7 +173,7 @@ def _write_bytes(text: str) -> None:
 
 
 def _write_page(path: Path, title: str, moments: "Sequence[Moment]", timeout: float) -> None:
-    from actionclip.errors import StorageError
+    from actionclip.errors import cannot_write
     from actionclip.inference.search.page import pictures_of, render_page
     from actionclip.video.settings import Limits
 
@@ -181,5 +181,5 @@ def _write_page(path: Path, title: str, moments: "Sequence[Moment]", timeout: fl
     try:
         path.write_text(render_page(title, moments, pictures), encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}.") from None
+        raise cannot_write(path, error) from None
     say(f"The page is {path}.")

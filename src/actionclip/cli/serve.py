@@ -75,6 +75,7 @@ def serve(
         Path | None,
         typer.Option(
             help="Folder for videos while they are worked on. Default: the system's.",
+            file_okay=False,
             show_default=False,
         ),
     ] = None,

@@ -97,12 +97,19 @@ def stream(
 
     found = live_source(source, allow_network=allow_network)  # before a model is loaded
     _check(found.kind, found.where)
+    asked = options.words_asked(
+        model,
+        labels,
+        template=template,
+        descriptions=descriptions,
+        ensemble=ensemble,
+        reject=reject,
+    )
     with plain_warnings():
         recognizer = options.open_model(model, device=device, precision=precision)
         settings = LiveSettings(speed=speed, retries=retries, stall=stall)
         watched = recognizer.stream(
             source,
-            labels,
             allow_network=allow_network,
             window=window,
             frames=frames,
@@ -112,10 +119,7 @@ def stream(
             hold=hold,
             top_k=top_k,
             settings=settings,
-            templates=options.sentences(template),
-            descriptions=descriptions,
-            ensemble=ensemble,
-            reject=reject or (),
+            **asked,
             threshold=threshold,
             clean_labels=clean_labels,
             calibrated=calibrated,

@@ -24,7 +24,11 @@ EXAMPLES = """Examples:
 def synth(
     folder: Annotated[
         Path,
-        typer.Argument(help="Where the clips and manifest.csv are written.", show_default=False),
+        typer.Argument(
+            help="Where the clips and manifest.csv are written.",
+            file_okay=False,
+            show_default=False,
+        ),
     ],
     clips: Annotated[
         int | None,

@@ -40,6 +40,10 @@ def _file(help: str) -> Any:
     return typer.Option(help=help, show_default=False)
 
 
+def _folder(help: str) -> Any:
+    return typer.Option(help=help, file_okay=False, show_default=False)
+
+
 def timeline(
     videos: options.Videos,
     labels: Annotated[
@@ -115,11 +119,11 @@ def timeline(
     ] = None,
     save_all: Annotated[
         Path | None,
-        _file("A folder for all of these, and JSON, of each video: NAME.json, NAME.csv, ..."),
+        _folder("A folder for all of these, and JSON, of each video: NAME.json, NAME.csv, ..."),
     ] = None,
     explain: Annotated[
         Path | None,
-        _file(
+        _folder(
             "A folder for pictures of what carried each segment: frames, places in them, "
             "sentences. With --json also the key `explanation` of each."
         ),
@@ -131,7 +135,7 @@ def timeline(
     from actionclip.inference.timeline.segments import Rules
     from actionclip.inference.timeline.text import one_line
 
-    if explain is not None and (explain.suffix == ".png" or explain.is_file()):
+    if explain is not None and explain.suffix == ".png":
         raise ActionCLIPError(
             f"--explain is {explain}, and every segment gets a picture.",
             expected="It must be a folder.",
@@ -144,20 +148,21 @@ def timeline(
     if threshold is not None:
         rules = rules.entering_at(threshold)
     rules = rules.leaving_at(leave)
+    asked = options.words_asked(
+        model,
+        labels,
+        template=template,
+        descriptions=descriptions,
+        ensemble=ensemble,
+        reject=reject,
+    )
     failed, noted = [], set[str]()
     with plain_warnings():
         recognizer = options.open_model(
             model, device=device, precision=precision, workers=1, timeout=timeout
         )
         with recognizer:
-            question = recognizer.question(
-                labels,
-                templates=options.sentences(template),
-                descriptions=descriptions,
-                ensemble=ensemble,
-                reject=reject or (),
-                clean_labels=clean_labels,
-            )
+            question = recognizer.question(**asked, clean_labels=clean_labels)
             for number, source in enumerate(sources):
                 with Watching() as seen:
                     result = recognizer.timeline(

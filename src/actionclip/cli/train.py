@@ -45,7 +45,11 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The folder of the run. Default: runs/RECIPE.", show_default=False
+            "--out",
+            "-o",
+            help="The folder of the run. Default: runs/RECIPE.",
+            file_okay=False,
+            show_default=False,
         ),
     ] = None,
     device: options.Device = None,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -289,12 +290,17 @@ def labels_of(model: ActionCLIP, labels: str | Path | Sequence[str] | None) -> l
     if labels is not None:
         return resolve_labels(labels)
     if not model.config.labels:
-        raise ActionCLIPError(
-            "No labels were given, and this model was not trained on a fixed set.",
-            expected="A recogniser chooses among labels: give the words to choose from.",
-            hint='For example: --labels "washing dishes, juggling balls", or --labels kinetics400.',
-        )
+        raise no_labels()
     return list(model.config.labels)
+
+
+def no_labels() -> ActionCLIPError:
+    """The error where neither the user nor the model has any."""
+    return ActionCLIPError(
+        "No labels were given, and this model was not trained on a fixed set.",
+        expected="A recogniser chooses among labels: give the words to choose from.",
+        hint='For example: --labels "washing dishes, juggling balls", or --labels kinetics400.',
+    )
 
 
 def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
@@ -309,6 +315,40 @@ def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
     if isinstance(labels, str) and found == [labels.strip()] and get_close_matches(found[0], sets):
         raise unknown("set of labels", found[0], sets)
     return found
+
+
+def read_words(
+    labels: str | Path | Sequence[str] | None,
+    *,
+    templates: str | Path | Sequence[str] | None = None,
+    descriptions: Descriptions | None = None,
+    ensemble: str | None = None,
+    reject: str | Sequence[str] = (),
+) -> dict[str, Any]:
+    """What a question is made of, with its files read: options for `ask`, which reads none again.
+
+    No model is needed, so words that cannot be used are refused before one is loaded.
+
+    Args:
+        labels: as for `ask`, as are the others. They stay as they are: the name of a built-in set
+            means more than its labels.
+        templates: see there.
+        descriptions: see there.
+        ensemble: see there.
+        reject: see there.
+
+    Raises:
+        ActionCLIPError: for words or files we cannot use.
+    """
+    if labels is not None:
+        resolve_labels(labels)
+    return {
+        "labels": labels,
+        "templates": None if templates is None else read_templates(templates),
+        "descriptions": None if descriptions is None else read_descriptions(descriptions),
+        "ensemble": None if ensemble is None else _ensemble(ensemble),
+        "reject": read_labels(reject) if reject else [],
+    }
 
 
 def check_labels(model: ActionCLIP, labels: Sequence[str]) -> LabelReport:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.errors import ActionCLIPError, StorageError, cannot_write
 from actionclip.inference import EMBEDDING_FORMATS
 from actionclip.inference.results import VideoResult
 
@@ -73,7 +73,7 @@ def write_embeddings(rows: Sequence[EmbeddedVideo], path: Path) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        raise StorageError(f"Cannot write {path}: {error.strerror}.") from None
+        raise cannot_write(path, error) from None
 
 
 def _write_parquet(table: dict[str, Any], path: str) -> None:

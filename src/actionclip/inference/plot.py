@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actionclip.errors import StorageError
+from actionclip.errors import cannot_write
 from actionclip.figures import png_of
 from actionclip.inference.results import VideoResult
 
@@ -57,7 +57,7 @@ def write_picture(figure: "Figure", path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png_of(figure))
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}.") from None
+        raise cannot_write(path, error) from None
 
 
 def _heading(result: VideoResult) -> str:

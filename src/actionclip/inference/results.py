@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from actionclip.errors import StorageError
+from actionclip.errors import cannot_write
 from actionclip.model.scoring import LabelSet, Score
 from actionclip.video.decode.clip import Clip
 from actionclip.video.outcomes import Outcome
@@ -138,7 +138,5 @@ def write_failures(results: Iterable[Unread], path: Path) -> None:
         text = csv_lines([FAILURE_COLUMNS, *rows]) + "\n"
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror}.",
-            hint="Name a place that is writable with --failures FILE.",
-        ) from None
+        hint = "Name a place that is writable with --failures FILE."
+        raise cannot_write(path, error, hint=hint) from None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from actionclip.data.manifest import Manifest, Row
-from actionclip.errors import StorageError
+from actionclip.errors import cannot_write
 
 COLUMNS, CLASSES = 8, 40
 """Clips drawn of a class, and classes drawn."""
@@ -74,7 +74,7 @@ def draw_sheet(manifest: Manifest, pictures: Mapping[str, NDArray[np.uint8]], pa
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path, format="PNG")
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror or error}.") from None
+        raise cannot_write(path, error) from None
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

@@ -18,7 +18,7 @@ from actionclip.data.synthetic.actions import ACTIONS
 from actionclip.data.synthetic.captions import captions
 from actionclip.data.synthetic.clips import plan
 from actionclip.data.synthetic.files import write_clip
-from actionclip.errors import ActionCLIPError, StorageError, unknown
+from actionclip.errors import ActionCLIPError, cannot_write, unknown
 
 MANIFEST, SETTINGS = "manifest.csv", "synth.json"
 _SPLITS = ("train",) * 8 + ("val", "test")
@@ -99,10 +99,8 @@ def write_dataset(
                 seen(there)
         _write_whole(folder / MANIFEST, _table(rows))
     except OSError as error:
-        raise StorageError(
-            f"The clips cannot be written to {folder}: {error.strerror or error}.",
-            hint="Run the command again when there is room: it goes on where it stopped.",
-        ) from error
+        again = "Run the command again when there is room: it goes on where it stopped."
+        raise cannot_write(folder, error, hint=again) from error
     return Done(folder / MANIFEST, rendered, clips - rendered)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.errors import ActionCLIPError, cannot_write
 
 DTYPES = {
     "F64": torch.float64,
@@ -112,7 +112,12 @@ def write_together(folder: Path, contents: Mapping[str, Content]) -> None:
         # safetensors reports a full disk with an exception of its own.
         if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
             raise
-        raise _storage_error(path, sum(c.size for c in contents.values()), error) from None
+        raise cannot_write(
+            path,
+            error,
+            needed=sum(content.size for content in contents.values()),
+            hint="Free some space or choose another folder; what was there before is untouched.",
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -141,15 +146,6 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _storage_error(path: Path, needed: int, error: Exception) -> StorageError:
-    folder = next((parent for parent in path.parents if parent.is_dir()), Path("/"))
-    return StorageError(
-        f"{path} could not be written: {error}.",
-        expected=f"{needed:,} bytes are needed and {shutil.disk_usage(folder).free:,} are free.",
-        hint="Free some space or choose another folder; what was there before is untouched.",
-    )
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:

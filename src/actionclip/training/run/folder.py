@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import platform
-import shutil
 import socket
 import sys
 import tomllib
@@ -27,7 +26,7 @@ from typing import Any, BinaryIO
 import torch
 
 from actionclip import __version__
-from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.errors import ActionCLIPError, StorageError, cannot_write
 from actionclip.model.weights.files import sweep, text_content, write_together
 from actionclip.training.settings import MAY_CHANGE
 
@@ -228,9 +227,5 @@ def environment() -> dict[str, Any]:
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
-    place = next((p for p in (path, *path.parents) if p.is_dir()), Path("/"))
-    return StorageError(
-        f"{path} could not be written: {error}.",
-        expected=f"{shutil.disk_usage(place).free:,} bytes are free there.",
-        hint="Free some space and run the same command again: the last save is untouched.",
-    )
+    untouched = "Free some space and run the same command again: the last save is untouched."
+    return cannot_write(path, error, hint=untouched)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.errors import ActionCLIPError, cannot_write
 from actionclip.video.decode.clip import Clip
 
 COLUMNS: tuple[str, ...] = ("path", "code", "reason", "hint")
@@ -91,10 +91,7 @@ class Failures:
                     writer.writeheader()
                 writer.writerow(row)
         except OSError as error:
-            raise StorageError(
-                f"{path} could not be written: {error.strerror or error}.",
-                hint="Free some space and run the same command again.",
-            ) from None
+            raise cannot_write(path, error) from None
 
     def _too_many(self) -> ActionCLIPError:
         rows = list(self._found.values())
