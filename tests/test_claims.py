@@ -37,7 +37,8 @@ def line(arm, seed, correct, split="target", count=100, labels=12):
     }
 
 
-@pytest.mark.parametrize("claim", ["text-prompts", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", ["text-prompts", "all"])
 def test_arms_learn_and_answer(tmp_path, claim):
     only = [] if claim == "all" else ["--only", claim]
     out = tmp_path / "claims.jsonl"

@@ -245,6 +245,7 @@ def run_traced(backend, *prompts):
     assert result.stdout.strip() == "agrees"
 
 
+@pytest.mark.slow
 def test_a_model_can_be_exported_and_traced():
     run_traced("eager", {"pre": "joint"}, {"inner": "shift"})
 

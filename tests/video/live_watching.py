@@ -37,9 +37,10 @@ class Watching:
         self.feed.close()
 
     def until(self, enough, seconds=PATIENT):
-        """Take items until `enough()`, or the end."""
+        """Take items until `enough()`, or the end. Several may come at a time: ask for `>=`."""
         last = time.monotonic() + seconds
-        while not enough() and time.monotonic() < last:
+        while not enough():
+            assert time.monotonic() < last, f"not enough in {seconds:.0f} seconds: {self.items}"
             self.items += self.feed.queue.take(0.1)
             if self.of(End):
                 break

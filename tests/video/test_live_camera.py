@@ -79,8 +79,8 @@ def _jpeg(image):
     return file.getvalue()
 
 
-def numbers(watching):
-    return [number_in(frame.image) for frame in watching.frames]
+def numbers(frames):
+    return [number_in(frame.image) for frame in frames]
 
 
 @pytest.mark.parametrize(("form", "size"), [("YUYV", (96, 64)), ("MJPG", (320, 180))])
@@ -89,16 +89,17 @@ def test_a_camera_is_watched(plug, form, size):
 
     began = time.monotonic()
     with Watching(CAMERA) as watching:
-        watching.until(lambda: len(watching.frames) == 10)
+        watching.until(lambda: len(watching.frames) >= 10)
 
     # Every fifth, from wherever the frames began that were not needed to find out the rate.
-    first = numbers(watching)[0]
+    frames = watching.frames[:10]
+    first = numbers(frames)[0]
     assert first < 15
-    assert {frame.image.shape for frame in watching.frames} == {(size[1], size[0], 3)}
-    assert numbers(watching) == list(range(first, first + 50, 5))
-    times = [frame.time for frame in watching.frames]
+    assert {frame.image.shape for frame in frames} == {(size[1], size[0], 3)}
+    assert numbers(frames) == list(range(first, first + 50, 5))
+    times = [frame.time for frame in frames]
     assert np.diff(times) == pytest.approx([0.2] * 9, abs=0.005)
-    assert watching.frames[-1].arrived - began > times[-1] - times[0]  # none before its time
+    assert frames[-1].arrived - began > times[-1] - times[0]  # none before its time
     assert [one.connection for one in watching.of(Connected)] == [1]
 
 
@@ -106,7 +107,7 @@ def test_a_camera_that_is_pulled_out_is_asked_for_again(plug):
     plug(20, fault="unplugged")
 
     with Watching(CAMERA, retries=2) as watching:
-        watching.until(lambda: len(watching.of(Connected)) == 2)
+        watching.until(lambda: len(watching.of(Connected)) >= 2)
 
     assert len(watching.of(Lost)) == 1
     times = [frame.time for frame in watching.frames]
@@ -135,10 +136,11 @@ def test_damaged_frames_are_left_out(plug):
     plug(60, fault="broken")
 
     with Watching(CAMERA, spacing=0.04) as watching:
-        watching.until(lambda: len(watching.frames) == 15)
+        watching.until(lambda: len(watching.frames) >= 15)
 
-    assert numbers(watching) == sorted(set(numbers(watching)))
-    assert not [number for number in numbers(watching) if number % 3 == 2]
+    seen = numbers(watching.frames[:15])  # the camera begins again when all have been shown
+    assert seen == sorted(set(seen))
+    assert not [number for number in seen if number % 3 == 2]
 
 
 def test_a_camera_that_falls_silent_is_lost(plug):

@@ -34,7 +34,8 @@ print(json.dumps(torch._dynamo.utils.counters["stats"]["unique_graphs"]))
 """
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_compiled_blocks_learn_as_ordinary_ones_do(tmp_path, backend):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "compiled"), backend],

@@ -77,6 +77,7 @@ def test_shared_out_weights_learn_as_whole_ones_do(tmp_path, alone):
     )
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_where_two_stopped(tmp_path, alone):
     assert on_ranks(2, train_shared, tmp_path, 6) == [None, None]
 
