@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from actionclip.data.inspection.opening import describe, inspect
 from actionclip.data.inspection.sheet import COLUMNS, PAPER, choose, draw_sheet
 from actionclip.data.layouts.base import Options
 from actionclip.data.layouts.recognise import Data, read_data
-from actionclip.data.manifest import Manifest, Row, write_manifest
+from actionclip.data.manifest import Manifest, Row, read_manifest, write_manifest
 from actionclip.errors import StorageError
 from actionclip.video.decode import DecodePool
 from sample_videos import write_video
@@ -176,11 +177,32 @@ def test_times_after_the_end_and_classes_without_training_are_problems(clips, po
         pool,
     )
 
-    assert found.outside == ["0.mp4"]
+    assert [row.path for row in found.never] == ["0.mp4"]
     assert found.problems == [
-        "1 clip with times after the end of the video, for example 0.mp4.",
+        "1 clip that would begin after the end of the video, for example 0.mp4.",
         "No clip to train on for hop.",
     ]
+
+
+def test_an_end_after_that_of_the_video_is_no_problem(clips, pool):
+    """Charades is full of them: the times were written down for films that were longer."""
+    late, rounded = Row("0.mp4", ("run",), 0.2, 9.0), Row("1.mp4", ("run",), 0.2, 1.3)
+
+    found = inspect(rows_of(clips, late, rounded), pool)
+
+    assert found.problems == []
+    assert found.outside == ["0.mp4"]
+    assert any("1 clip with an end after that of the video" in line for line in found.warnings)
+
+
+def test_what_is_written_can_be_read(clips, tmp_path, command_line):
+    rows = (Row("0.mp4", ("run",), 5.0, 9.0), Row("1.mp4", ("hop",)), Row("bad.mp4", ("hop",)))
+    write_manifest(Manifest(rows, root=clips), tmp_path / "all.csv")
+
+    done = command_line("data", "inspect", "all.csv", "--write", "good.csv", "--workers", "1")
+
+    assert done.exit_code == 3
+    assert [Path(row.path).name for row in read_manifest(tmp_path / "good.csv").rows] == ["1.mp4"]
 
 
 def test_imbalance_and_empty_classes_are_worth_a_warning():

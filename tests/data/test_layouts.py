@@ -348,6 +348,18 @@ def test_charades_has_several_labels_or_a_clip_for_each_action(tmp_path):
     assert official[1] in next(row for row in named.rows if row.split == "train").labels
 
 
+def test_actions_of_no_length_are_labels_and_no_clips(tmp_path):
+    lay_charades(tmp_path)
+    write(tmp_path / "Charades_v1_test.csv", "id,actions", "N11GT,c000 3 3;c001 2 5")
+
+    whole = read_data(tmp_path).manifest.only("test")
+    parts = read_data(tmp_path, options=Options(intervals=True))
+
+    assert len(whole.rows[0].labels) == 2
+    assert [(row.start, row.end) for row in parts.manifest.only("test").rows] == [(2.0, 5.0)]
+    assert "1 actions do not end after they start, and are left out." in parts.notes
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [("c000 1", "an action is 'c000 1'"), ("c009 1 2", "the code c009 is not in the list")],

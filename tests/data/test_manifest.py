@@ -4,9 +4,11 @@ import csv
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from actionclip.data.manifest import (
     Manifest,
@@ -169,6 +171,42 @@ def test_a_file_of_classes_that_is_no_longer_true_is_taken_away(tmp_path):
     write_manifest(Manifest(rows, root=tmp_path), path)
 
     assert read_manifest(path).classes == ("hop", "run")
+
+
+def test_a_file_of_classes_may_come_from_another_editor(tmp_path):
+    path = table(tmp_path, "path,label", "a.mp4,run", "b.mp4,hop")
+    classes_file(path).write_bytes(b"run \r\n\r\nhop\r\n")
+
+    assert read_manifest(path).classes == ("run", "hop")
+
+
+@pytest.mark.parametrize("missing", [[], [None]])
+def test_numbers_in_parquet_are_names(tmp_path, missing):
+    """Without a value they are whole numbers, with one they may have become decimal ones."""
+    columns = {
+        "path": ["a.mp4", "b.mp4", "c.mp4"],
+        "label": [0, 1, *(missing or [1])],
+        "split": [1, 1, 2],
+        "group": [0, 7, 7],
+    }
+    kind = pa.float64() if missing else pa.int64()
+    table = pa.table(columns | {"label": pa.array(columns["label"], kind)})
+    parquet.write_table(table, tmp_path / "all.parquet")
+
+    manifest = read_manifest(tmp_path / "all.parquet")
+
+    assert manifest.classes == ("0", "1")
+    assert [row.labels for row in manifest.rows] == [("0",), ("1",), () if missing else ("1",)]
+    assert [(row.split, row.group) for row in manifest.rows] == [("1", "0"), ("1", "7"), ("2", "7")]
+
+
+def test_lists_of_numbers_in_parquet_are_lists_of_names(tmp_path):
+    table = pa.table({"path": ["a.mp4", "b.mp4"], "labels": [[0, 2], []]})
+    parquet.write_table(table, tmp_path / "all.parquet")
+
+    rows = read_manifest(tmp_path / "all.parquet").rows
+
+    assert [row.labels for row in rows] == [("0", "2"), ()]
 
 
 def test_paths_follow_when_a_manifest_is_written_elsewhere(tmp_path):

@@ -161,6 +161,17 @@ def test_shards_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert len(ShardEntries(str(tmp_path / "out" / "*.tar"))) == 3
 
 
+def test_shards_of_another_run_are_not_mixed_with_these(tmp_path, mixed):
+    write_shards(mixed, tmp_path / "out", pairs_each=1)
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+
+    with pytest.raises(ActionCLIPError, match=r"3 shards of another run, .*pairs-000003\.tar"):
+        write_shards(mixed, tmp_path / "out", pairs_each=2)
+
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+    assert len(write_shards(mixed, tmp_path / "out", pairs_each=1)) == len(before) == 6
+
+
 def test_one_split_goes_into_shards(tmp_path, monkeypatch, capsys, mixed):
     rows = [
         replace(row, split=split) for row, split in zip(mixed.rows, ("train", "test"), strict=False)

@@ -194,6 +194,35 @@ def test_base_to_novel_wants_training_and_test_clips():
             base_to_novel(part)
 
 
+@pytest.mark.parametrize("protocol", [few_shot, base_to_novel, half_classes])
+def test_a_test_set_with_secret_labels_is_as_if_it_were_not_there(protocol):
+    named = data_set(["a", "b"])
+    named = replace(
+        named,
+        rows=tuple(replace(r, split="val" if r.split == "test" else "train") for r in named.rows),
+    )
+    secret = tuple(Row(f"clips/{i}.mp4", split="test") for i in range(3))
+
+    drawn = protocol(replace(named, rows=(*named.rows, *secret)))
+
+    assert drawn == protocol(named)
+
+
+def test_shots_want_clips_to_draw_from():
+    manifest = data_set(["a", "b"]).only("test")
+
+    with pytest.raises(ActionCLIPError, match=r"has the splits test\. Clips with labels in train"):
+        few_shot(manifest)
+
+
+def test_a_second_draw_leaves_nothing_of_the_first(tmp_path):
+    rows = data_set(["a", "b"]).rows
+    few_shot(Manifest(rows, ("b", "a")), shots=[1]).write(tmp_path)
+    few_shot(Manifest((*rows, *data_set(["c"]).rows)), shots=[1]).write(tmp_path)
+
+    assert read_manifest(tmp_path / "few-shot-k1-seed0.csv").classes == ("a", "b", "c")
+
+
 def test_kinetics_600_zero_shot_has_three_lists_of_160():
     manifest = data_set(label_sets.load("kinetics600"), train=0, test=2)
 
@@ -248,6 +277,19 @@ def test_published_lists_are_matched_by_the_name_of_the_clip(tmp_path):
         ActionCLIPError, match=r"few_shot_2.txt:2: no clips are called 'train99-kick'"
     ):
         from_lists(manifest, train=published, test=None)
+
+
+def test_published_lists_may_tell_clips_apart_by_their_folder(tmp_path):
+    rows = (Row("run/001.mp4", ("run",)), Row("walk/001.mp4", ("walk",)))
+    published = tmp_path / "train.txt"
+
+    published.write_text("walk/001.avi 1\n")
+    (part,) = from_lists(Manifest(rows), train=None, test=published).manifests.values()
+    assert [row.path for row in part.rows] == ["walk/001.mp4"]
+
+    published.write_text("001.avi 1\n")
+    with pytest.raises(ActionCLIPError, match="2 clips are called '001'"):
+        from_lists(Manifest(rows), train=None, test=published)
 
 
 def test_what_is_drawn_is_written_down(tmp_path):

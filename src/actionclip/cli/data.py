@@ -126,7 +126,9 @@ def inspect(
         say(f"Clips of each class are drawn in {sheet}.")
     if write:
         useless = {*found.missing, *(file.path for file in found.bad)}
-        rows = tuple(row for row in data.manifest.rows if row.path not in useless)
+        rows = tuple(
+            row for row in data.manifest.rows if row.path not in useless and row not in found.never
+        )
         write_manifest(replace(data.manifest, rows=rows), write)
         say(f"{len(rows)} of {len(data.manifest)} clips are in {write}.")
     if found.problems:
@@ -190,6 +192,10 @@ def split(
             "No list was given.", hint="Name one with --train-list or --test-list."
         )
     numbers = _shots(shots)
+    if protocol == "base-to-novel" and len(numbers) > 1:
+        raise ActionCLIPError(
+            f"--shots is {shots!r}.", expected="base-to-novel takes one number of clips of a class."
+        )
     arguments: dict[str, dict[str, Any]] = {
         "few-shot": {"shots": numbers or splits.SHOTS, "seed": seed},
         "base-to-novel": {

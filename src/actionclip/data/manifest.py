@@ -148,19 +148,28 @@ class Manifest:
         names = {row.split for row in self.rows}
         return [n for n in first if n in names] + sorted(names - set(first))
 
+    @property
+    def labelled(self) -> "Manifest":
+        """The rows of which it is known what happens in them, with all classes."""
+        return replace(self, rows=tuple(row for row in self.rows if row.labels))
+
     def only(self, *splits: str) -> "Manifest":
         """The rows of some splits, with all classes."""
         return replace(self, rows=tuple(row for row in self.rows if row.split in splits))
 
     def path_of(self, row: Row) -> Path:
-        """Where a row's video lies; absolute."""
-        return Path(os.path.abspath(self.root / row.path))  # noqa: PTH100  Path keeps `..`
+        """Where a row's video lies; absolute.
+
+        `..` is the folder above the root itself, not above a link that leads to it: so it is for
+        whoever opens the path.
+        """
+        return Path(os.path.abspath(os.path.join(os.path.realpath(self.root), row.path)))  # noqa: PTH100, PTH118
 
     def source(self, row: Row) -> Source:
         """A row's clip, to be given to a `DecodePool`. A folder is a video's frames, an image a
         video of one frame.
         """
-        path = Path(os.path.realpath(self.root / row.path))
+        path = Path(os.path.realpath(self.path_of(row)))
         is_frames = path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
         kind = "frames" if is_frames else "file"
         return Source(str(self.root / row.path), path, kind, start=row.start, end=row.end)
@@ -210,9 +219,15 @@ def write_manifest(manifest: Manifest, path: Path, *, root: Path | None = None) 
     """
     from actionclip.model.weights.files import write_together
 
-    write_together(path.parent, manifest_contents(manifest, path, root=root))
-    if classes_file(path).is_file() and not _needs_classes(manifest):
-        classes_file(path).unlink()
+    contents = manifest_contents(manifest, path, root=root)
+    write_together(path.parent, contents)
+    remove_old_classes(path, contents)
+
+
+def remove_old_classes(path: Path, contents: Mapping[str, Any]) -> None:
+    """Remove the list of classes of a manifest that was written before, where this one has none."""
+    if classes_file(path).name not in contents:
+        classes_file(path).unlink(missing_ok=True)
 
 
 def manifest_contents(
@@ -288,19 +303,30 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def _to_row(cells: Mapping[str, Any]) -> Row:
     labels = cells.get("labels")
-    if cells.get("label"):
-        found: tuple[str, ...] = (str(cells["label"]).strip(),)
+    if label := _text(cells.get("label")).strip():
+        found: tuple[str, ...] = (label,)
+    elif isinstance(labels, Sequence) and not isinstance(labels, str):
+        found = tuple(str(label) for label in labels)
     else:
-        found = split_labels(labels) if isinstance(labels, str) else tuple(labels or ())
+        found = split_labels(_text(labels))
     return Row(
-        path=cells.get("path") or "",
+        path=_text(cells.get("path")),
         labels=found,
         start=_seconds(cells.get("start"), "start"),
         end=_seconds(cells.get("end"), "end"),
-        split=cells.get("split") or "",
-        group=cells.get("group") or "",
-        caption=cells.get("caption") or "",
+        split=_text(cells.get("split")),
+        group=_text(cells.get("group")),
+        caption=_text(cells.get("caption")),
     )
+
+
+def _text(cell: Any) -> str:
+    """A cell as text. Parquet files hold numbers, too: a class, a person, a fold."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():  # whole numbers beside empty cells
+        cell = int(cell)
+    return cell if isinstance(cell, str) else str(cell)
 
 
 def _seconds(cell: str | float | None, column: str) -> float | None:
@@ -330,10 +356,14 @@ def _to_csv(rows: Sequence[Row]) -> str:
 
 
 def _moved(path: str, root: Path, base: Path) -> str:
-    """A path relative to `root` made relative to `base`."""
-    here, there = os.path.abspath(root), os.path.abspath(base)  # noqa: PTH100
-    if here == there or os.path.isabs(path):  # noqa: PTH117
+    """A path relative to `root` made relative to `base`.
+
+    The way up leads through the folder that `base` is, not through a link to it.
+    """
+    there = os.path.realpath(base)
+    if os.path.realpath(root) == there or os.path.isabs(path):  # noqa: PTH117
         return path
+    here = os.path.realpath(root) if ".." in Path(root).parts else os.path.abspath(root)  # noqa: PTH100
     return Path(os.path.relpath(os.path.join(here, path), there)).as_posix()  # noqa: PTH118
 
 
@@ -343,4 +373,5 @@ def _needs_classes(manifest: Manifest) -> bool:
 
 def _read_classes(path: Path) -> tuple[str, ...]:
     file = classes_file(path)
-    return tuple(line for line in read_text(file).split("\n") if line) if file.is_file() else ()
+    lines = read_text(file).split("\n") if file.is_file() else ()
+    return tuple(line.strip() for line in lines if line.strip())

@@ -107,7 +107,7 @@ def write_shards(manifest: Manifest, folder: Path, *, pairs_each: int = 1000) ->
     Files go in as they are. A row that is a stretch of a video, or a folder of frames, cannot.
 
     Raises:
-        ActionCLIPError: when a row cannot go in, or none has a caption.
+        ActionCLIPError: when a row cannot go in, none has a caption, or other shards lie there.
         StorageError: when a shard cannot be written.
     """
     from actionclip.model.weights.files import Content, write_together
@@ -125,6 +125,13 @@ def write_shards(manifest: Manifest, folder: Path, *, pairs_each: int = 1000) ->
                 f"{row.path} cannot go into a shard.",
                 expected="A whole video or image file; not a stretch of one, nor a folder.",
             )
+    names = {f"pairs-{number:06d}.tar" for number in range(-(-len(rows) // pairs_each))}
+    if others := sorted(path.name for path in folder.glob("pairs-*.tar") if path.name not in names):
+        raise ActionCLIPError(
+            f"{folder} holds {len(others)} shards of another run, for example {others[0]}.",
+            expected="A recipe that reads pairs-*.tar would read them, too.",
+            hint="Remove them, or choose another folder.",
+        )
     digits = max(6, len(str(len(rows))))
     written = []
     for first in range(0, len(rows), pairs_each):

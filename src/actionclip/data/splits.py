@@ -15,12 +15,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actionclip.data import label_sets
 from actionclip.data.layouts.names import loose, match, stem
-from actionclip.data.manifest import Manifest, Row, manifest_contents
+from actionclip.data.manifest import Manifest, Row, manifest_contents, remove_old_classes
 from actionclip.data.tables import read_text
 from actionclip.errors import ActionCLIPError
 
@@ -71,6 +71,8 @@ class Drawn:
         }
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         write_together(folder, contents | {RECORD: text_content(text)})
+        for name in self.manifests:
+            remove_old_classes(folder / f"{name}.csv", contents)
         return [folder / name for name in [*files, RECORD]]
 
 
@@ -86,8 +88,9 @@ def fingerprint(manifest: Manifest) -> str:
 def few_shot(manifest: Manifest, *, shots: Sequence[int] = SHOTS, seed: int = 0) -> Drawn:
     """K clips of each class to train on, for each K; a larger K contains the smaller ones.
 
-    Clips are drawn from the split `train`; the other splits stay as they are. A data set without
-    splits is cut in two: what is not drawn for the largest K becomes `test` for every K.
+    Clips are drawn from the split `train`; val and test stay as they are, without the clips that
+    have no label. A data set without splits is cut in two: what is not drawn for the largest K
+    becomes `test` for every K.
 
     Args:
         manifest: one label a clip.
@@ -95,13 +98,20 @@ def few_shot(manifest: Manifest, *, shots: Sequence[int] = SHOTS, seed: int = 0)
         seed: another seed draws other clips.
 
     Raises:
-        ActionCLIPError: when a clip has several labels, or nothing would be left to test on.
+        ActionCLIPError: when a clip has several labels, none can be trained on, or nothing would be
+            left to test on.
     """
     shots = sorted(set(shots))
     _check(shots, manifest)
-    pool = manifest.only("train").rows or manifest.only("").rows
+    known = manifest.labelled
+    pool = known.only("train").rows or known.only("").rows
+    if not pool:
+        raise ActionCLIPError(
+            f"The data set has the splits {_listed_splits(manifest)}.",
+            expected="Clips with labels in train, or in no split, were expected to draw from.",
+        )
     ranked = _ranked(pool, manifest.classes, seed)
-    held_out = [row for row in manifest.rows if row.split in HELD_OUT]
+    held_out = [row for row in known.rows if row.split in HELD_OUT]
     if not held_out:
         used = {id(row) for rows in ranked.values() for row in rows[: shots[-1]]}
         held_out = [replace(row, split="test") for row in pool if id(row) not in used]
@@ -232,8 +242,9 @@ def half_classes(manifest: Manifest, *, draws: int = 10, seed: int = 0) -> Drawn
 def from_lists(manifest: Manifest, *, train: Path | None, test: Path | None) -> Drawn:
     """The clips that published lists name, with the labels that the data set itself gives them.
 
-    A line of a list starts with a clip, whatever its folder and suffix; numbers after it are left
-    alone, because they are of no order that is known. Classes that no list touches are left out.
+    A line of a list starts with a clip, whatever its suffix; its folder counts only where several
+    clips have the same name. Numbers after it are left alone, because they are of no order that is
+    known. Classes that no list touches are left out.
 
     Args:
         manifest: all clips of the data set.
@@ -269,6 +280,9 @@ def _listed(manifest: Manifest, file: Path) -> list[Row]:
         if not words:
             continue
         found = by_name.get(stem(words), [])
+        if len(found) > 1:
+            folder = PurePosixPath(words).parent.name
+            found = [row for row in found if PurePosixPath(row.path).parent.name == folder] or found
         if len(found) != 1:
             raise ActionCLIPError(
                 f"{file}:{number}: {len(found) or 'no'} clips are called {stem(words)!r}.",
@@ -290,18 +304,25 @@ def _check(shots: Sequence[int], manifest: Manifest) -> None:
 
 
 def _parts(manifest: Manifest, *, train: bool = True) -> tuple[list[Row], list[Row]]:
-    """Training rows, and those to test on: test, else val, else (where none is needed) all."""
-    rows = {split: [r for r in manifest.rows if r.split == split] for split in manifest.splits}
+    """Training rows, and those to test on: test, else val, else (where none is needed) all.
+
+    Clips without a label do not count: the labels of some test sets are secret.
+    """
+    known = manifest.labelled
+    rows = {split: list(known.only(split).rows) for split in manifest.splits}
     tests = rows.get("test") or rows.get("val") or ([] if train else rows.get("", []))
-    tests = [row for row in tests if row.labels]
     if not tests or (train and not rows.get("train")):
         raise ActionCLIPError(
-            f"The data set has the splits {', '.join(name or '(none)' for name in rows)}.",
+            f"The data set has the splits {_listed_splits(manifest)}.",
             expected="Clips with labels in train and in test (or val) were expected."
             if train
             else "Clips with labels in test (or val) were expected.",
         )
     return rows.get("train", []), [replace(row, split="test") for row in tests]
+
+
+def _listed_splits(manifest: Manifest) -> str:
+    return ", ".join(name or "(none)" for name in manifest.splits)
 
 
 def _of_classes(manifest: Manifest, rows: Iterable[Row], classes: Sequence[str]) -> Manifest:

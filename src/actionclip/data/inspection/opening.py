@@ -90,6 +90,7 @@ def inspect(
     found.repeated = [each for each in shared if len(each.splits) == 1]
     lengths = [_length(row, seconds.get(row.path)) for row in manifest.rows]
     found.durations = _durations([value for value in lengths if value is not None])
+    found.never = [row for row in manifest.rows if _is_after(row, seconds.get(row.path))]
     found.outside = [row.path for row in manifest.rows if _is_outside(row, seconds.get(row.path))]
     return found
 
@@ -118,7 +119,13 @@ def _length(row: Row, seconds: float | None) -> float | None:
 
 
 def _is_outside(row: Row, seconds: float | None) -> bool:
-    return seconds is not None and max(row.start or 0, (row.end or 0) - SLACK) > seconds
+    if seconds is None or _is_after(row, seconds):
+        return False
+    return (row.end or 0) - SLACK > seconds
+
+
+def _is_after(row: Row, seconds: float | None) -> bool:
+    return seconds is not None and (row.start or 0) >= seconds > 0
 
 
 def _durations(values: list[float]) -> Durations | None:

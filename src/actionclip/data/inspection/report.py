@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionclip.data.inspection.leaks import Shared
+from actionclip.data.manifest import Row
 
 IMBALANCED = 10.0
 """The largest class has so many times the clips of the smallest: worth a warning."""
@@ -67,7 +68,9 @@ class Inspection:
     repeated: list[Shared] = field(default_factory=list)
     """The same clip several times in one split."""
     outside: list[str] = field(default_factory=list)
-    """Clips whose times lie after the end of their video."""
+    """Clips that begin in their video and end after it."""
+    never: list[Row] = field(default_factory=list)
+    """Clips that begin after their video: they have no frame."""
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """A frame [H, W, 3] of the videos that were asked to be kept, by path."""
 
@@ -95,10 +98,10 @@ class Inspection:
                 f"{_count(clash, 'clip')} under different labels, for example "
                 f"{', '.join(clash[0].paths[:2])} ({labels})."
             )
-        if self.outside:
+        if self.never:
             lines.append(
-                f"{_count(self.outside, 'clip')} with times after the end of the video, for "
-                f"example {self.outside[0]}."
+                f"{_count(self.never, 'clip')} that would begin after the end of the video, for "
+                f"example {self.never[0].path}."
             )
         if lonely := self._without("train"):
             lines.append(f"No clip to train on for {_some(lonely)}.")
@@ -117,6 +120,11 @@ class Inspection:
             lines.append(
                 f"{_count(self.repeated, 'clip')} there several times in one split, for example "
                 f"{', '.join(self.repeated[0].paths[:2])}."
+            )
+        if self.outside:
+            lines.append(
+                f"{_count(self.outside, 'clip')} with an end after that of the video, where it will "
+                f"stop, for example {self.outside[0]}."
             )
         if lonely := self._without("test"):
             lines.append(f"No clip to test {_some(lonely)} with.")
@@ -149,6 +157,7 @@ class Inspection:
         """Plain values, ready for JSON."""
         table = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del table["pictures"]
+        table["never"] = [row.path for row in self.never]
         for name in ("bad", "degraded", "leaks", "repeated"):
             table[name] = [asdict(each) for each in table[name]]
         table["durations"] = self.durations and asdict(self.durations)

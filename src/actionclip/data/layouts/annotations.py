@@ -1,5 +1,6 @@
 """Kinetics, Something-Something V2 and Charades: what happens in a clip stands in CSV or JSON."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +49,7 @@ def _read_kinetics(place: Place, options: Options) -> Reading:
             row, is_there = _kinetics_row(file, line, cells, videos)
             missing += [] if is_there else [row.path]
             rows.append(row)
-    return Reading(
-        Manifest(tuple(rows), options.labels or (), videos.root), lost(missing, videos.root)
-    )
+    return Reading(Manifest(tuple(rows), options.labels or (), videos.root), lost(missing, videos))
 
 
 def _kinetics_row(
@@ -108,7 +107,7 @@ def _read_ssv2(place: Place, options: Options) -> Reading:
                     caption=str(entry.get("label", "")),
                 )
             )
-    return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos.root))
+    return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos))
 
 
 def _text(file: Path, number: int, entry: Any, name: str) -> str:
@@ -142,7 +141,7 @@ def _see_charades(place: Place) -> str:
 def _read_charades(place: Place, options: Options) -> Reading:
     names = _charades_classes(place, options)
     videos, missing, rows = videos_of(place, options), [], []
-    empty = 0
+    empty = momentary = 0
     for file in _tables(place, CHARADES_COLUMNS):
         for line, cells in read_table(file):
             path = f"{cells['id'].strip()}.mp4"
@@ -152,13 +151,17 @@ def _read_charades(place: Place, options: Options) -> Reading:
             empty += not actions
             whole = Row(found or path, split=split_of(file.name), caption=cells.get("script", ""))
             if options.intervals:
-                rows += [replace(whole, labels=(a,), start=s, end=e) for a, s, e in actions]
+                lasting = [each for each in actions if 0 <= each[1] < each[2] < math.inf]
+                rows += [replace(whole, labels=(a,), start=s, end=e) for a, s, e in lasting]
+                momentary += len(actions) - len(lasting)
             else:
                 rows.append(replace(whole, labels=tuple(dict.fromkeys(a for a, _, _ in actions))))
     notes = [f"{empty} videos have no action."] if empty else []
+    if momentary:
+        notes.append(f"{momentary} actions do not end after they start, and are left out.")
     return Reading(
         Manifest(tuple(rows), tuple(names.values()), videos.root),
-        [*notes, *lost(missing, videos.root)],
+        [*notes, *lost(missing, videos)],
     )
 
 

@@ -97,10 +97,13 @@ class VideoFiles:
 
     Lists were written for other disks: with other suffixes, other folders above, or absolute paths.
     What is meant is looked for by its path, then by its path without suffix, then by its name
-    alone, where one file only is called so.
+    alone, where one file only is called so. Of several, that in the same folder is meant, and of
+    a video and its frames that with the same suffix.
     """
 
     root: Path
+    several: dict[str, list[str]] = field(default_factory=dict)
+    """What was not found because it could be any of these."""
 
     @cached_property
     def _found(self) -> dict[str, list[str]]:
@@ -123,23 +126,46 @@ class VideoFiles:
         for name in names:
             bare = str(PurePosixPath(name).with_name(stem(name)))
             for key in (bare, stem(name)):
-                paths = self._found.get(key, [])
-                if len(paths) > 1:
-                    parent = PurePosixPath(name).parent.name
-                    paths = [path for path in paths if PurePosixPath(path).parent.name == parent]
+                paths = _alike(self._found.get(key, []), name)
                 if len(paths) == 1:
                     return paths[0]
+                if paths:
+                    self.several[names[-1]] = paths
         return None
 
 
+def _alike(paths: list[str], name: str) -> list[str]:
+    """Those in a folder of the same name, and of them those with the same suffix, if any."""
+    if len(paths) < 2:
+        return paths
+    meant = PurePosixPath(name)
+    near = [path for path in paths if PurePosixPath(path).parent.name == meant.parent.name]
+    suffix = meant.suffix.lower() if meant.suffix.lower() in VIDEO_SUFFIXES else ""
+    same = [path for path in near or paths if _video_suffix(path) == suffix]
+    return same or near or paths
+
+
+def _video_suffix(path: str) -> str:
+    """The suffix of a video; nothing for a folder of frames, whatever dots its name has."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return suffix if suffix in VIDEO_SUFFIXES else ""
+
+
 def _walk(root: Path) -> Iterator[str]:
-    for top, below, files in os.walk(root):
+    """Videos, and folders of images. Links are followed, each folder once, and none above."""
+    above = [os.stat(folder) for folder in Path(os.path.realpath(root)).parents]  # noqa: PTH116
+    seen = {(folder.st_dev, folder.st_ino) for folder in above}
+    for top, below, files in os.walk(root, followlinks=True):
+        here = os.stat(top)  # noqa: PTH116
+        if (here.st_dev, here.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
         inside = Path(top).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         below[:] = sorted((name for name in below if name[0] != "."), key=natural)
         suffixes = {PurePosixPath(name).suffix.lower() for name in files}
         if suffixes & IMAGE_SUFFIXES and prefix and not suffixes & VIDEO_SUFFIXES:
-            below.clear()
             yield inside
         for name in sorted(files, key=natural):
             if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and name[0] != ".":
@@ -188,14 +214,22 @@ class Layout:
     """It counts only where no layout of a lower rank is seen: some look like others, and more."""
 
 
-def lost(missing: Sequence[str], root: Path) -> list[str]:
-    """The note about clips of a list whose files are not there."""
-    if not missing:
-        return []
-    return [
-        f"{len(missing)} clips of the list are not below {root}, for example {missing[0]}. "
-        "Name the folder of the videos with --root."
-    ]
+def lost(missing: Sequence[str], videos: VideoFiles) -> list[str]:
+    """The notes about clips of a list whose files are not there, or are there several times."""
+    notes = []
+    unclear = [path for path in dict.fromkeys(missing) if path in videos.several]
+    if unclear:
+        some = " and ".join(videos.several[unclear[0]][:2])
+        notes.append(
+            f"{len(unclear)} clips of the list are there several times, for example {some}. "
+            "Say which are meant with --root."
+        )
+    if gone := [path for path in missing if path not in videos.several]:
+        notes.append(
+            f"{len(gone)} clips of the list are not below {videos.root}, for example {gone[0]}. "
+            "Name the folder of the videos with --root."
+        )
+    return notes
 
 
 def mistake(

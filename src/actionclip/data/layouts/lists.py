@@ -117,7 +117,7 @@ def _read(place: Place, options: Options, kind: str, suffix: str) -> Reading:
         labels = tuple(dict.fromkeys(names[number] for number in entry.numbers))
         path = found or entry.path
         rows.append(Row(path, labels, split=split_of(entry.file.name), group=said_by(path).group))
-    return Reading(Manifest(tuple(rows), names, videos.root), [note, *lost(missing, videos.root)])
+    return Reading(Manifest(tuple(rows), names, videos.root), [note, *lost(missing, videos)])
 
 
 def _entries(file: Path) -> list[Entry]:

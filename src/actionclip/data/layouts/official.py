@@ -35,6 +35,17 @@ def _whole(place: Place) -> Place:
     return look(place.folder) if place.path.is_file() else place
 
 
+def _check_fold(place: Place, pattern: str, fold: int) -> None:
+    """Refuse the list of another split than the one that was asked for."""
+    named = re.fullmatch(pattern, place.path.name, re.IGNORECASE)
+    if place.path.is_file() and named and int(named[2]) != fold:
+        raise ActionCLIPError(
+            f"{place.path} is a list of split {int(named[2])}, and split {fold} was asked for.",
+            expected="A list stands for its whole split.",
+            hint=f"Choose it with --fold {int(named[2])} (in a recipe: fold = {int(named[2])}).",
+        )
+
+
 def _see_ucf(place: Place) -> str:
     mine = place.named(UCF_LIST) or place.named(r"classInd\.txt")
     if not mine:
@@ -45,6 +56,7 @@ def _see_ucf(place: Place) -> str:
 
 
 def _read_ucf(place: Place, options: Options) -> Reading:
+    _check_fold(place, UCF_LIST, options.fold)
     place = _whole(place)
     index = place.named(r"classInd\.txt")[0]
     numbers = _ucf_classes(index)
@@ -65,7 +77,7 @@ def _read_ucf(place: Place, options: Options) -> Reading:
             missing += [] if found else [path]
             rows.append(Row(found or path, (label,), split=split, group=said_by(path).group))
     classes = tuple(sorted(numbers, key=lambda name: numbers[name]))
-    return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos.root))
+    return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos))
 
 
 def _ucf_classes(index: Path) -> dict[str, int]:
@@ -106,6 +118,7 @@ def _see_hmdb(place: Place) -> str:
 
 
 def _read_hmdb(place: Place, options: Options) -> Reading:
+    _check_fold(place, HMDB_LIST, options.fold)
     place = _whole(place)
     files, folds = {}, set()
     for file in place.named(HMDB_LIST):
@@ -135,7 +148,7 @@ def _read_hmdb(place: Place, options: Options) -> Reading:
     notes = [f"{counts['unused']} clips are in neither part of split {options.fold}."]
     return Reading(
         Manifest(tuple(rows), classes, videos.root),
-        [*(notes if counts["unused"] else []), *lost(missing, videos.root)],
+        [*(notes if counts["unused"] else []), *lost(missing, videos)],
     )
 
 

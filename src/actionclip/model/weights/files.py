@@ -59,8 +59,8 @@ class Content:
 
 
 def text_content(text: str) -> Content:
-    """A text file's content."""
-    data = text.encode("utf-8")
+    """A text file's content. File names in it that are not UTF-8 stay the bytes they are."""
+    data = text.encode("utf-8", "surrogateescape")
     return Content(len(data), lambda path: path.write_bytes(data))
 
 
