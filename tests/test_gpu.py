@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import actionclip
+from actionclip.training.fewshot.learning import learn_few_shots
 from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts
 from actionclip.training.run.step import find_gradients
@@ -74,6 +75,17 @@ def test_bfloat16_is_close_on_a_gpu_too():
     loss, _ = gradients("cpu")
 
     assert gradients("cuda", precision="bf16")[0] == pytest.approx(loss, rel=0.05)
+
+
+def test_a_few_shots_teach_a_model_on_a_gpu(tmp_path):
+    for label in ("hop", "run"):
+        for seed in range(2):
+            write_video(tmp_path / label / f"{seed}.mp4", seed=seed, frames=12, size=(64, 96))
+    with actionclip.load("tiny", device="cuda", workers=1) as here:
+        found = learn_few_shots(tmp_path, here.model, workers=1)
+
+    assert found.clips == 4
+    assert {p.device.type for p in here.model.parameters()} == {"cuda"}
 
 
 class Halt(Exception):

@@ -1,6 +1,7 @@
 """A run: it learns, it writes what it promises, and it refuses what does not fit."""
 
 import json
+import math
 import shutil
 import tomllib
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 
 from actionclip.config import parse, to_dict
 from actionclip.errors import ActionCLIPError
+from actionclip.model.prompts.text import read_templates
 from actionclip.model.weights.folder import load_folder
 from actionclip.training import OptimConfig, ScheduleConfig, TrainConfig
 from actionclip.training.run.folder import write_toml
@@ -191,12 +193,27 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         {"ema": 1.0},
         {"clip_norm": 0.0},
         {"save_minutes": -1.0},
+        {"seed": -1},
+        {"sharpness": math.nan},
         {"log_every": 0},
     ],
 )
 def test_settings_that_could_only_be_a_mistake_are_refused(wrong):
     with pytest.raises(ActionCLIPError, match=next(iter(wrong))):
         TrainConfig(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [("a video",), ("a video of {}", "{} {}"), "authors17"])
+def test_sentences_without_a_place_for_the_label_are_refused(wrong):
+    with pytest.raises(ActionCLIPError, match="template"):
+        TrainConfig(templates=wrong)
+
+
+def test_a_set_of_templates_may_be_named(tmp_path):
+    run(tmp_path / "named", replace(SETTINGS, templates="authors16"))
+    run(tmp_path / "written", replace(SETTINGS, templates=read_templates("authors16")))
+
+    assert metrics(tmp_path / "named") == metrics(tmp_path / "written")
 
 
 def test_any_settings_survive_toml():

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,8 @@ def test_the_smooth_schedule_never_stands_still_and_never_overshoots(epochs, war
         {"decay": "multistep", "milestones": (5, 10)},
         {"decay": "multistep", "milestones": (20, 10)},
         {"milestones": 0},
+        {"gamma": -1.0},
+        {"gamma": math.nan},
     ],
 )
 def test_a_schedule_that_could_only_be_a_mistake_is_refused(wrong):
@@ -139,7 +142,20 @@ def test_frozen_parameters_are_not_in_the_optimiser():
         build_optimizer(model, OptimConfig())
 
 
-@pytest.mark.parametrize("wrong", [{"lr": 0.0}, {"weight_decay": -1.0}, {"prompt_lr_scale": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lr": 0.0},
+        {"lr": math.nan},
+        {"lr": math.inf},
+        {"weight_decay": -1.0},
+        {"prompt_lr_scale": -1.0},
+        {"betas": (0.9, 1.5)},
+        {"betas": (-0.1, 0.9)},
+        {"eps": -1e-8},
+        {"momentum": -1.0},
+    ],
+)
 def test_an_optimiser_that_could_only_be_a_mistake_is_refused(wrong):
     with pytest.raises(ActionCLIPError, match="optim"):
         OptimConfig(**wrong)

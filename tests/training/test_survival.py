@@ -274,6 +274,27 @@ def test_after_three_bad_steps_in_a_row_the_last_save_is_taken_at_half_the_rate(
     assert run(again, settings, Colours(poison=poison))[0] == first
 
 
+@pytest.mark.parametrize("bad", [(9, 10, 11), (10, 11, 12)])
+@pytest.mark.parametrize("save_every", [None, 1])
+def test_what_bad_steps_leave_is_not_saved_over_what_they_go_back_to(tmp_path, bad, save_every):
+    """Step 10 ends an epoch: weights that are finite may still be the reason for a bad step."""
+    poison = {clips_of(step)[1] for step in bad}
+    settings = replace(SETTINGS, save_every=save_every, save_minutes=None)
+
+    _, result = run(tmp_path, settings, Colours(poison=poison))
+
+    assert (result.skipped, result.rollbacks) == (3, 1)
+    good = bad[0] - 1 if save_every else 5
+    assert metrics(tmp_path, "rolled_back_to") == {bad[-1]: good}
+
+
+def test_a_run_that_ends_with_a_bad_step_is_saved(tmp_path):
+    model, _ = run(tmp_path, source=Colours(poison={clips_of(15)[0]}))
+
+    assert read_progress(read_tensors(tmp_path / STATE)).step == 15
+    assert fingerprint(load_folder(tmp_path / "last")) == model
+
+
 def test_before_the_first_save_a_rollback_goes_to_the_start(tmp_path):
     poison = {clips_of(step)[0] for step in (2, 3, 4)}
     settings = replace(SETTINGS, save_every=None, save_minutes=None)

@@ -5,6 +5,7 @@ tower (`logit_scale` is one), the image tower, and the post-network visual promp
 scratch and learns ten times faster. Weight decay acts on all parameters, norms and biases too.
 """
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -38,11 +39,19 @@ class OptimConfig:
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
         scales = (self.visual_lr_scale, self.prompt_lr_scale, self.weight_decay)
-        if self.lr <= 0 or min(scales) < 0:
+        if not (0 < self.lr < math.inf and all(0 <= scale < math.inf for scale in scales)):
             raise ActionCLIPError(
                 f"optim.lr is {self.lr}, its scales and weight decay {scales}.",
                 expected="A rate above 0, and nothing below 0.",
             )
+        for name in ("betas", "momentum"):
+            value = getattr(self, name)
+            if not all(0 <= each < 1 for each in (value if name == "betas" else (value,))):
+                raise ActionCLIPError(
+                    f"optim.{name} is {value}.", expected="From 0 to below 1 was expected."
+                )
+        if not 0 <= self.eps < math.inf:
+            raise ActionCLIPError(f"optim.eps is {self.eps}.", expected="0 or more was expected.")
 
 
 def parameter_groups(model: ActionCLIP) -> dict[str, dict[str, nn.Parameter]]:

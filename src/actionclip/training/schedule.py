@@ -37,6 +37,10 @@ class ScheduleConfig:
                 f"schedule.warmup_epochs is {self.warmup_epochs} of {self.epochs} epochs.",
                 expected="At least one epoch, and a warm-up that ends before the last one does.",
             )
+        if not 0 < self.gamma <= 1:
+            raise ActionCLIPError(
+                f"schedule.gamma is {self.gamma}.", expected="Above 0, and at most 1."
+            )
         steps = milestones(self)
         late = [step for step in steps if step <= self.warmup_epochs]
         if self.decay == "multistep" and (late or list(steps) != sorted(steps)):

@@ -1,9 +1,11 @@
 """All settings of a training run: the content of a recipe's [training] and of config.toml."""
 
+import math
 from typing import Literal
 
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
+from actionclip.model.prompts.text import read_templates
 from actionclip.training.adapt.lora import LoraConfig
 from actionclip.training.adapt.teacher import DistillConfig
 from actionclip.training.optimiser import OptimConfig
@@ -24,8 +26,9 @@ class TrainConfig:
     """`kl`: the authors', for labels. `info_nce`: CLIP's, for pre-training with captions."""
     sharpness: float = 10.0
     """Of the target of `kl`; see `actionclip.training.loss.targets`."""
-    templates: tuple[str, ...] = ()
-    """One is drawn for each video in each epoch; empty: the model's own."""
+    templates: tuple[str, ...] | str = ()
+    """One is drawn for each video in each epoch: sentences with {}, the name of a set, or a file;
+    empty: the model's own."""
     train: Literal["everything", "prompts"] = "everything"
     """`prompts`: the visual prompts learn, both towers and `logit_scale` stay as they are."""
     fix_text: bool = False
@@ -59,7 +62,7 @@ class TrainConfig:
     """Steps between saves, besides those at the end of each epoch."""
     save_minutes: float | None = 5.0
     """Minutes between saves, besides those at the end of each epoch. A rollback goes to the newest
-    save, so set this to None where even a run with rollbacks must be the same each time."""
+    save, so set this to 0 (none) where even a run with rollbacks must be the same each time."""
     eval_every: int = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
     log_every: int = 10
@@ -74,10 +77,16 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be 1 or more.")
-        for name in ("clip_norm", "largest_scale", "save_minutes"):
+        for name in ("clip_norm", "largest_scale", "sharpness"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be above 0.")
+        for name in ("seed", "save_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ActionCLIPError(f"{name} is {value}.", expected="It must be 0 or more.")
+        if self.templates:
+            read_templates(self.templates)
         if self.ema is not None and not 0 < self.ema < 1:
             raise ActionCLIPError(f"ema is {self.ema}.", expected="A number between 0 and 1.")
         if self.lora is not None and (self.train == "prompts" or self.fix_text):

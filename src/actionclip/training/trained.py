@@ -39,6 +39,23 @@ def choose_trained(model: ActionCLIP, settings: TrainConfig) -> Adapted | None:
     return None
 
 
+@contextlib.contextmanager
+def adapting(model: ActionCLIP, settings: TrainConfig) -> Iterator[Adapted | None]:
+    """Within it what the settings say is trained; afterwards the model is an ordinary one.
+
+    So it is after an error or a stop, too: adapters become part of the towers.
+
+    Raises:
+        ActionCLIPError: when nothing is left to train.
+    """
+    adapted = choose_trained(model, settings)
+    try:
+        yield adapted
+    finally:
+        if adapted is not None:
+            adapted.remove()
+
+
 def set_training_mode(model: ActionCLIP) -> None:
     """Training mode, but for parts that stay as they are: their dropout and norms rest."""
     model.train()

@@ -87,6 +87,26 @@ def test_the_order_of_the_labels_does_not_matter(case, multi_label, random):
     assert found(shuffled, multi_label=multi_label) == found(case, multi_label=multi_label)
 
 
+@pytest.mark.parametrize("stride", [0.1, 0.2, 0.25, 0.5])
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_length_that_is_just_right_is_right_everywhere(stride, gap):
+    """Half a second between segments is closed, and a segment of a second stays, wherever it is."""
+    start = np.arange(400) * stride  # windows as long as their distance: no edge between two
+    end = start + stride
+    rules = Rules(smooth=0.0, min_length=1.0, merge_gap=0.5)
+    second, half = round(1 / stride), max(1, round(0.5 / stride))
+    counts = set()
+    for first in range(1, 400 - 2 * second - half - 1):
+        scores = np.zeros((400, 1))
+        scores[first : first + second] = 0.9
+        if gap:
+            scores[first + second + half : first + 2 * second + half] = 0.9
+        counts.add(len(find_segments(scores, start, end, ["a"], rules)))
+
+    closed = half * stride <= 0.5 + 1e-9
+    assert counts == {1 if closed or not gap else 2}
+
+
 @given(scored(ties=False), st.booleans())
 def test_backwards_in_time_the_same_is_found_backwards(case, multi_label):
     scores, start, end, labels, rules, none = case

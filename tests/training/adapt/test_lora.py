@@ -2,6 +2,7 @@
 
 import builtins
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from actionclip.training.adapt.lora import LoraConfig, add_adapters, merged
 from actionclip.training.adapt.teacher import DistillConfig
 from actionclip.training.plan import make_plan
 from actionclip.training.run.state import STATE
+from actionclip.training.spread.on_cpu import quick_on_cpu
 from training_runs import SETTINGS, dropping_model, fingerprint, metrics, run, small_model
 
 BOTH = LoraConfig(rank=2, modules=("attention", "mlp"))
@@ -52,6 +54,30 @@ def drift(adapted, frames, tokens, steps=5):
         loss = (model.encode_video(frames) @ model.encode_text(tokens).T).sum()
         loss.backward()
         learner.step()
+
+
+@pytest.mark.parametrize("part", ["in_proj", "out_proj"])
+def test_an_adapter_counts_once_where_attention_is_computed_another_way(part):
+    """Under bf16 on a CPU the step has an attention of its own; it has to see the same sum."""
+    model = small_model(post="transf")
+    add_adapters(model, LoraConfig(rank=2, modules=("attention",)))
+    (layer,) = [
+        module
+        for name, module in model.named_modules()
+        if hasattr(module, "get_delta_weight") and name.startswith(TEXT) and name.endswith("attn")
+    ]
+    x = torch.randn(2, 5, layer.get_base_layer().embed_dim)
+
+    def attended(quick):
+        with torch.no_grad(), quick_on_cpu(model, wanted=quick), torch.autocast("cpu"):
+            return layer(x, x, x, need_weights=False)[0].float()
+
+    before = attended(True)
+    adapted = layer if part == "in_proj" else layer.get_base_layer().out_proj
+    torch.nn.init.normal_(adapted.lora_B["default"].weight)
+
+    assert (attended(True) - before).norm() > 1
+    torch.testing.assert_close(attended(True), attended(False), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("prompts", [{"post": "transf"}, {"inner": "shift"}, {"pre": "joint"}])
@@ -197,6 +223,25 @@ def test_a_plan_counts_adapters_and_leaves_the_model_as_it_was():
 def test_settings_that_could_only_be_a_mistake_are_refused(make, message):
     with pytest.raises(ActionCLIPError, match=message):
         make()
+
+
+@pytest.mark.parametrize("trouble", ["too few videos", "a folder that is taken", "a full disk"])
+def test_a_run_that_does_not_begin_leaves_an_ordinary_model(tmp_path, monkeypatch, trouble):
+    model = small_model(post="transf")
+    names = set(model.state_dict())
+    settings = replace(ADAPTED, schedule=replace(ADAPTED.schedule, epochs=2, warmup_epochs=1))
+    if trouble == "a folder that is taken":
+        run(tmp_path, replace(settings, seed=7))
+    with monkeypatch.context() as patch:
+        if trouble == "a full disk":
+            full = OSError(28, "No space left on device")
+            patch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(full))
+        batch = 23 if trouble == "too few videos" else 4
+        with pytest.raises(ActionCLIPError):
+            run(tmp_path, replace(settings, batch_size=batch), model=model)
+
+    assert set(model.state_dict()) == names
+    run(tmp_path / "second", settings, model=model)  # what the error said was put right
 
 
 def test_towers_without_such_modules_are_refused():

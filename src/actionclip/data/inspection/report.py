@@ -123,8 +123,8 @@ class Inspection:
             )
         if self.outside:
             lines.append(
-                f"{_count(self.outside, 'clip')} with an end after that of the video, where it will "
-                f"stop, for example {self.outside[0]}."
+                f"{_count(self.outside, 'clip')} with an end after that of the video, with which "
+                f"it stops, for example {self.outside[0]}."
             )
         if lonely := self._without("test"):
             lines.append(f"No clip to test {_some(lonely)} with.")

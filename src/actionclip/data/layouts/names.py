@@ -7,6 +7,7 @@ was trained on measures memory.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -77,8 +78,14 @@ def _longest_first() -> tuple[str, ...]:
 def match(labels: Iterable[str], classes: Iterable[str]) -> dict[str, str | None]:
     """For each label the class of the same name, or None; capitals and separators do not count.
 
+    Where only these tell classes apart, a label has to be spelt as its class is.
+
     >>> match(["kick ball", "fly"], ["kick", "kick_ball"])
     {'kick ball': 'kick_ball', 'fly': None}
+    >>> match(["step -1", "step 1"], ["step +1", "step -1"])
+    {'step -1': 'step -1', 'step 1': None}
     """
-    known = {loose(name): name for name in classes}
-    return {label: known.get(loose(label)) for label in labels}
+    exact = set(classes := tuple(classes))
+    alike = Counter(loose(name) for name in exact)
+    known = {loose(name): name for name in classes if alike[loose(name)] == 1}
+    return {label: label if label in exact else known.get(loose(label)) for label in labels}

@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
 
+_TOUCH = 1e-6
+"""Seconds: of a length that is just what was asked for, the last digit is not."""
+
 
 class Segment(NamedTuple):
     """A stretch of a video in which a label holds."""
@@ -180,7 +183,7 @@ def tidy(
         exclusive: whether the runs of another label in a gap keep it open.
     """
     merged = merge(runs, edges, rules.merge_gap, exclusive=exclusive)
-    long = [run for run in merged if _seconds(run, edges) >= rules.min_length]
+    long = [run for run in merged if _seconds(run, edges) >= rules.min_length - _TOUCH]
     return merge(long, edges, rules.merge_gap, exclusive=exclusive)
 
 
@@ -193,7 +196,7 @@ def merge(
     for run in sorted(runs, key=lambda run: (run.first, run.label)):
         place = newest.get(run.label)
         before = None if place is None else done[place]
-        is_near = before is not None and edges[run.first] - edges[before.last + 1] <= gap
+        is_near = before is not None and edges[run.first] - edges[before.last + 1] <= gap + _TOUCH
         is_free = not exclusive or place == len(done) - 1
         if place is not None and before is not None and is_near and is_free:
             done[place] = Run(before.first, run.last, run.label)

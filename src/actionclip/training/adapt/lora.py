@@ -78,7 +78,9 @@ class Adapted:
         self.model.load_state_dict(found, strict=False)
 
     def remove(self) -> None:
-        """Make the model an ordinary one with the merged weights."""
+        """Make the model an ordinary one with the merged weights; it may be one already."""
+        if not any(_is_adapter(name) for name in self.model.state_dict()):
+            return
         weights = self.merged()
         self.tuner.unload()
         self.model.load_state_dict(weights, strict=True)

@@ -7,6 +7,7 @@ from the others, and what was right most often wins; 0 steps, the model as it wa
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -132,15 +133,15 @@ def learn_few_shots(
     ours, failed = _shots(model, train, workers, seen)
     others, also = (None, ()) if test is None else _shots(model, test, workers, seen)
     texts = _texts(model, manifest.classes)
-    learner = _Learner(model, texts, settings)
-    before = fresh(model.post)
-    with torch.random.fork_rng(devices=[]):
+    with _on_cpu(model.post, model.device), torch.random.fork_rng(devices=[]):
+        learner = _Learner(model, texts, settings)
+        before = fresh(model.post)
         steps, pull, validated = learner.choose(ours)
         if steps:
             list(learner.train(model.post, ours, (steps,)))
-    model.post.eval()
+        model.post.eval()
+        tested = {} if others is None else learner.compare(before, ours, others, pull)
     model.config = replace(model.config, labels=manifest.classes, calibration=None)
-    tested = {} if others is None else learner.compare(before, ours, others, pull)
     result = FewShotResult(
         model=model,
         labels=manifest.classes,
@@ -155,6 +156,16 @@ def learn_few_shots(
     if folder is not None:
         save(model, folder, about=result.about)
     return result
+
+
+@contextmanager
+def _on_cpu(head: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within it a head is where the embeddings are kept; it is too small to gain from a GPU."""
+    head.cpu()
+    try:
+        yield
+    finally:
+        head.to(device)
 
 
 def _parts(manifest: Manifest, shots: int | None, seed: int) -> tuple[Manifest, Manifest | None]:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from actionclip.data.example import Example
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.prompts.text import make_prompts
+from actionclip.model.prompts.text import make_prompts, read_templates
 from actionclip.training.ranks import Ranks
 from actionclip.training.settings import TrainConfig
 
@@ -87,7 +87,8 @@ class Texts:
     """Sentences about labels: every template with every label, tokenised once."""
 
     def __init__(self, model: ActionCLIP, labels: Sequence[str], settings: TrainConfig) -> None:
-        self.templates = settings.templates or model.config.templates
+        own = settings.templates
+        self.templates = read_templates(own) if own else model.config.templates
         prompts = make_prompts(labels, self.templates, clean_labels=model.config.clean_labels)
         if labels:  # captions bring their own sentences
             self.table = model.tokenize(list(prompts.sentences))

@@ -41,7 +41,7 @@ from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.compiled import compiled
 from actionclip.training.spread.sharded import shard
-from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
+from actionclip.training.trained import adapting, checkpointed, set_training_mode
 
 MOST_BAD_IN_A_ROW = 3
 MOST_ROLLBACKS = 5
@@ -106,8 +106,10 @@ def train(
             torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []),
             checkpointed(model, config.activation_checkpointing),
             compiled(model, config.compile),
+            adapting(model, config) as adapted,
             Trainer(config, model, source, Path(folder), evaluate, report, record) as trainer,
         ):
+            trainer.learner.adapted = adapted
             return trainer.run()
     finally:
         model.eval()
@@ -133,8 +135,9 @@ class Trainer:
         self.config, self.model, self.source, self.path = config, model, source, folder
         self.evaluate, self.report = evaluate, report
         self.ranks = current_ranks()
-        adapted = choose_trained(model, config)
         self.own = model
+        self.teacher: Teacher | None = None
+        self.files: RunFolder | None = None
         if config.sharded and self.ranks.world > 1:
             model = self.model = shard(model)
         texts = Texts(model, source.labels, config)
@@ -146,10 +149,7 @@ class Trainer:
             build_optimizer(model, config.optim),
             Average(model, config.ema) if config.ema is not None else None,
             Progress(clips=len(source)),
-            adapted,
         )
-        self.teacher: Teacher | None = None
-        self.files: RunFolder | None = None
         self.stop = StopRequests()
         self.has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
         self._saved = self._begun = time.monotonic()
@@ -166,8 +166,6 @@ class Trainer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.learner.adapted is not None:  # an error or a stop: leave an ordinary model
-            self.learner.adapted.remove()
         if self.files is not None:
             self.files.close()
 
@@ -344,11 +342,18 @@ class Trainer:
         """Whether a save between the ends of epochs is due."""
         every, minutes = self.config.save_every, self.config.save_minutes
         due = every is not None and self.progress.step % every == 0
-        due = due or (minutes is not None and time.monotonic() - self._saved > 60 * minutes)
+        if minutes:
+            due = due or time.monotonic() - self._saved > 60 * minutes
         return any_rank(due, self.model.device) if self.learner.is_shared else due
 
     def save(self) -> None:
-        """The state first, then the model folder made of it. Only the first process writes."""
+        """The state first, then the model folder made of it. Only the first process writes.
+
+        Between bad steps nothing is: the weights may be finite and the reason for them, and the
+        save before is what the run would go back to.
+        """
+        if self.progress.bad_in_a_row and self.progress.step < self.steps:
+            return
         if not (self.ranks.is_first or self.learner.is_shared):
             return
         now = time.monotonic()

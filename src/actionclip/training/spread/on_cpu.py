@@ -136,4 +136,6 @@ def _attention(
         mask = mask.unflatten(0, (-1, layer.num_heads))
     with torch.autocast("cpu", enabled=False):
         mixed = F.scaled_dot_product_attention(*heads, attn_mask=mask)
-    return layer.out_proj(mixed.transpose(1, 2).flatten(-2)), None
+    # As torch's layer does it: with the matrix, to which an adapter has been added already.
+    last = layer.out_proj
+    return F.linear(mixed.transpose(1, 2).flatten(-2), last.weight, last.bias), None
