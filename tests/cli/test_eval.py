@@ -50,6 +50,11 @@ def test_a_table_and_a_folder_and_a_comparison(run, folder, tmp_path):
     assert compared.exit_code == 0
     assert "top-1 of 4 clips" in compared.stdout
     assert json.loads(run("--compare", "first", "first", "--json").stdout)["could_be_chance"]
+    plain = run("--compare", "first", "second", "--draws", "0").stdout
+    assert "difference" in plain
+    assert "chance" not in plain
+    row = json.loads(run("--compare", "first", "second", "--draws", "0", "--json").stdout)
+    assert (row["could_be_chance"], row["difference"]["low"]) == (None, None)
 
 
 def test_a_bad_file_is_listed_and_the_exit_code_is_3(run, folder, tmp_path):
@@ -64,6 +69,23 @@ def test_a_bad_file_is_listed_and_the_exit_code_is_3(run, folder, tmp_path):
     assert "1 clip of 3 could not be read and counted as wrong" in result.stdout
     assert "not read: bad.mp4: unreadable" in result.stderr
     assert (tmp_path / "out" / "failures.csv").is_file()
+
+
+def test_another_protocol_leaves_no_picture_of_the_first(run, folder, tmp_path):
+    """The vectors are of the same clips and serve both."""
+    arguments = ("tiny", "--data", folder, "--workers", "1", "--out", "out", "--draws", "10")
+    first = run(*arguments, "--protocol", "zero-shot")
+    assert first.exit_code == 0, first.output
+    assert (tmp_path / "out" / "confusion.png").is_file()
+
+    result = run(*arguments, "--protocol", "multi-label")
+
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        *("results.json", "clips.csv", "per_class.csv", "scores.npz", "vectors"),
+        "mistakes.html",
+    }
 
 
 def test_counts_that_do_not_add_up_end_with_4(run, folder, monkeypatch):

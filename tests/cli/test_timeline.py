@@ -163,7 +163,7 @@ def test_names_of_odd_bytes_are_told_as_they_are_but_not_to_a_terminal(command_l
 
     assert lines.stdout.startswith("caf   [31m.mp4  0:09.0\n")
     assert os.fsencode(name) in film.with_name("a.csv").read_bytes()
-    assert b'"source": "caf\xe9 \\u001b[31m.mp4"' in rows.stdout_bytes
+    assert b'"source": "caf\\udce9 \\u001b[31m.mp4"' in rows.stdout_bytes
     assert rows.exit_code == 3
     assert b"\xe9.mp4,unreadable" in film.with_name("failures.csv").read_bytes()
 

@@ -224,11 +224,17 @@ def test_a_file_that_changed_is_read_again(model, tmp_path):
     assert (len(before.failures), len(after.failures)) == (1, 0)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK broken", None])
+@pytest.mark.parametrize("damage", [b"", b"PK broken", "shorter", "a changed kind"])
 def test_a_damaged_part_is_made_again(model, manifest, tmp_path, damage):
     first = evaluate(model, manifest, folder=tmp_path, reading=ONE)
     [part] = (tmp_path / "vectors").glob("*.npz")
-    part.write_bytes(part.read_bytes()[:-50] if damage is None else damage)
+    if damage == "shorter":
+        damage = part.read_bytes()[:-50]
+    elif damage == "a changed kind":
+        whole = part.read_bytes()
+        method = whole.index(b"PK\x01\x02") + 10  # of compression, in the list at the end
+        damage = whole[:method] + b"\x63" + whole[method + 1 :]
+    part.write_bytes(damage)
 
     again = evaluate(model, manifest, folder=tmp_path, reading=ONE)
 

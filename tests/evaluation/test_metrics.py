@@ -159,6 +159,18 @@ def test_clips_that_count_several_times_are_those_of_scikit_learn():
     assert found.tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_clips_that_could_not_be_read_are_passed_together(place):
+    """Yes, then one of three unread clips, wherever it is listed: (1/1 + 2/4) / 2."""
+    scores = np.array([0.9, -np.inf, -np.inf, -np.inf])
+
+    found = weighted_average_precision(
+        scores, np.isin(np.arange(4), [0, place]), np.ones((1, 4), np.int64)
+    )
+
+    assert found.tolist() == [(1 + 2 / 4) / 2]
+
+
 def test_the_calibration_error_by_hand():
     """Two clips at 0.9, one right; two at 0.7, both right: (2 * |0.5 - 0.9| + 2 * 0.3) / 4."""
     scores = [[0.9, 0.1], [0.9, 0.1], [0.7, 0.3], [0.3, 0.7]]

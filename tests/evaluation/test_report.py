@@ -1,11 +1,12 @@
-"""What a test leaves behind, and comparisons of two of them."""
+"""What a test leaves behind."""
 
 import csv
+import errno
 import json
 import re
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -13,10 +14,8 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from actionclip.data.manifest import Manifest, Row
-from actionclip.errors import ActionCLIPError
-from actionclip.evaluation.metrics import Sheet, calibration_error, multi_label, single_label
-from actionclip.evaluation.protocols import PROTOCOLS
-from actionclip.evaluation.report.compare import compare
+from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.evaluation.metrics import Sheet, calibration_error, single_label
 from actionclip.evaluation.report.confusion import (
     confusion,
     confusion_csv,
@@ -27,37 +26,10 @@ from actionclip.evaluation.report.folder import read_results, to_dict, write_res
 from actionclip.evaluation.report.mistakes import mistakes_page, worst_mistakes
 from actionclip.evaluation.report.pictures import draw_pictures
 from actionclip.evaluation.report.reliability import reliability, reliability_picture
-from actionclip.evaluation.result import Evaluation, Failure, PartResult, summarise
+from actionclip.model.weights.files import Content, text_content
 from actionclip.video.decode import DecodePool
+from evaluation.sheets import CLASSES, SCORES, TRUTH, evaluation_of, sheet_of
 from sample_videos import write_video
-
-CLASSES = ("hop", "run", 'sit & "stay"')
-
-
-def sheet_of(scores, truth, classes=CLASSES, root=None, start=None):
-    rows = tuple(
-        Row(f"{number}.mp4", (classes[label],), start=start, end=None if start is None else 9.0)
-        for number, label in enumerate(truth)
-    )
-    scores = np.asarray(scores, np.float32)
-    return Sheet("all", classes, rows, scores, root or Path())
-
-
-def evaluation_of(*sheets, protocol="closed-set"):
-    plan = PROTOCOLS[protocol]
-    measure = multi_label if plan.multi_label else single_label
-    parts = [PartResult(sheet, measure(sheet, draws=100)) for sheet in sheets]
-    failures = [
-        Failure(row.path, "unreadable", "no video", "")
-        for row, read in zip(sheets[0].rows, sheets[0].read, strict=True)
-        if not read
-    ]
-    count = len({clip for sheet in sheets for clip in sheet.clips})
-    return Evaluation(plan, parts, summarise(plan, parts), failures, count)
-
-
-SCORES = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3, [0.5, 0.1, 0.4]]
-TRUTH = [0, 1, 1, 2, 2]
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -107,6 +79,89 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(ActionCLIPError, match=r"must hold results\.json"):
         read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage", ["empty", "short", "other bytes", "a changed byte", "another compression"]
+)
+def test_damaged_scores_are_refused(tmp_path, damage):
+    write_results(evaluation_of(sheet_of(SCORES, TRUTH)), tmp_path)
+    whole = (tmp_path / "scores.npz").read_bytes()
+    with ZipFile(tmp_path / "scores.npz") as archive:
+        first = archive.infolist()[0]
+    start = first.header_offset + 30 + int.from_bytes(whole[26:28], "little")
+    start += int.from_bytes(whole[28:30], "little")
+    method = whole.index(b"PK\x01\x02") + 10  # in the list at the end
+    damaged = {
+        "empty": b"",
+        "short": whole[: len(whole) // 2],
+        "other bytes": b"PK\x03\x04" + bytes(100),
+        "another compression": whole[:method] + b"\x63" + whole[method + 1 :],
+        "a changed byte": whole[:start] + b"\xff" + whole[start + 1 :],
+    }
+    (tmp_path / "scores.npz").write_bytes(damaged[damage])
+
+    with pytest.raises(ActionCLIPError, match="cannot be read as the results"):
+        read_results(tmp_path)
+
+
+def named(*names):
+    """What stands in for pictures."""
+    return {name: text_content("of another test") for name in names}
+
+
+def test_what_an_earlier_test_left_is_removed(tmp_path):
+    """Another protocol draws other pictures; files of somebody else stay."""
+    sheet = sheet_of(SCORES, TRUTH)
+    parts = [replace(sheet, name=name) for name in ("base", "novel")]
+    old = [f"confusion{end}.{kind}" for end in ("-base", "-novel") for kind in ("csv", "png")]
+    pictures = named(*old, "reliability.png", "mistakes.html")
+    write_results(evaluation_of(*parts, protocol="base-to-novel"), tmp_path, more=pictures)
+    kept = {"confusion-notes.csv", "confusion_mine.png", "notes.txt", "vectors/block-000000.npz"}
+    (tmp_path / "vectors").mkdir()
+    for name in kept:
+        (tmp_path / name).touch()
+    written = {"results.json", "clips.csv", "per_class.csv", "scores.npz"}
+
+    again = named("confusion.csv", "confusion.png", "reliability.png")
+    write_results(evaluation_of(sheet_of(SCORES[:3], TRUTH[:3])), tmp_path, more=again)
+
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert there == written | kept | set(again)
+    ranked = replace(sheet, are_probabilities=False)
+    write_results(evaluation_of(ranked, protocol="multi-label"), tmp_path)
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert there == written | kept | {"failures.csv"}
+
+
+def test_all_that_is_drawn_is_known_when_it_has_to_be_removed(tmp_path):
+    sheet = sheet_of(SCORES, TRUTH, root=tmp_path)
+    other = replace(sheet, name="sets/novel", classes=(*CLASSES[:2], CLASSES[2], "new"))
+    wide = replace(other, scores=np.hstack([sheet.scores, np.zeros((5, 1), np.float32)]))
+    evaluation = evaluation_of(replace(sheet, name="base"), wide, protocol="base-to-novel")
+    with DecodePool(1) as pool:
+        pictures = draw_pictures(evaluation, pool, "a title")
+    assert "confusion-novel.png" in pictures
+    write_results(evaluation, tmp_path / "out", more=pictures)
+
+    write_results(evaluation_of(sheet), tmp_path / "out")
+
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {*("results.json", "clips.csv", "per_class.csv", "scores.npz", "failures.csv")}
+
+
+def test_nothing_is_removed_when_nothing_could_be_written(tmp_path):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    evaluation = evaluation_of(sheet_of(SCORES, TRUTH))
+    write_results(evaluation, tmp_path, more=named("confusion.csv", "reliability.png"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(StorageError):
+        write_results(evaluation, tmp_path, more={"mistakes.html": Content(1, full)})
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn():
@@ -219,80 +274,3 @@ def test_everything_is_drawn(tmp_path):
     assert sorted(one) == ["confusion.csv", "confusion.png", "mistakes.html", "reliability.png"]
     assert {"confusion-base.png", "confusion-novel.png"} <= set(two)
     assert sorted(ranked) == ["mistakes.html"]
-
-
-@pytest.fixture
-def two_tests(tmp_path):
-    """Forty clips; the second test has ten more of them right and two fewer."""
-    truth = np.arange(40) % 2
-    right = np.eye(2, dtype=np.float32)[truth] * 0.6 + 0.2
-    wrong = right[:, ::-1]
-    was, now = right.copy(), right.copy()
-    was[:16], now[6:16] = wrong[:16], right[6:16]
-    now[:6], now[38:] = wrong[:6], wrong[38:]
-    for name, scores in (("before", was), ("after", now)):
-        write_results(evaluation_of(sheet_of(scores, truth, ("a", "b"))), tmp_path / name)
-    return tmp_path / "before", tmp_path / "after"
-
-
-def test_a_paired_difference(two_tests):
-    found = compare(*two_tests)
-
-    assert (found.before, found.after) == (24 / 40, 32 / 40)
-    assert found.difference.value == pytest.approx(8 / 40)
-    assert found.difference.low < 0.2 < found.difference.high
-    assert not found.could_be_chance
-    assert sorted(flip.row.path for flip in found.gained) == sorted(
-        f"{n}.mp4" for n in range(6, 16)
-    )
-    assert [(f.row.path, f.before, f.after) for f in found.lost] == [
-        ("38.mp4", "a", "b"),
-        ("39.mp4", "b", "a"),
-    ]
-    assert [(row.label, row.clips) for row in found.classes] == [("a", 20), ("b", 20)]
-    assert found.to_dict()["difference"]["value"] == 0.2
-
-
-def test_clips_are_matched_by_name_and_not_by_place(two_tests, tmp_path):
-    """Another machine may list a folder in another order."""
-    [part] = read_results(two_tests[1])[1]
-    turned = Sheet(part.name, part.classes, part.rows[::-1], part.scores[::-1])
-    write_results(evaluation_of(turned), tmp_path / "turned")
-
-    assert compare(two_tests[0], tmp_path / "turned") == compare(*two_tests)
-
-
-def test_a_test_does_not_differ_from_itself(two_tests):
-    found = compare(two_tests[0], two_tests[0])
-
-    assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
-    assert found.could_be_chance
-    assert (found.gained, found.lost, found.classes) == ([], [], [])
-
-
-def test_rankings_are_compared_too(tmp_path):
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 3, 60)
-    for name, noise in (("before", 2.0), ("after", 0.3)):
-        scores = np.eye(3)[truth] + rng.normal(size=(60, 3)) * noise
-        sheet = replace(sheet_of(scores, truth), are_probabilities=False)
-        write_results(evaluation_of(sheet, protocol="multi-label"), tmp_path / name)
-
-    found = compare(tmp_path / "before", tmp_path / "after")
-
-    results, _ = read_results(tmp_path / "after")
-    assert found.metric == "map"
-    assert found.after == pytest.approx(results["value"], abs=1e-6)
-    assert found.difference.low > 0
-
-
-def test_what_cannot_be_compared(two_tests, tmp_path):
-    write_results(
-        evaluation_of(sheet_of(SCORES, TRUTH), protocol="zero-shot"), tmp_path / "another"
-    )
-    write_results(evaluation_of(sheet_of(SCORES, TRUTH)), tmp_path / "fewer")
-
-    with pytest.raises(ActionCLIPError, match="different protocols"):
-        compare(two_tests[0], tmp_path / "another")
-    with pytest.raises(ActionCLIPError, match=r"35 clips are in .*before alone"):
-        compare(two_tests[0], tmp_path / "fewer")

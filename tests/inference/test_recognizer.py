@@ -160,6 +160,15 @@ def test_reject_and_threshold(recognizer, folder):
     assert nothing.label == "none of these"
 
 
+def test_a_threshold_of_zero_rejects_nothing(recognizer):
+    question = recognizer.question(LABELS, threshold=0.0)
+    opposite = -question.texts.mean(dim=(0, 1))[None]
+
+    for activation in ("softmax", "none"):
+        asked = dataclasses.replace(question, activation=activation)
+        assert {score.label for score in asked.scores(opposite)} == set(LABELS)
+
+
 def test_a_saved_model_gives_the_same_scores(recognizer, folder, tmp_path):
     actionclip.save(recognizer, tmp_path / "model")
 

@@ -1,6 +1,5 @@
 """`actionclip classify`: which of the given labels each video shows."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -193,7 +192,9 @@ class Printer:
 
 
 def _json(result: "VideoResult", why: "Explanation") -> str:
-    return json.dumps(result.to_dict() | {"explanation": why.to_dict()}, ensure_ascii=False)
+    from actionclip.data.json_text import json_text
+
+    return json_text(result.to_dict() | {"explanation": why.to_dict()})
 
 
 MOMENTS = 3

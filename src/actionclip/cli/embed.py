@@ -41,6 +41,7 @@ def embed(
 
     check_output(output)
     sources = options.find_sources(videos, model)
+    check_output(output, (source.name for source in sources))
     with plain_warnings():
         recognizer = options.open_model(
             model,

@@ -41,7 +41,7 @@ def synth(
         typer.Option(help="Names between commas. Default: all there are.", show_default=False),
     ] = None,
     size: Annotated[str, typer.Option(help="Width and height in pixels, both even.")] = "320x240",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of a clip.")] = 2.5,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of a clip.")] = 2.5,
     fps: Annotated[float, typer.Option(min=1, max=240, help="Frames per second.")] = 25.0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed renders other people.")] = 0,
     as_json: options.Json = False,

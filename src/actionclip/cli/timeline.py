@@ -1,6 +1,5 @@
 """`actionclip timeline`: when each of the given labels happens in a video."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -266,13 +265,14 @@ def show(
     noted: set[str],
 ) -> None:
     """Print one result: JSON, a table on a terminal, plain lines in a pipe; a note once only."""
+    from actionclip.data.json_text import json_text
     from actionclip.encoding.film import NEIGHBOURS
 
     if as_json:
         row = result.to_dict(scores=scores)
         for segment, one in zip(row["segments"], why, strict=False):
             segment["explanation"] = None if one is None else one.to_dict()
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        typer.echo(json_text(row))
         return
     for line in _lines(result, why, colour=is_terminal()):
         typer.echo(line)

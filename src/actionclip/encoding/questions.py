@@ -60,6 +60,7 @@ class Question:
     ensemble: Ensemble
     activation: Activation
     threshold: float | None
+    """Labels that score below it are not reported; 0: nothing is rejected."""
     prompts: Prompts | None = None
     """The sentences that were encoded."""
     calibration: CalibrationConfig | None = None
@@ -115,7 +116,7 @@ class Question:
         if self.rejects(views[None])[0]:
             return [Score(NONE_OF_THESE, 1.0)]  # a decision, not a share of the scores
         folded = fold_rejected(self.matrix(views[None]), len(self.labels), self.activation)
-        return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold)
+        return rank(folded[0], self.labels, top_k=top_k, threshold=self.threshold or None)
 
     def label_set(self, views: Float[Tensor, "V D"]) -> LabelSet | None:
         """The labels of which one is right in a stated share of cases, where that is known."""
@@ -218,7 +219,7 @@ def assemble(
         bias=bias,
         ensemble=model.config.ensemble if ensemble is None else _ensemble(ensemble),
         activation=model.config.activation,
-        threshold=threshold or None,
+        threshold=threshold,
         prompts=prompts,
     )
     return _obeying(model.config.calibration if calibrated else None, question, threshold is None)

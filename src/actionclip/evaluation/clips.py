@@ -33,6 +33,9 @@ from actionclip.video.decode.clip import Clip
 from actionclip.video.outcomes import Outcome
 from actionclip.video.sources import Source
 
+ZIP_DAMAGED = (EOFError, BadZipFile, zlib.error, RuntimeError)
+"""What reading an .npz file may raise as well; the last for kinds of zip Python cannot read."""
+
 FORMAT = 1
 BLOCK = 16
 """Clips in a block, at least: what a kill may cost."""
@@ -245,7 +248,7 @@ class Store:
                 )
                 for i in range(len(sources))
             ]
-        except (OSError, ValueError, LookupError, StopIteration, EOFError, BadZipFile):
+        except (OSError, ValueError, LookupError, StopIteration, *ZIP_DAMAGED):
             return None
 
 

@@ -76,6 +76,15 @@ class Sheet:
         places = (self.order == self.truth[:, None]).argmax(axis=1)
         return np.where(self.read, places, len(self.classes))
 
+    @cached_property
+    def ranks(self) -> Float[np.ndarray, "N C"]:
+        """Scores as places from 0 to 1 in each column: the same ranking, unread clips last."""
+        columns = []
+        for column in np.nan_to_num(self.scores, nan=-np.inf).T:
+            _, place = np.unique(column, return_inverse=True)
+            columns.append(place / max(len(column), 1))
+        return np.stack(columns, axis=1)
+
     @property
     def clips(self) -> list[tuple[str, float | None, float | None]]:
         """What tells each clip from all others: its file and the stretch of it."""
@@ -155,21 +164,14 @@ def multi_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     Raises:
         ActionCLIPError: without torchmetrics.
     """
-    classification = _torchmetrics()
-    ranked, support = _ranks(sheet), sheet.targets.sum(axis=0)
+    values, support = average_precisions(sheet), sheet.targets.sum(axis=0)
     shown = support > 0
-    values = np.full(len(shown), np.nan)
-    for number in np.flatnonzero(shown):
-        values[number] = classification.binary_average_precision(
-            torch.from_numpy(ranked[:, number]), torch.from_numpy(sheet.targets[:, number]).long()
-        )
 
     def precisions(weights: np.ndarray) -> np.ndarray:
-        columns = zip(ranked.T, sheet.targets.T, strict=True)
-        return np.stack([weighted_average_precision(*c, weights) for c in columns], axis=1)
+        return weighted_average_precisions(sheet, weights)
 
     drawn = bootstrap(precisions, sheet.groups, draws=draws, seed=seed).T if draws else None
-    means = np.zeros(0) if drawn is None else _mean_of_known(drawn[shown])
+    means = np.zeros(0) if drawn is None else mean_of_known(drawn[shown])
     rows = [
         ClassRow(label, int(support[n]), _estimate(values[n], None if drawn is None else drawn[n]))
         for n, label in enumerate(sheet.classes)
@@ -177,6 +179,37 @@ def multi_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     return Numbers(
         {"map": _estimate(values[shown].mean(), means)}, rows, _notes(sheet, None), {"map": means}
     )
+
+
+def average_precisions(sheet: Sheet) -> Float[np.ndarray, " C"]:
+    """The average precision of every label; NaN for one without a clip.
+
+    Raises:
+        ActionCLIPError: without torchmetrics.
+    """
+    classification = _torchmetrics()
+    values = np.full(len(sheet.classes), np.nan)
+    for number in np.flatnonzero(sheet.targets.any(axis=0)):
+        values[number] = classification.binary_average_precision(
+            torch.from_numpy(sheet.ranks[:, number]),
+            torch.from_numpy(sheet.targets[:, number]).long(),
+        )
+    return values
+
+
+def weighted_average_precisions(
+    sheet: Sheet, weights: Int[np.ndarray, "B N"]
+) -> Float[np.ndarray, "B C"]:
+    """The same when clips count several times, for each draw of a bootstrap."""
+    columns = zip(sheet.ranks.T, sheet.targets.T, strict=True)
+    return np.stack([weighted_average_precision(*c, weights) for c in columns], axis=1)
+
+
+def mean_of_known(values: Float[np.ndarray, "C B"]) -> Float[np.ndarray, " B"]:
+    """The mean over C of what is known."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(values).sum(axis=0) / known.sum(axis=0)
 
 
 def calibration_error(sheet: Sheet) -> float:
@@ -231,7 +264,7 @@ def _bootstrap_accuracies(
         support = weights @ member
         with np.errstate(invalid="ignore"):
             per_class = ((weights * hits["top1"]) @ member) / support
-        columns.append(_mean_of_known(per_class.T))
+        columns.append(mean_of_known(per_class.T))
         return np.stack(columns, axis=1)
 
     if not draws:
@@ -291,25 +324,9 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
     return notes
 
 
-def _ranks(sheet: Sheet) -> Float[np.ndarray, "N C"]:
-    """Scores as places from 0 to 1 in each column: the same ranking, clips without frames last."""
-    columns = []
-    for column in np.nan_to_num(sheet.scores, nan=-np.inf).T:
-        _, place = np.unique(column, return_inverse=True)
-        columns.append(place / max(len(column), 1))
-    return np.stack(columns, axis=1)
-
-
 def _estimate(value: float, draws: np.ndarray | None) -> Estimate:
     low, high = (math.nan, math.nan) if draws is None or not len(draws) else percentiles(draws)
     return Estimate(float(value), low, high)
-
-
-def _mean_of_known(values: Float[np.ndarray, "C B"]) -> Float[np.ndarray, " B"]:
-    """The mean over C of what is known."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num(values).sum(axis=0) / known.sum(axis=0)
 
 
 def _torchmetrics() -> Any:

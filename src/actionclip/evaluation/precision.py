@@ -21,7 +21,9 @@ def weighted_average_precision(
         weights: how often each clip counts, for each draw.
     """
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    ranked = scores[order]
+    # no difference is taken: that of two clips with -inf, which were not read, is no number
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(order) - 1)
     drawn = weights[:, order]
     seen = drawn.cumsum(axis=1)[:, ends].astype(np.float64)
     found = (drawn * positive[order]).cumsum(axis=1)[:, ends].astype(np.float64)

@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from actionclip.data.json_text import json_text
 from actionclip.errors import cannot_write
 from actionclip.model.scoring import LabelSet, Score
 from actionclip.video.decode.clip import Clip
@@ -108,8 +108,8 @@ class VideoResult:
         return row
 
     def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        """One line of JSON. A name that is not UTF-8 keeps its bytes as lone surrogates."""
+        return json_text(self.to_dict())
 
     def to_csv(self) -> str:
         """One line for each label (one without a label when the video failed), no header."""

@@ -127,6 +127,18 @@ def test_a_threshold_nothing_reaches_leaves_nothing(recognizer, film):
     assert result.status is actionclip.Outcome.OK
 
 
+def test_a_threshold_of_zero_is_a_threshold(recognizer, film):
+    watched = recognizer.watch(film)
+    labels = ["crawling", "kicking", "walking"]
+
+    given = recognizer.timeline(watched, labels, threshold=0.0)
+    ruled = recognizer.timeline(watched, labels, rules=Rules().entering_at(0.0))
+
+    assert (given.rules.enter, given.rules.leave) == (0, 0)
+    assert given.segments == ruled.segments
+    assert recognizer.timeline(watched, labels).rules == Rules()
+
+
 def test_the_order_of_the_labels_changes_nothing(recognizer, film, found):
     labels = ["crawling", *reversed(ACTIONS)]
 

@@ -6,6 +6,8 @@ and its interval is narrower than the two intervals of the tests.
 N clips, B draws.
 """
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,12 @@ from jaxtyping import Bool, Float
 from actionclip.data.manifest import Row
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.intervals import DRAWS, Estimate, bootstrap, percentiles
-from actionclip.evaluation.metrics import Sheet
-from actionclip.evaluation.precision import weighted_average_precision
+from actionclip.evaluation.metrics import (
+    Sheet,
+    average_precisions,
+    mean_of_known,
+    weighted_average_precisions,
+)
 from actionclip.evaluation.report.folder import read_results
 
 
@@ -60,8 +66,10 @@ class Comparison:
     """Those that changed, the largest change first."""
 
     @property
-    def could_be_chance(self) -> bool:
-        """Whether the interval of the difference holds zero."""
+    def could_be_chance(self) -> bool | None:
+        """Whether the interval of the difference holds zero; none without an interval."""
+        if math.isnan(self.difference.low):
+            return None
         return self.difference.low <= 0 <= self.difference.high
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,7 +96,7 @@ def compare(before: Path, after: Path, *, draws: int = DRAWS, seed: int = 0) -> 
     Args:
         before: a folder of `write_results`.
         after: another one, of the same protocol and clips.
-        draws: of the bootstrap.
+        draws: of the bootstrap; 0: no interval.
         seed: of the bootstrap.
 
     Raises:
@@ -117,28 +125,41 @@ Pair = tuple[Sheet, Sheet]
 
 
 def _matched(one: Sheet, other: Sheet, before: Path, after: Path) -> Pair:
-    """The second sheet in the order of the first."""
-    places = {_clip(row): place for place, row in enumerate(other.rows)}
-    keys = [_clip(row) for row in one.rows]
-    alone = [len(set(keys) - places.keys()), len(places.keys() - set(keys))]
+    """The second sheet in the order of the first.
+
+    A clip may be listed several times: with other labels each time, or, as it is, with the same.
+    """
+    mine, theirs = (
+        Counter((row.path, row.start, row.end) for row in sheet.rows) for sheet in (one, other)
+    )
+    alone = [(mine - theirs).total(), (theirs - mine).total()]
     if any(alone):
         raise ActionCLIPError(
             f"{alone[0]} clips are in {before} alone and {alone[1]} in {after} alone.",
             expected="Two tests of the same clips were expected.",
         )
-    order = [places[key] for key in keys]
-    rows = tuple(other.rows[place] for place in order)
-    strange = next((a for a, b in zip(one.rows, rows, strict=True) if a.labels != b.labels), None)
+    places = {key: place for place, key in enumerate(_keys(other.rows))}
+    keys = _keys(one.rows)
+    strange = next((a for a, key in zip(one.rows, keys, strict=True) if key not in places), None)
     if strange is not None:
         raise ActionCLIPError(
             f"{strange.path} has other labels in {after}.",
             expected="The same labels were expected.",
         )
+    order = [places[key] for key in keys]
+    rows = tuple(other.rows[place] for place in order)
     return one, Sheet(one.name, other.classes, rows, other.scores[order])
 
 
-def _clip(row: Row) -> tuple[str, float | None, float | None]:
-    return row.path, row.start, row.end
+def _keys(rows: Sequence[Row]) -> list[tuple[Any, int]]:
+    """What tells each row from all others: its clip, its labels, and which of its like it is."""
+    seen: Counter[Any] = Counter()
+    keys = []
+    for row in rows:
+        key = (row.path, row.start, row.end, row.labels)
+        keys.append((key, seen[key]))
+        seen[key] += 1
+    return keys
 
 
 def _accuracies(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
@@ -185,26 +206,15 @@ def _precisions(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
     one, other = pairs[0]
     shared = [n for n in one.classes if n in other.classes and one.targets[:, _at(one, n)].any()]
 
-    def each(sheet: Sheet, weights: Any) -> Float[np.ndarray, "B C"]:
-        scores = np.nan_to_num(sheet.scores.astype(float), nan=-np.inf)
-        return np.stack(
-            [
-                weighted_average_precision(
-                    scores[:, _at(sheet, name)], sheet.targets[:, _at(sheet, name)], weights
-                )
-                for name in shared
-            ],
-            axis=1,
-        )
+    mine, theirs = ([_at(sheet, name) for name in shared] for sheet in (one, other))
+    was, now = average_precisions(one)[mine], average_precisions(other)[theirs]
 
-    everything = np.ones((1, len(one.rows)), np.int64)
-    was, now = each(one, everything)[0], each(other, everything)[0]
-    drawn = bootstrap(
-        lambda w: np.nanmean(each(other, w) - each(one, w), axis=1),
-        one.groups,
-        draws=draws,
-        seed=seed,
-    )
+    def change(weights: Any) -> Float[np.ndarray, " B"]:
+        before = weighted_average_precisions(one, weights)[:, mine]
+        after = weighted_average_precisions(other, weights)[:, theirs]
+        return mean_of_known((after - before).T)
+
+    drawn = bootstrap(change, one.groups, draws=draws, seed=seed)
     counts = [one.targets[:, _at(one, name)].sum() for name in shared]
     return Comparison(
         "map",

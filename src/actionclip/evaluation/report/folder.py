@@ -19,15 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from actionclip.data.json_text import json_text
 from actionclip.data.manifest import Row
 from actionclip.data.tables import csv_text, join_labels, split_labels
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, cannot_write
+from actionclip.evaluation.clips import ZIP_DAMAGED
 from actionclip.evaluation.metrics import Sheet
 from actionclip.evaluation.result import Evaluation, PartResult
 from actionclip.model.weights.files import Content, text_content, write_together
 
 FORMAT = 1
 RESULTS, SCORES = "results.json", "scores.npz"
+DAMAGED = (OSError, ValueError, LookupError, TypeError)
 CLIP_COLUMNS = (
     *("part", "path", "start", "end", "labels", "read", "answer", "score", "place", "kept"),
 )
@@ -78,6 +81,9 @@ def write_results(
 ) -> None:
     """Write everything but the pictures; all of it or nothing.
 
+    What an earlier test left in the folder and this one does not have is then removed: it would be
+    taken for a part of these results.
+
     Args:
         evaluation: what came of a test.
         folder: where; made when it is not there.
@@ -89,7 +95,7 @@ def write_results(
     """
     found = to_dict(evaluation) | {"data": data}
     files = {
-        RESULTS: text_content(json.dumps(found, indent=1, ensure_ascii=False) + "\n"),
+        RESULTS: text_content(json_text(found, indent=1) + "\n"),
         "clips.csv": text_content(csv_text(CLIP_COLUMNS, _clip_rows(evaluation.parts))),
         "per_class.csv": text_content(csv_text(CLASS_COLUMNS, _class_rows(evaluation.parts))),
         SCORES: _scores(evaluation.parts),
@@ -98,9 +104,10 @@ def write_results(
     if evaluation.failures:
         rows = [asdict(failure).values() for failure in evaluation.failures]
         files["failures.csv"] = text_content(csv_text(("path", "code", "reason", "hint"), rows))
+    old = _drawn_and_listed(folder)
     write_together(folder, files)
-    if not evaluation.failures:
-        (folder / "failures.csv").unlink(missing_ok=True)
+    for name in old - files.keys():
+        _remove(folder / name)
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[Sheet]]:
@@ -115,13 +122,44 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Sheet]]:
             sheets = [_sheet(str(name), number, file) for number, name in enumerate(file["parts"])]
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']}")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (*DAMAGED, *ZIP_DAMAGED) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ActionCLIPError(
             f"{folder} cannot be read as the results of a test: {reason}.",
             expected=f"It must hold {RESULTS} and {SCORES}, as eval --out writes them.",
         ) from None
     return found, sheets
+
+
+def confusion_names(part: str | None = None) -> tuple[str, str]:
+    """The files of a confusion matrix, a table and a picture; of a part, if there are several.
+
+    >>> confusion_names("lists/novel")
+    ('confusion-novel.csv', 'confusion-novel.png')
+    """
+    stem = "confusion" if part is None else f"confusion-{Path(part).name}"
+    return f"{stem}.csv", f"{stem}.png"
+
+
+def _drawn_and_listed(folder: Path) -> set[str]:
+    """The files that not every test has and the one in this folder may have."""
+    try:
+        found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        parts = [str(part["name"]) for part in found["parts"]]
+    except DAMAGED:
+        parts = []
+    names = {"failures.csv", "reliability.png", "mistakes.html"}
+    return names.union(*map(confusion_names, (None, *parts)))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, if it is one."""
+    try:
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        hint = "Remove it, or choose another folder: it is not of this test."
+        raise cannot_write(path, error, hint=hint) from None
 
 
 def _clip_rows(parts: Sequence[PartResult]) -> Iterable[Sequence[Any]]:

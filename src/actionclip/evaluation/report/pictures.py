@@ -1,14 +1,15 @@
 """All that is drawn of a test, as files for the folder of its results."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from actionclip.data.manifest import Manifest
 from actionclip.evaluation.metrics import Sheet
 from actionclip.evaluation.report.confusion import confusion, confusion_csv, confusion_picture
+from actionclip.evaluation.report.folder import confusion_names
 from actionclip.evaluation.report.mistakes import mistakes_page, worst_mistakes
 from actionclip.evaluation.report.reliability import reliability, reliability_picture
 from actionclip.evaluation.result import Evaluation
+from actionclip.figures import legible
 from actionclip.model.weights.files import Content, text_content
 from actionclip.video.decode import DecodePool
 
@@ -35,7 +36,7 @@ def draw_pictures(evaluation: Evaluation, pool: DecodePool, title: str) -> dict[
     page = mistakes_page(
         worst_mistakes(sheets), manifests, pool, title=title, clips=evaluation.clips
     )
-    return files | {"mistakes.html": text_content(page)}
+    return files | {"mistakes.html": text_content(legible(page))}
 
 
 def _confusions(sheets: Sequence[Sheet]) -> dict[str, Content]:
@@ -47,10 +48,10 @@ def _confusions(sheets: Sequence[Sheet]) -> dict[str, Content]:
         return {}
     files = {}
     for classes, same in tables.items():
-        end = "" if len(tables) == 1 else f"-{Path(same[0].name).name}"
+        names = confusion_names(None if len(tables) == 1 else same[0].name)
         table = confusion(same)
-        files[f"confusion{end}.csv"] = text_content(confusion_csv(classes, table))
-        files[f"confusion{end}.png"] = _bytes(confusion_picture(classes, table))
+        files[names[0]] = text_content(confusion_csv(classes, table))
+        files[names[1]] = _bytes(confusion_picture(classes, table))
     return files
 
 

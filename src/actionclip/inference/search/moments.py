@@ -3,11 +3,12 @@
 Pure functions over numbers; no video, no index and no model here.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from actionclip.data.json_text import json_text
 
 MOMENT_COLUMNS = ("rank", "source", "start", "end", "score")
 _TOUCH = 1e-6  # seconds; windows that end and begin at the same instant are neighbours
@@ -51,8 +52,7 @@ class Moment:
 
     def to_json(self) -> str:
         """One line of JSON. A name that is not UTF-8 keeps its bytes as lone surrogates."""
-        text = json.dumps(self.to_dict(), ensure_ascii=False)
-        return text if _is_text(text) else json.dumps(self.to_dict())
+        return json_text(self.to_dict())
 
 
 def moments_of(hits: Iterable[Hit], *, margin: float, merge: bool = True) -> list[Moment]:
@@ -116,7 +116,3 @@ def _moment(best: Hit, start: float, end: float) -> Moment:
 
 def _overlap(one: Hit | Moment, other: Hit | Moment) -> bool:
     return one.start < other.end - _TOUCH and other.start < one.end - _TOUCH
-
-
-def _is_text(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -1,11 +1,11 @@
 """Which files a timeline is written to, and writing them: each whole or not at all."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actionclip.data.json_text import json_text
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline.overlay import write_overlay
 from actionclip.inference.timeline.page import check_embedded, timeline_page
@@ -133,7 +133,7 @@ class Wanted:
         if name == "html":
             text = timeline_page(result, path, embed_video=self.embed_video)
         elif name == "json":
-            text = json.dumps(result.to_dict(scores=True), ensure_ascii=False) + "\n"
+            text = json_text(result.to_dict(scores=True)) + "\n"
         else:
             text = {"csv": to_csv, "srt": to_srt, "vtt": to_vtt}[name](result)
         return text.encode("utf-8", "surrogateescape")  # a name that is not UTF-8 keeps its bytes

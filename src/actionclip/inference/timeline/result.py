@@ -3,7 +3,6 @@
 N windows, K labels.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from actionclip.data.json_text import json_text
 from actionclip.encoding.encoder import Video, array_of, single_source
 from actionclip.encoding.film import FilmEncoder, Grid, Look, Windows
 from actionclip.encoding.questions import Question
@@ -112,8 +112,8 @@ class TimelineResult:
         return row
 
     def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        """One line of JSON. A name that is not UTF-8 keeps its bytes as lone surrogates."""
+        return json_text(self.to_dict())
 
 
 @dataclass(frozen=True)
