@@ -117,24 +117,97 @@ def test_more_failures_than_agreed_end_the_run_with_the_list(people, opened, tmp
     assert sorted(listed) == sorted(people.rows[number].path for number in (1, 2, 3))
 
 
-def test_failures_of_all_processes_and_starts_count_together(tmp_path, people, opened):
+def note(clips, manifest, *numbers):
+    """Files that cannot be read, as a source that reads them would report them."""
+    for row in (manifest.rows[number] for number in numbers):
+        clips.failures.add(row.path, clips.pool.read(manifest.source(row)))
+
+
+def started(opened, manifest, run, ranks=1):
+    """One source for each process of a start of a run; two of nine files may fail."""
+    sources = [opened(manifest, most=0.25) for _ in range(ranks)]
+    for rank, clips in enumerate(sources):
+        clips.failures.keep_in(run, rank)
+    return sources
+
+
+def test_failures_of_all_processes_count_together(tmp_path, people, opened):
     manifest = broken_in(people, tmp_path, 1, 2, 3)
     run = tmp_path / "run"
-    first, second = opened(manifest, most=0.25), opened(manifest, most=0.25)
-    first.failures.keep_in(run, 0)
-    second.failures.keep_in(run, 1)
-    for clips, number in ((first, 1), (second, 2)):
-        clips.failures.add(
-            people.rows[number].path, clips.pool.read(manifest.source(people.rows[number]))
-        )
+    first, second, third = started(opened, manifest, run, ranks=3)
+    note(first, manifest, 1)
+    note(second, manifest, 2)
     with (run / "failures.csv").open("a") as file:
         file.write("half a li")  # a process was killed while it wrote
 
     assert len(first.failures.listed()) == len(second.failures.listed()) == 2
-    later = opened(manifest, most=0.25)
-    later.failures.keep_in(run, 2)
     with pytest.raises(ActionCLIPError, match="3 of 9 files"):
-        later[3, 0]
+        third[3, 0]
+
+
+def test_what_fails_again_counts_again_in_every_process_and_is_listed_once(
+    tmp_path, people, opened
+):
+    manifest = broken_in(people, tmp_path, 1, 2, 3)
+    run = tmp_path / "run"
+    [alone] = started(opened, manifest, run)
+    with pytest.raises(ActionCLIPError) as before:
+        note(alone, manifest, 1, 2, 3)
+
+    [alone] = started(opened, manifest, run)
+    note(alone, manifest, 1, 2)
+    with pytest.raises(ActionCLIPError) as after:
+        note(alone, manifest, 3)
+    with pytest.raises(ActionCLIPError):
+        note(alone, manifest, 3)
+    assert str(after.value) == str(before.value)
+
+    first, second = started(opened, manifest, run, ranks=2)
+    note(second, manifest, 1, 2)
+    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+        note(first, manifest, 3)
+    paths = [row["path"] for row in failures_in(run)]
+    assert sorted(paths) == sorted(people.rows[number].path for number in (1, 2, 3))
+
+
+def test_files_that_were_repaired_stay_listed_and_do_not_count(tmp_path, people, opened):
+    run = tmp_path / "run"
+    manifest = broken_in(people, tmp_path, 1, 2, 3, 4)
+    [before] = started(opened, manifest, run)
+    note(before, manifest, 1, 2)
+
+    [after] = started(opened, manifest, run)
+    note(after, manifest, 3, 4)
+    with pytest.raises(ActionCLIPError, match="3 of 9 files") as error:
+        note(after, manifest, 1)
+
+    assert people.rows[2].path not in str(error.value)
+    listed = [row["path"] for row in after.failures.listed()]
+    assert listed == sorted(people.rows[number].path for number in (1, 2, 3, 4))
+
+
+def test_a_source_that_is_trained_on_twice_counts_anew(tmp_path, people, opened):
+    manifest = broken_in(people, tmp_path, 1, 2, 3, 4)
+    [clips] = started(opened, manifest, tmp_path / "run")
+    note(clips, manifest, 1, 2)
+
+    clips.failures.keep_in(tmp_path / "run")
+    note(clips, manifest, 3, 4)
+    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+        note(clips, manifest, 2)
+    assert len(failures_in(tmp_path / "run")) == 4
+
+
+def test_failures_found_before_there_is_a_folder_are_written_and_count(tmp_path, people, opened):
+    manifest = broken_in(people, tmp_path, 1, 2, 3)
+    clips = opened(manifest, most=0.25)
+    note(clips, manifest, 1, 2)
+
+    clips.failures.keep_in(tmp_path / "run")
+
+    assert len(failures_in(tmp_path / "run")) == 2
+    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+        note(clips, manifest, 3)
 
 
 def test_a_stretch_is_cut_out_and_several_labels_are_a_vector(people, opened):

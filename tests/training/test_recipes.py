@@ -1,6 +1,7 @@
 """Recipes: what a file says, what another one under it says, and what is refused."""
 
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 
@@ -13,7 +14,14 @@ from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from actionclip.training.recipes.settings import DataSettings, ModelSettings
-from recipes_for_tests import ARCHITECTURE, TWO_LAYERS, render_people, small_recipe, write_recipe
+from recipes_for_tests import (
+    ARCHITECTURE,
+    TWO_LAYERS,
+    failures_in,
+    render_people,
+    small_recipe,
+    write_recipe,
+)
 from training_runs import fingerprint, metrics, small_model
 
 
@@ -230,6 +238,86 @@ def test_what_is_drawn_is_written_down(tmp_path, people):
     record = json.loads((tmp_path / "run" / "splits" / "splits.json").read_text())
     assert record["protocol"] == "few-shot"
     assert record["seed"] == 5
+
+
+def contents(folder):
+    """Every file of a run but the lock, byte for byte, and when it was written."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_run_that_is_refused_leaves_the_folder_as_it_is(tmp_path, people):
+    path = small_recipe(
+        tmp_path / "a.toml",
+        people,
+        data={"draw": {"protocol": "few-shot", "shots": 2, "seed": 0}},
+        training={"batch_size": 2, "schedule": {"epochs": 1, "warmup_epochs": 0}},
+    )
+    with Run.prepare(read_recipe(path)) as run:
+        run.train(tmp_path / "run")
+    before = contents(tmp_path / "run")
+
+    with (
+        Run.prepare(read_recipe(path, ["data.draw.seed=5"])) as run,
+        pytest.raises(ActionCLIPError, match=r"data\.draw\.seed was 0 and is 5"),
+    ):
+        run.train(tmp_path / "run")
+
+    assert contents(tmp_path / "run") == before
+    assert tmp_path / "run" / "splits" / "splits.json" in before
+
+
+def broken(folder, *numbers):
+    """Make some clips of a folder unreadable; returns what they were."""
+    paths = sorted(folder.rglob("*.mp4"))
+    before = {paths[number]: paths[number].read_bytes() for number in numbers}
+    for path in before:
+        path.write_bytes(b"this is not a video" * 99)
+    return before
+
+
+def test_a_run_with_too_many_bad_files_fails_as_often_as_it_is_started(tmp_path, people):
+    shutil.copytree(people, tmp_path / "people")
+    broken(tmp_path / "people", 1, 2, 3)
+    path = small_recipe(
+        tmp_path / "a.toml",
+        tmp_path / "people",
+        data={"most_failures": 0.2},
+        training={"save_every": 100},  # it fails in its first epoch, so each start is the same
+    )
+    said = []
+
+    for _ in range(3):
+        with (
+            Run.prepare(read_recipe(path)) as run,
+            pytest.raises(ActionCLIPError, match="3 of 12 files") as error,
+        ):
+            run.train(tmp_path / "run")
+        said.append(str(error.value))
+
+    assert said[1] == said[2] == said[0]
+    assert len(failures_in(tmp_path / "run")) == 3
+
+
+def test_a_run_goes_on_with_files_that_were_repaired(tmp_path, people):
+    shutil.copytree(people, tmp_path / "people")
+    were = broken(tmp_path / "people", 1, 2)
+    path = small_recipe(tmp_path / "a.toml", tmp_path / "people", data={"most_failures": 0.2})
+
+    def interrupt(line):
+        if line["step"] == 4:
+            raise InterruptedError
+
+    with Run.prepare(read_recipe(path)) as run, pytest.raises(InterruptedError):
+        run.train(tmp_path / "run", report=interrupt)
+    assert len(run.data.failures.listed()) == 2
+    for clip, content in were.items():
+        clip.write_bytes(content)
+    broken(tmp_path / "people", 3)
+
+    with Run.prepare(read_recipe(path)) as run:
+        assert run.train(tmp_path / "run").steps == 9
+    assert len(run.data.failures.listed()) == 3
 
 
 def test_a_split_that_is_not_there_is_refused():

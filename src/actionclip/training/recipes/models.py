@@ -1,6 +1,8 @@
 """The model that a recipe starts from: pretrained or random towers, and the prompts it wants."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -22,10 +24,26 @@ _OURS = ("pre.", "inner.", "post.")
 """Parameters of visual prompts."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """What training starts from."""
+
+    model: ActionCLIP
+    untrained: tuple[str, ...] = ()
+    """Sentences: which visual prompts around trained towers have not learnt anything yet."""
+
+
 def build_model(settings: ModelSettings) -> ActionCLIP:
+    """The model of `build_start`."""
+    return build_start(settings).model
+
+
+def build_start(settings: ModelSettings) -> Start:
     """The model as training finds it, on the CPU, in float32.
 
-    The same settings give the same weights: what is random comes from `settings.seed`.
+    The same settings give the same weights: what is random comes from `settings.seed`. Around the
+    towers of a trained model its visual prompts keep their numbers, but for those of another kind,
+    number of frames (where it is built in) or shape.
 
     Raises:
         ActionCLIPError: for a name nobody knows, weights that are not to be had, or settings that
@@ -39,7 +57,7 @@ def build_model(settings: ModelSettings) -> ActionCLIP:
         backbone = OpenClipBackbone.from_architecture(
             config.backbone.architecture, motion=config.backbone.motion
         )
-        return _checked(ActionCLIP(backbone, config)).eval()
+        return Start(_checked(ActionCLIP(backbone, config)).eval())
 
 
 def configured(config: ModelConfig, settings: ModelSettings) -> ModelConfig:
@@ -86,14 +104,12 @@ def _blank(settings: ModelSettings) -> ModelConfig:
     )
 
 
-def _changed(model: ActionCLIP, settings: ModelSettings) -> ActionCLIP:
-    """A model with other settings; where its visual prompts change, they start anew."""
+def _changed(model: ActionCLIP, settings: ModelSettings) -> Start:
+    """A model with other settings; of its visual prompts, what has changed starts anew."""
     config = configured(model.config, settings)
-    frames = config.sampling.frames != model.config.sampling.frames
-    sized = frames and config.prompts.positions is None
-    if config.prompts == model.config.prompts and not (sized and _has_frames_in_it(config)):
+    if config.prompts == model.config.prompts and _kinds(config) == _kinds(model.config):
         model.config = config
-        return _checked(model)
+        return Start(_checked(model))
     old = model.backbone
     assert isinstance(old, OpenClipBackbone)
     backbone = OpenClipBackbone.from_architecture(
@@ -103,16 +119,52 @@ def _changed(model: ActionCLIP, settings: ModelSettings) -> ActionCLIP:
         motion=old.motion,
     )
     fresh = ActionCLIP(backbone, config)
-    towers = {n: t for n, t in model.state_dict().items() if not n.startswith(_OURS)}
-    missing, strange = fresh.load_state_dict(towers, strict=False)
+    before, kinds = _kinds(model.config), _kinds(config)
+    other = tuple(f"{family}." for family in kinds if kinds[family] != before[family])
+    shapes = {name: tensor.shape for name, tensor in fresh.state_dict().items()}
+    kept = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(_OURS)
+        or (not name.startswith(other) and shapes.get(name) == tensor.shape)
+    }
+    missing, strange = fresh.load_state_dict(kept, strict=False)
     assert not strange, strange
     assert all(name.startswith(_OURS) for name in missing), missing
-    return _checked(fresh).eval()
+    return Start(_checked(fresh).eval(), tuple(_untrained(config, missing, shapes)))
 
 
-def _has_frames_in_it(config: ModelConfig) -> bool:
-    """Whether the number of frames is built into the visual prompts."""
-    return config.prompts.pre == "joint" or config.prompts.post == "transf_cls"
+def _kinds(config: ModelConfig) -> dict[str, tuple[str, int | None, int | None]]:
+    """What the visual prompts of each family are, for how many frames, and with how many heads.
+
+    `joint` and `transf_cls` are made for a number of frames; other heads of the same matrices are
+    other heads.
+    """
+    prompts = config.prompts
+    names = {"pre": prompts.pre, "inner": prompts.inner, "post": prompts.post}
+    frames = prompts.positions or config.sampling.frames
+    return {
+        family: (
+            name,
+            frames if name in ("joint", "transf_cls") else None,
+            prompts.heads if name in ("transf", "transf_cls") else None,
+        )
+        for family, name in names.items()
+    }
+
+
+def _untrained(
+    config: ModelConfig, missing: Sequence[str], shapes: Mapping[str, torch.Size]
+) -> Iterator[str]:
+    """Sentences that say which numbers of the visual prompts start untrained."""
+    for family, (kind, *_) in _kinds(config).items():
+        new = [name.removeprefix(f"{family}.") for name in missing if name.startswith(f"{family}.")]
+        prompt = f"the {family}-network visual prompt {kind!r}"
+        if len(new) == sum(name.startswith(f"{family}.") for name in shapes):
+            if new:
+                yield f"T{prompt[1:]} starts untrained."
+        elif new:
+            yield f"Of {prompt}, what has another shape starts untrained: {', '.join(new)}."
 
 
 def _checked(model: ActionCLIP) -> ActionCLIP:

@@ -17,7 +17,7 @@ from actionclip.training.adapt.retention import Retention, retention
 from actionclip.training.plan import Plan, make_plan
 from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
-from actionclip.training.recipes.models import build_model
+from actionclip.training.recipes.models import build_model, build_start
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
 from actionclip.training.recipes.testing import make_evaluate
 from actionclip.training.recipes.watching import Watch
@@ -50,9 +50,11 @@ class Run:
         """
         if recipe.purpose == "evaluate":
             raise _only_evaluates(recipe)
-        model = build_model(recipe.model)
+        start = build_start(recipe.model)
+        model = start.model
         evaluate = make_evaluate(recipe, model)
         data = open_data(recipe.data, model.config, recipe.training.seed)
+        data.notes = [*data.notes, *start.untrained]
         return cls(recipe, model if device is None else model.to(device), data, evaluate)
 
     def plan(self, *, measure: bool = True) -> Plan:
@@ -80,13 +82,22 @@ class Run:
         """Train, or go on with what was begun in a folder; see `actionclip.training.train`.
 
         Besides what `train` writes, the folder gets `failures.csv` (files that could not be read),
-        `splits/` (what was drawn), `events/` (TensorBoard) and `curves.png`.
+        `splits/` (what was drawn), `events/` (TensorBoard) and `curves.png`. Nothing is written
+        into a folder that is refused: another run's, or one that another process trains in.
         """
         folder, ranks = Path(folder), launched()
-        self.data.failures.keep_in(folder, ranks.rank)
-        if self.data.drawn is not None and ranks.is_first:
-            self.data.drawn.write(folder / SPLITS)
-        with Watch(folder, self.recipe.training, active=ranks.is_first) as watch:
+        watch = Watch(folder, self.recipe.training, active=False)
+
+        def when_open() -> None:
+            """The folder is this run's. The other processes wait meanwhile."""
+            watch.active = True
+            self.data.failures.keep_in(folder)
+            if self.data.drawn is not None:
+                self.data.drawn.write(folder / SPLITS)
+
+        if not ranks.is_first:
+            self.data.failures.keep_in(folder, ranks.rank)
+        with watch:
             return train(
                 self.recipe.training,
                 self.model,
@@ -94,7 +105,7 @@ class Run:
                 folder,
                 evaluate=None if self.evaluate is None else watch.evaluating(self.evaluate),
                 report=watch.reporting(report),
-                record=self.record,
+                record=dataclasses.replace(self.record, when_open=when_open),
             )
 
     def retention(self, folder: str | Path) -> Retention | None:

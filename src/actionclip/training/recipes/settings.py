@@ -24,8 +24,9 @@ class ModelSettings:
     """Of random towers: they see brightness and its changes instead of colours, see
     `actionclip.model.towers.motion`."""
     prompts: dict[str, Any] | None = None
-    """`pre`, `inner`, `post`, `heads`, `norm_eps`, `positions`, `position_std`. New prompts around
-    old towers start untrained."""
+    """`pre`, `inner`, `post`, `heads`, `norm_eps`, `positions`, `position_std`. Around trained
+    towers, prompts of another kind or shape than before start untrained, and a note before training
+    names them; all others keep what they have learnt."""
     sampling: dict[str, Any] | None = None
     """`frames`, `rule`, `spacing`, `windows`: of the model that comes out. Training draws frames by
     chance, see `data.random_frames`."""

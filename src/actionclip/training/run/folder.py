@@ -17,7 +17,7 @@ import platform
 import socket
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,8 @@ class Record:
     """Settings (or tables of them) that may differ when the run is resumed."""
     about: str = ""
     """What it is trained on and how, for the cards of its models: whole sentences."""
+    when_open: Callable[[], object] | None = None
+    """Called in the first process once the folder is this run's, to write more into it."""
 
 
 class RunFolder:
@@ -77,6 +79,8 @@ class RunFolder:
                 ENVIRONMENT: text_content(json.dumps(environment(), indent=2) + "\n"),
             }
             write_together(path, files)
+            if record.when_open is not None:
+                record.when_open()
         except BaseException:
             self._lock.close()
             raise

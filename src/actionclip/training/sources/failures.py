@@ -1,8 +1,11 @@
 """What becomes of files that cannot be read: they are counted, listed, and not too many.
 
-A list stands in the run folder from the moment of the first failure, so that a run that is resumed
-goes on counting. Each process has a list of its own (`failures.csv`, `failures-1.csv`, ...), and
-looks into those of the others.
+A list stands in the run folder from the moment of the first failure. It keeps what all starts of a
+run have found, each file once. What counts is what fails in this start: a file that was repaired
+since the last one counts no more, and one that fails again counts again.
+
+Each process has a list of its own (`failures.csv`, `failures-1.csv`, ...), and looks into those of
+the others. What fails in this start they tell one another in `.failing.csv`, `.failing-1.csv`, ...
 """
 
 import csv
@@ -16,72 +19,99 @@ from actionclip.video.decode.clip import Clip
 COLUMNS: tuple[str, ...] = ("path", "code", "reason", "hint")
 SHOWN = 10
 
+LISTED, FAILING = "failures", ".failing"
+"""Files of a run folder: what failed in any start, and what fails in this one."""
+
+Row = Mapping[str, str]
+
 
 class Failures:
     """The files of a source that gave no frames. Safe to use from several threads.
 
     Args:
         files: how many there are in all.
-        most: the share of them that may fail.
+        most: the share of them that may fail in one start of a run.
     """
 
     def __init__(self, files: int, most: float) -> None:
         self.files, self.most = files, most
         self._lock = threading.Lock()
-        self._found: dict[str, dict[str, str]] = {}
+        self._own: dict[str, Row] = {}
+        """What this process has found in this start."""
+        self._failing: dict[str, Row] = {}
+        """The same, and what the other processes have found."""
+        self._listed: set[str] = set()
+        """Files that need not be listed once more."""
         self._folder: Path | None = None
         self._rank = 0
 
     def keep_in(self, folder: Path, rank: int = 0) -> None:
-        """Write failures into a run folder from now on, and go on with those listed there.
+        """Begin a start of the run in a folder: what fails from now on counts, and is listed there.
+
+        What was found before there was a folder counts, too. The first process (rank 0) must be
+        here before any process reads a file.
 
         Raises:
             StorageError: when it cannot be written.
         """
         with self._lock:
-            before, self._folder, self._rank = list(self._found.values()), folder, rank
-            self._look()
-            for row in before:
-                self._write(row)
+            if self._folder is not None:  # that was another start
+                self._own.clear()
+            self._folder, self._rank = folder, rank
+            self._failing, self._listed = dict(self._own), set(self._read(LISTED))
+            if rank == 0:
+                self._forget_last_start()
+            for row in self._own.values():
+                self._tell(row)
 
     def add(self, name: str, clip: Clip) -> None:
         """Take note of a file that gave no frames.
 
         Raises:
-            ActionCLIPError: when it is one too many; it names the first ones.
+            ActionCLIPError: when there are too many; it names the first ones.
             StorageError: when the list cannot be written.
         """
         with self._lock:
-            if name in self._found:
-                return
-            row = dict(zip(COLUMNS, (name, str(clip.status), clip.message, clip.hint), strict=True))
-            self._found[name] = row
-            if self._folder is not None:
-                self._write(row)
-                self._look()
-            if len(self._found) > self.most * self.files:
+            if name not in self._own:
+                values = (name, str(clip.status), clip.message, clip.hint)
+                row = self._own[name] = dict(zip(COLUMNS, values, strict=True))
+                self._failing.setdefault(name, row)
+                self._tell(row)
+            if len(self._failing) > self.most * self.files:
                 raise self._too_many()
 
-    def listed(self) -> list[Mapping[str, str]]:
-        """All so far, those of other processes included, by path."""
+    def listed(self) -> list[Row]:
+        """All so far, those of other processes and of earlier starts included, by path."""
         with self._lock:
-            self._look()
-            return [self._found[name] for name in sorted(self._found)]
+            found = self._own | self._read(LISTED)
+            return [found[name] for name in sorted(found)]
 
-    def _look(self) -> None:
-        """Read what this and the other processes have written."""
-        if self._folder is None or not self._folder.is_dir():
+    def _tell(self, row: Row) -> None:
+        """Write down what this process has found, then read what the others have."""
+        if self._folder is None:
             return
-        for path in sorted(self._folder.glob("failures*.csv")):
+        if row["path"] not in self._listed:
+            self._write(LISTED, row)
+        self._write(FAILING, row)
+        told = self._read(FAILING)
+        self._failing = told | self._failing
+        self._listed |= told.keys()
+
+    def _read(self, kind: str) -> dict[str, Row]:
+        """What this and the other processes have written."""
+        found: dict[str, Row] = {}
+        if self._folder is None or not self._folder.is_dir():
+            return found
+        for path in sorted(self._folder.glob(f"{kind}*.csv")):
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
                 for row in csv.DictReader(file):
                     if None not in row.values():  # a line that a killed process did not finish
-                        self._found.setdefault(row["path"], row)
+                        found.setdefault(row["path"], row)
+        return found
 
-    def _write(self, row: Mapping[str, str]) -> None:
+    def _write(self, kind: str, row: Row) -> None:
         assert self._folder is not None
-        name = "failures.csv" if self._rank == 0 else f"failures-{self._rank}.csv"
-        path = self._folder / name
+        path = self._folder / (f"{kind}.csv" if self._rank == 0 else f"{kind}-{self._rank}.csv")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists() or not path.stat().st_size
@@ -93,8 +123,16 @@ class Failures:
         except OSError as error:
             raise cannot_write(path, error) from None
 
+    def _forget_last_start(self) -> None:
+        assert self._folder is not None
+        for path in self._folder.glob(f"{FAILING}*.csv"):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise cannot_write(path, error) from None
+
     def _too_many(self) -> ActionCLIPError:
-        rows = list(self._found.values())
+        rows = list(self._failing.values())
         lines = [f"\n  {row['path']}: {row['code']}: {row['reason']}" for row in rows[:SHOWN]]
         rest = f"\n  and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         where = "" if self._folder is None else f" The list is in {self._folder}/failures.csv."
