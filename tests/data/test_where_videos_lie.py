@@ -86,6 +86,15 @@ def test_two_copies_are_said_to_be_two(tmp_path):
     assert read_data(folder, options=Options(folder / "videos_256")).notes == []
 
 
+def test_a_clip_of_another_class_is_not_taken_for_its_suffix(tmp_path):
+    folder = ucf(tmp_path / "ucf", tmp_path / "elsewhere")
+    touch(folder, f"A/{CLIP.format(8)}.avi", f"B/{CLIP.format(8)}.mp4")
+
+    paths = [row.path for row in read_data(folder).manifest.rows]
+
+    assert paths == [f"Archery/{CLIP.format(n)}.avi" for n in (9, 8)]  # as listed: not found
+
+
 @pytest.mark.parametrize("name", ["testlist02.txt", "trainlist02.txt"])
 def test_a_list_of_another_split_is_not_taken_for_the_first(tmp_path, name):
     folder = ucf(tmp_path / "ucf", tmp_path / "ucf/videos")

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actionclip.data import label_sets
+from actionclip.data.json_text import json_text
 from actionclip.data.layouts.names import loose, match, stem
 from actionclip.data.manifest import Manifest, Row, manifest_contents, remove_old_classes
 from actionclip.data.tables import read_text
@@ -69,8 +70,8 @@ class Drawn:
             **self.details,
             "files": files,
         }
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        write_together(folder, contents | {RECORD: text_content(text)})
+        record_text = text_content(json_text(record, indent=2) + "\n")
+        write_together(folder, contents | {RECORD: record_text})
         for name in self.manifests:
             remove_old_classes(folder / f"{name}.csv", contents)
         return [folder / name for name in [*files, RECORD]]

@@ -135,13 +135,17 @@ class VideoFiles:
 
 
 def _alike(paths: list[str], name: str) -> list[str]:
-    """Those in a folder of the same name, and of them those with the same suffix, if any."""
+    """Those in a folder of the same name, and of them those with the same suffix, if any.
+
+    Where the list names a folder and none is called so, a suffix does not say which is meant.
+    """
     if len(paths) < 2:
         return paths
     meant = PurePosixPath(name)
     near = [path for path in paths if PurePosixPath(path).parent.name == meant.parent.name]
-    suffix = meant.suffix.lower() if meant.suffix.lower() in VIDEO_SUFFIXES else ""
-    same = [path for path in near or paths if _video_suffix(path) == suffix]
+    if meant.parent.name and not near:
+        return paths
+    same = [path for path in near or paths if _video_suffix(path) == _video_suffix(name)]
     return same or near or paths
 
 
