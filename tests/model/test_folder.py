@@ -272,6 +272,15 @@ def test_what_a_killed_process_left_is_swept(folder):
     assert alive.exists()
 
 
+def test_a_label_that_is_not_text_is_refused_and_the_model_before_stays(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    with pytest.raises(ActionCLIPError, match=r"'caf.udce9', is not UTF-8"):
+        save(small_model(), folder, labels=["wave", "caf\udce9"])
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_an_unwritable_place_is_a_storage_error(tmp_path):
     (tmp_path / "file").touch()
 

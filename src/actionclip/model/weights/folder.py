@@ -112,11 +112,10 @@ def write_folder(
             "A label is empty or has a line break.", expected="labels.txt holds one label a line."
         )
     check_finite(tensors, folder / WEIGHTS)
-    text = json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n"
     contents = {
         **(more or {}),
         WEIGHTS: tensor_content(tensors),
-        CONFIG: text_content(text),
+        CONFIG: _config_content(config),
         LABELS: _labels_content(config),
         CARD: text_content(model_card(config, sum(t.numel() for t in tensors.values()), about)),
     }
@@ -131,6 +130,18 @@ def _tokenizer_files(model: ActionCLIP) -> dict[str, Content]:
         return {}
     paths = [path for path in sorted(Path(backbone.tokenizer_dir).iterdir()) if path.is_file()]
     return {f"{TOKENIZER}/{path.name}": _copy(path) for path in paths if path.suffix != ".py"}
+
+
+def _config_content(config: ModelConfig) -> Content:
+    for text in (*config.labels, *config.templates):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ActionCLIPError(
+                f"A label or template of the model, {text!r}, is not UTF-8.",
+                hint="Rename it: labels are the names of folders where no list has others.",
+            ) from None
+    return text_content(json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n")
 
 
 def _labels_content(config: ModelConfig) -> Content:
@@ -153,8 +164,7 @@ def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
     Raises:
         StorageError: when it cannot be written; what was there before stays whole.
     """
-    text = json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n"
-    contents: dict[str, Content] = {CONFIG: text_content(text)}
+    contents: dict[str, Content] = {CONFIG: _config_content(config)}
     if source.resolve() != target.resolve():
         names = [WEIGHTS, CARD]
         names += [f"{TOKENIZER}/{path.name}" for path in sorted((source / TOKENIZER).glob("*"))]
