@@ -1,14 +1,16 @@
 """Do the paper's claims hold in miniature? Writes the section of docs/results.md about them.
 
     python benchmarks/claims.py --scale gpu --device cuda --minutes 5 --out claims.jsonl
+    python benchmarks/claims.py --scale gpu --precision bf16 --folder KEPT --out claims.jsonl
     python benchmarks/claims.py --only twins --videos FOLDER --out claims.jsonl
     python benchmarks/claims.py --write benchmarks/claims.jsonl
 
 Rendered clips are made once and shared by all arms; every arm then trains from memory with the
 library's own step. Results are lines of JSON, written as they come in; `--write` makes the tables
-of them. FOLDER is that of benchmarks/results.py: real clips, which nobody may pass on. With it,
-some models are also asked about people they never saw, and some learn from these; `--pack` decodes
-them into a file that a machine without the videos can be given as `--real`.
+of them. Started again with the same `--folder` and `--out`, it goes on where it was stopped.
+FOLDER is that of benchmarks/results.py: real clips, which nobody may pass on. With it, some models
+are also asked about people they never saw, and some learn from these; `--pack` decodes them into a
+file that a machine without the videos can be given as `--real`.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from miniature import real, tables
 from miniature.arm import Arm
 from miniature.arms import ARMS, CLAIMS
 from miniature.clips import render
-from miniature.running import Setup, append, jobs, run_all
+from miniature.running import Setup, append, jobs, read_names, run_all
 from miniature.scale import SCALES
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
@@ -64,6 +66,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--scale", choices=list(SCALES), default="small")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        *("--precision",),
+        choices=("fp32", "bf16"),
+        help="of training; without it bf16 on a card and fp32 on a processor",
+    )
     parser.add_argument("--minutes", type=float, default=600.0, help="in all; arms left are named")
     parser.add_argument("--processes", type=int, default=1, help="arms at a time")
     parser.add_argument("--renderers", type=int, default=os.cpu_count() or 1)
@@ -114,9 +121,11 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
     if packed is None and args.videos is not None:
         packed = folder / "real.npz"
         real.pack(args.videos, packed)
-    setup = Setup(args.scale, folder.resolve(), args.device, ends, packed)
+    precision = args.precision or ("fp32" if args.device == "cpu" else "bf16")
+    setup = Setup(args.scale, folder.resolve(), args.device, precision, ends, packed)
+    written = read_names(args.out)
     began, failed = time.monotonic(), 0
-    for record in run_all(todo, setup, args.processes):
+    for record in run_all(todo, setup, args.processes, written):
         append(args.out, record)
         failed += record.get("failed", False)
         what = record.get("skipped") or f"{record['split']}: {record['correct']}/{record['count']}"

@@ -70,7 +70,7 @@ def test_arms_learn_and_answer(tmp_path, claim):
 
 def test_no_time_left_is_said_and_nothing_is_trained(miniature, tmp_path):
     running = miniature["running"]
-    setup = running.Setup("test", tmp_path, "cpu", ends=0.0)
+    setup = running.Setup("test", tmp_path, "cpu", "fp32", ends=0.0)
 
     with pytest.raises(miniature["learning"].OutOfTime):
         running.run_job(running.Job(miniature["arms"].STANDARD, 0), setup)
@@ -89,6 +89,27 @@ def test_stage_1_comes_first_and_whole_seeds_follow(miniature):
         *("transf, head, 4 frames, seed 0", "random, seed 0"),
         *("stage 1, conv, colours, embedded, seed 1", "standard, seed 1"),
         *("transf, head, 4 frames, seed 1", "random, seed 1"),
+    ]
+
+
+def test_what_is_written_and_kept_is_not_done_again(miniature, tmp_path):
+    running, arms = miniature["running"], miniature["arms"].ARMS
+    setup = running.Setup("test", tmp_path, "cpu", "fp32", ends=0.0)
+    todo = running.jobs([arms["standard"], arms["random"], arms["meanp, head, 4 frames"]], [0])
+    out = tmp_path / "claims.jsonl"
+    done = ("stage 1, conv, differences", "stage 1, conv, colours", "random")
+    for name in done:
+        running.append(out, line(name, 0, 1))
+    with out.open("a") as file:
+        file.write('{"arm": "standard", "seed": 0, "spl')  # killed while it wrote
+    for name in (f"{done[0]}, seed 0.pt", f"{done[1]}, seed 0.frames.pt"):
+        (tmp_path / name).touch()
+
+    left = list(running.run_all(todo, setup, 1, running.read_names(out)))
+
+    # what is written of colours says nothing: their towers are not kept
+    assert [record["arm"] for record in left] == [
+        *("stage 1, conv, colours", "standard", "meanp, head, 4 frames"),
     ]
 
 

@@ -35,7 +35,9 @@ def embed(arm: Arm, seed: int, folder: Path, train: Clips, test: Clips, device: 
         "labels": train.part(SETS[LABELS], FRAMES, "cpu")[1],
         "test": _frames(model, test.part(SETS["all"], FRAMES, "cpu")[0]),
     }
-    torch.save(found, embedded(arm, seed, folder))
+    place = embedded(arm, seed, folder)
+    torch.save(found, place.with_suffix(".part"))
+    place.with_suffix(".part").rename(place)
 
 
 def embedded(arm: Arm, seed: int, folder: Path) -> Path:

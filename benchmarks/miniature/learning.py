@@ -5,6 +5,7 @@ B clips, T frames, R pixels, L tokens, C labels, D embedding width.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from miniature.actions import PAIRS, SETS
 from miniature.arm import Arm
 from miniature.scale import Scale
 
+Precision = Literal["fp32", "bf16"]
+"""Of training; tests on a processor are float32 whatever this is."""
 PARTS = 10
 """A training is called ten epochs, whatever it sees; the rate rises during half of one."""
 AT_ONCE = 128
@@ -50,7 +53,7 @@ class Pool:
     names: tuple[str, ...] = ()
 
 
-def train_settings(arm: Arm, seed: int, scale: Scale, device: str) -> TrainConfig:
+def train_settings(arm: Arm, seed: int, scale: Scale, precision: Precision) -> TrainConfig:
     """The settings that all arms share, and the few that an arm may say."""
     return TrainConfig(
         optim=OptimConfig(lr=arm.rate, prompt_lr_scale=1.0, weight_decay=0.05),
@@ -59,7 +62,7 @@ def train_settings(arm: Arm, seed: int, scale: Scale, device: str) -> TrainConfi
         seed=seed,
         loss="info_nce" if arm.loss == "pairs" else "kl",
         fix_text=arm.learns == "without texts",
-        precision="bf16" if device != "cpu" else "fp32",
+        precision=precision,
         clip_norm=1.0,
         largest_scale=100.0,
     )

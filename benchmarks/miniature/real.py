@@ -18,11 +18,12 @@ from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.scoring import score
 from actionclip.model.zoo.tiny import build_tiny, tiny_config
 from actionclip.training.fewshot.heads import scale_of
+from actionclip.training.settings import TrainConfig
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize, Sampling
 from miniature.arm import Arm
-from miniature.learning import Counts, Pool, embed_clips, embed_labels, fit, train_settings
-from miniature.scale import SIZE, SPACING, Scale
+from miniature.learning import Counts, Pool, embed_clips, embed_labels, fit
+from miniature.scale import SIZE, SPACING
 
 SMALL = "weizmann_dev, small"
 """As models of this measurement see them; the others are as `tiny` does."""
@@ -99,8 +100,8 @@ def _answers(model: ActionCLIP, pixels: torch.Tensor, names: tuple[str, ...]) ->
 def fine_tune(
     arm: Arm,
     clips: RealClips,
-    seed: int,
-    scale: Scale,
+    settings: TrainConfig,
+    steps: int,
     device: str,
     time_left: Callable[[], float],
 ) -> tuple[Counts, int]:
@@ -118,15 +119,14 @@ def fine_tune(
     right = learnt = 0
     for group in sorted(set(clips.groups.tolist())):
         held = torch.from_numpy(clips.groups == group)
-        model = random_towers(seed) if arm.start == "random" else build_tiny()
+        model = random_towers(settings.seed) if arm.start == "random" else build_tiny()
         model = model.to(device)
         pool = Pool(
             pixels[~held].flatten(0, 1).to(device),
             numbers[~held].repeat_interleave(windows).to(device),
             names=names,
         )
-        settings = train_settings(arm, seed, scale, device)
-        fit(model, pool, arm, settings, arm.steps(scale), time_left)
+        fit(model, pool, arm, settings, steps, time_left)
         right += int((_answers(model, pixels[held], names) == numbers[held]).sum())
         learnt = max(learnt, len(pool.labels))
     return {LEFT_OUT: (len(numbers), right, len(names))}, learnt

@@ -1,5 +1,6 @@
 """Arms in the order of their seeds, several at a time, until the time is over."""
 
+import contextlib
 import json
 import time
 import traceback
@@ -12,16 +13,18 @@ from typing import Any
 import torch
 from common import say
 
+from actionclip.training.spread.on_cpu import keep_freed_memory
 from miniature import real
 from miniature.actions import SETS
 from miniature.arm import Arm
 from miniature.arms import STAGE_1
 from miniature.clips import Clips, read
-from miniature.frozen import embed, learn_head
+from miniature.frozen import embed, embedded, learn_head
 from miniature.learning import (
     Counts,
     OutOfTime,
     Pool,
+    Precision,
     ask,
     ask_with,
     embed_clips,
@@ -33,6 +36,8 @@ from miniature.scale import SCALES
 from miniature.towers import build, stage_1
 
 Record = dict[str, Any]
+EMBEDDED = ", embedded"
+"""Ends the name of what keeps frames for others."""
 MOST_FAILED = 6
 """Arms that fail before one is done: then nothing will go well."""
 
@@ -49,6 +54,7 @@ class Setup:
     folder: Path
     """Rendered clips, towers of stage 1, kept frames."""
     device: str
+    precision: Precision
     ends: float
     """When all must be over, as `time.monotonic` tells it."""
     real: Path | None = None
@@ -86,16 +92,22 @@ def jobs(arms: Iterable[Arm], seeds: Sequence[int]) -> list[Job]:
         if arm.needs is not None:
             needed[arm.base] = bases[arm.base]
         if arm.learns == "head":
-            name = f"{arm.base}, embedded"
+            name = f"{arm.base}{EMBEDDED}"
             kept[name] = replace(bases[arm.base], name=name, stage=3, tests=())
     rest = [*kept.values(), *(arm for arm in arms if arm.name not in needed)]
     first = [Job(arm, seed) for seed in seeds for arm in needed.values()]
     return first + [Job(arm, seed) for seed in seeds for arm in rest]
 
 
-def run_all(todo: list[Job], setup: Setup, processes: int) -> Iterator[Record]:
-    """Records as they come in: of tests, and of jobs that were not done and why."""
-    done = {job.name for job in todo if is_kept(job, setup.folder)}
+def run_all(
+    todo: list[Job], setup: Setup, processes: int, written: frozenset[str] = frozenset()
+) -> Iterator[Record]:
+    """Records as they come in: of tests, and of jobs that were not done and why.
+
+    What an earlier start has done is not done again: jobs whose results are `written`, by their
+    names, and what is kept in the folder.
+    """
+    done = {job.name for job in todo if is_done(job, setup.folder, written)}
     waiting, running = [j for j in todo if j.name not in done], dict[Future[list[Record]], Job]()
     failed = set[str]()
     with ProcessPoolExecutor(processes, mp_context=CONTEXT) as pool:
@@ -127,9 +139,25 @@ def run_all(todo: list[Job], setup: Setup, processes: int) -> Iterator[Record]:
                         raise
 
 
-def is_kept(job: Job, folder: Path) -> bool:
-    """Whether an earlier start in the same folder has done this part of stage 1."""
-    return job.arm.stage == 1 and stage_1(job.arm, job.seed, folder).exists()
+def is_done(job: Job, folder: Path, written: frozenset[str]) -> bool:
+    """Whether an earlier start has left all that there is to be had of it."""
+    if job.arm.name.endswith(EMBEDDED):
+        return embedded(job.arm, job.seed, folder).exists()
+    kept = job.arm.stage != 1 or stage_1(job.arm, job.seed, folder).exists()
+    return kept and job.name in written
+
+
+def read_names(out: Path) -> frozenset[str]:
+    """The jobs whose results are in such a file; a line that was cut short is none."""
+    if not out.exists():
+        return frozenset()
+    found = set[str]()
+    for line in out.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            record = json.loads(line)
+            if "split" in record:
+                found.add(f"{record['arm']}, seed {record['seed']}")
+    return frozenset(found)
 
 
 _CLIPS: dict[Path, Clips] = {}
@@ -139,6 +167,7 @@ def _clips(folder: Path) -> Clips:
     """Opened once in each process, which then keeps the part it used last."""
     if folder not in _CLIPS:
         torch.set_num_threads(1)
+        keep_freed_memory()
         _CLIPS[folder] = read(folder)
     return _CLIPS[folder]
 
@@ -174,13 +203,15 @@ def _learn_real(arm: Arm, seed: int, setup: Setup) -> tuple[Counts, int]:
     if setup.real is None:
         raise NoVideos("no real clips were given")
     clips, scale = real.load(setup.real, arm.real), SCALES[setup.scale]
-    return real.fine_tune(arm, clips, seed, scale, setup.device, setup.time_left)
+    settings = train_settings(arm, seed, scale, setup.precision)
+    steps = arm.steps(scale)
+    return real.fine_tune(arm, clips, settings, steps, setup.device, setup.time_left)
 
 
 def _learn_rendered(arm: Arm, seed: int, setup: Setup) -> tuple[Counts, int]:
     """What came of it (nothing of frames that are only kept), and how many clips were learnt."""
     train, test = _clips(setup.folder / "train"), _clips(setup.folder / "test")
-    if arm.name.endswith(", embedded"):
+    if arm.name.endswith(EMBEDDED):
         embed(arm, seed, setup.folder, train, test, setup.device)
         return {}, 0
     if arm.learns == "head":
@@ -197,7 +228,7 @@ def _train(arm: Arm, seed: int, setup: Setup, train: Clips, test: Clips) -> tupl
     rows = train.rows(names) if arm.shots is None else train.drawn(names, arm.shots, seed)
     pixels, labels, tokens = train.part(names, arm.frames, device, rows=rows)
     pool = Pool(pixels, labels, tokens if arm.stage == 1 else None, names)
-    settings = train_settings(arm, seed, scale, device)
+    settings = train_settings(arm, seed, scale, setup.precision)
     classifier = fit(model, pool, arm, settings, arm.steps(scale), setup.time_left)
     if arm.stage == 1:
         state = {name: value.cpu() for name, value in model.state_dict().items()}

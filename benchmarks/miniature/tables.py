@@ -83,6 +83,9 @@ def _left_out(numbers: Numbers) -> Iterator[str]:
 def _runs(numbers: Numbers) -> Iterator[str]:
     yield "Measured with"
     yield ""
+    said = dict[str, None]()
     for run in numbers.runs:
         device = run["device"] if run["device"] != "cpu" else run["machine"]["cpu"]
-        yield f"- `{run['command']}` on {device}, torch {run['machine'].get('torch', '?')}"
+        line = f"- `{run['command']}` on {device}, torch {run['machine'].get('torch', '?')}"
+        said[line] = None
+    yield from said

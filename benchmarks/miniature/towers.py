@@ -34,7 +34,7 @@ def build(arm: Arm, seed: int, folder: Path, device: str) -> ActionCLIP:
         assert not strange, strange
         assert arm.start != "pretrained" or all(not n.startswith("backbone.") for n in missing)
     model = model.to(device)
-    if arm.tower == "conv" and device != "cpu":
+    if arm.tower == "conv":
         model.backbone.visual.to(memory_format=torch.channels_last)
     return model
 
