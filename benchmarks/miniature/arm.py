@@ -26,6 +26,9 @@ class Arm:
     prompt: str = "transf"
     """A post-network prompt, or `joint` or `shift`, which then end in the mean."""
     frames: int = 8
+    pictures: int | None = None
+    """How many of these a step sees, drawn anew each time; None: all. A step then has as many more
+    clips, so that a sentence is told from more others for the same work."""
     templates: str = "authors16"
     loss: Loss = "kl"
     """`kl`: the paper's. `pairs`: cross entropy, every other text of the batch is wrong. `shared`:
@@ -34,7 +37,9 @@ class Arm:
     """`head`: the prompt alone, on embeddings of frames that are kept."""
     shots: int | None = None
     """Clips of each action; None: all."""
-    length: Literal["pretrain", "tune", "twin", "vit", "head", "shots", "real"] = "tune"
+    length: Literal["pretrain", "vit_pretrain", "tune", "twin", "vit", "head", "shots", "real"] = (
+        "tune"
+    )
     """Which number of steps of the scale."""
     tests: tuple[str, ...] = ("target",)
     """Names of sets of labels; `pairs`; `A in B`: clips of set A among the labels of B."""
@@ -52,7 +57,8 @@ class Arm:
         """Clips in a step, at most."""
         if self.real:
             return min(scale.batch, 32)
-        return scale.batch if self.tower == "conv" else max(scale.batch // 2, 12)
+        whole = scale.batch if self.tower == "conv" else max(scale.batch // 2, 12)
+        return whole * self.frames // (self.pictures or self.frames)
 
     @property
     def base(self) -> str:

@@ -28,7 +28,7 @@ STAGE_1 = tuple(
     for arm in (
         replace(_STAGE_1, tests=(*_UNSEEN, "weizmann_dev")),
         replace(_STAGE_1, motion=False),
-        replace(_STAGE_1, motion=False, tower="vit"),
+        replace(_STAGE_1, motion=False, tower="vit", pictures=2, length="vit_pretrain"),
     )
 )
 

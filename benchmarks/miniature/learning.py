@@ -51,6 +51,8 @@ class Pool:
     tokens: Tensor | None = None
     """A sentence about each clip [N, L]; None: templates with the label."""
     names: tuple[str, ...] = ()
+    pictures: int | None = None
+    """Frames of a clip that a step sees, drawn anew; None: all."""
 
 
 def train_settings(arm: Arm, seed: int, scale: Scale, precision: Precision) -> TrainConfig:
@@ -118,6 +120,10 @@ class Drawer:
         device = pool.labels.device
         rows = torch.from_numpy(rng.choice(len(pool.labels), size, replace=False)).to(device)
         pixels = pool.pixels[rows]
+        if pool.pictures is not None:
+            every = np.arange(pixels.shape[1])[None].repeat(size, axis=0)
+            seen = np.sort(rng.permuted(every, axis=1)[:, : pool.pictures], axis=1)
+            pixels = pixels[torch.arange(size)[:, None], torch.from_numpy(seen)]
         labels = pool.labels[rows]
         if pool.tokens is not None:  # a sentence may say left or right
             return Batch(pixels, labels, pool.tokens[rows], torch.full_like(labels, -1))

@@ -227,7 +227,7 @@ def _train(arm: Arm, seed: int, setup: Setup, train: Clips, test: Clips) -> tupl
     model = build(arm, seed, setup.folder, device)
     rows = train.rows(names) if arm.shots is None else train.drawn(names, arm.shots, seed)
     pixels, labels, tokens = train.part(names, arm.frames, device, rows=rows)
-    pool = Pool(pixels, labels, tokens if arm.stage == 1 else None, names)
+    pool = Pool(pixels, labels, tokens if arm.stage == 1 else None, names, arm.pictures)
     settings = train_settings(arm, seed, scale, setup.precision)
     classifier = fit(model, pool, arm, settings, arm.steps(scale), setup.time_left)
     if arm.stage == 1:

@@ -24,6 +24,8 @@ class Scale:
     """Other people doing each action, to test on."""
     pretrain: int
     """Steps of stage 1."""
+    vit_pretrain: int
+    """Steps of stage 1 of the small ViT."""
     tune: int
     """Steps of a fine-tuning."""
     twin: int
@@ -47,12 +49,23 @@ class Scale:
 
 SCALES = {
     "test": Scale(
-        train=2, test=1, pretrain=3, tune=3, twin=3, vit=2, head=3, shots=3, real=2, batch=12
+        train=2,
+        test=1,
+        pretrain=3,
+        vit_pretrain=3,
+        tune=3,
+        twin=3,
+        vit=2,
+        head=3,
+        shots=3,
+        real=2,
+        batch=12,
     ),
     "small": Scale(
         train=40,
         test=6,
         pretrain=300,
+        vit_pretrain=600,
         tune=60,
         twin=100,
         vit=40,
@@ -65,6 +78,7 @@ SCALES = {
         train=500,
         test=40,
         pretrain=1200,
+        vit_pretrain=2400,
         tune=300,
         twin=600,
         vit=200,
