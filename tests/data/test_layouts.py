@@ -223,6 +223,21 @@ def test_folders_say_what_they_leave_out(tmp_path):
     ]
 
 
+def test_folders_with_splits_say_what_they_leave_out(tmp_path):
+    touch(tmp_path, "train/run/1.mp4", "train/hop/1.mp4", "test/1.mp4", "test/2.mp4", "0.mp4")
+
+    assert read_data(tmp_path).notes == ["3 videos lie in no class folder and are left out."]
+
+
+def test_folders_of_classes_may_lead_elsewhere(tmp_path):
+    touch(tmp_path, "store/1.mp4", "set/run/0.mp4", "set/hop/2.mp4")
+    (tmp_path / "set" / "run" / "more").symlink_to(tmp_path / "store")
+
+    rows = read_data(tmp_path / "set").manifest.rows
+
+    assert sorted(row.path for row in rows) == ["hop/2.mp4", "run/0.mp4", "run/more/1.mp4"]
+
+
 def test_ucf_goes_by_the_name_of_the_class_and_knows_the_recording(tmp_path):
     lay_ucf(tmp_path)
 

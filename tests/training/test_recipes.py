@@ -46,6 +46,17 @@ def test_a_recipe_is_read_and_changed(tmp_path):
     assert recipe.training.schedule.epochs == 3
 
 
+def test_a_label_that_is_no_text_is_refused_before_training(people, tmp_path):
+    clips = sorted(people.glob("**/*.mp4"))
+    for number, name in enumerate(("run", "caf\udce9")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        shutil.copy(clips[number], tmp_path / "data" / name)
+    recipe = read_recipe(small_recipe(tmp_path / "a.toml", tmp_path / "data"))
+
+    with pytest.raises(ActionCLIPError, match=r"'caf.udce9', is not UTF-8"):
+        Run.prepare(recipe)
+
+
 def test_a_recipe_may_be_built_on_another(tmp_path):
     small_recipe(tmp_path / "base.toml", "clips", about="The base.")
     middle = {"training": {"seed": 7, "schedule": {"epochs": 9}}}

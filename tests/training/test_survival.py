@@ -142,6 +142,22 @@ def test_a_stop_is_an_exit_with_the_code_of_the_signal(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize(("step", "saved"), [(6, True), (7, False), (8, False)])
+def test_a_stop_says_whether_all_is_saved(tmp_path, step, saved):
+    """Between bad steps it is not: the run goes on from the save before them."""
+    poison = {clips_of(step)[1] for step in (7, 8)}
+
+    def stop(line):
+        if line["step"] == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped) as stopped:
+        run(tmp_path, source=Colours(poison=poison), report=stop)
+
+    assert (stopped.value.step, stopped.value.saved) == (step, saved)
+    assert read_progress(read_tensors(tmp_path / STATE)).step == (step if saved else 6)
+
+
 @pytest.mark.parametrize("call", [2, 3, 4, 5, 8])
 def test_a_stop_in_the_middle_of_a_step_gives_the_step_up(tmp_path, call):
     settings = replace(SETTINGS, accumulate=2, schedule=ScheduleConfig(epochs=1, warmup_epochs=0))

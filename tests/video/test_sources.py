@@ -186,6 +186,22 @@ def test_symbolic_links_are_resolved_and_loops_end(tmp_path):
     assert not find_videos([tmp_path / "loop.mp4"])[0].path.is_file()
 
 
+def test_folders_that_are_links_are_searched_once_and_never_upwards(tmp_path):
+    touch(tmp_path, "stores/a/1.mp4", "stores/b/2.mp4", "stores/b/c/3.mp4", "set/0.mp4")
+    for name, leads_to in (
+        *(("a", "stores/a"), ("again", "stores/a"), ("b", "stores/b"), ("inner", "stores/b/c")),
+        *(("up", ""), ("gone", "nowhere"), (".hidden", "stores")),
+    ):
+        (tmp_path / "set" / name).symlink_to(tmp_path / leads_to)
+    (tmp_path / "stores" / "b" / "back").symlink_to(tmp_path / "set")
+
+    found = [source.name for source in find_videos([tmp_path / "set"])]
+
+    wanted = ("0.mp4", "a/1.mp4", "b/2.mp4", "b/c/3.mp4")
+    assert found == [f"{tmp_path}/set/{name}" for name in wanted]
+    assert names(find_videos([tmp_path / "set"], recursive=False)) == ["0.mp4"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_folder_that_must_not_be_read_becomes_a_source(tmp_path):
     touch(tmp_path, "a.mp4", "closed/b.mp4")

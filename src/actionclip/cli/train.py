@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actionclip.training.plan import Plan
     from actionclip.training.recipes.running import Run
     from actionclip.training.run.loop import TrainResult
+    from actionclip.training.run.signals import Stopped
 
 RUNS = Path("runs")
 
@@ -92,8 +93,7 @@ def train(
                 except Stopped as stop:
                     bar.close()
                     if first:
-                        say(f"Stopped after step {stop.step}; everything up to it is saved.")
-                        say("The same command goes on from there.")
+                        say(f"Stopped after step {stop.step}{_what_is_saved(stop)}")
                     raise
             if first:
                 _show_result(run, result, as_json=as_json)
@@ -103,6 +103,15 @@ def train(
 
 
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLES}"
+
+
+def _what_is_saved(stop: "Stopped") -> str:
+    if stop.saved:
+        return "; everything up to it is saved.\nThe same command goes on from there."
+    return (
+        ", between steps whose numbers were not finite.\n"
+        "The same command goes on from the save before them."
+    )
 
 
 def _show_plan(run: "Run", plan: "Plan", folder: Path, *, as_json: bool, quiet: bool) -> None:

@@ -171,8 +171,7 @@ def _folder(folder: str, recursive: bool) -> Iterator[Source]:
     def note(error: OSError) -> None:
         closed.append(_source(str(error.filename)))
 
-    for top, below, files in os.walk(folder, onerror=note):
-        below[:] = [name for name in below if not name.startswith(".")] if recursive else []
+    for top, files in _walk(folder, recursive, note):
         videos += [os.path.join(top, name) for name in files if _is_visible(name, "video")]  # noqa: PTH118
         if any(_is_visible(name, "image") for name in files):
             images.append(top)
@@ -181,6 +180,28 @@ def _folder(folder: str, recursive: bool) -> Iterator[Source]:
     else:
         yield from (_source(name, "frames") for name in sorted(images, key=natural))
     yield from closed
+
+
+def _walk(
+    folder: str, recursive: bool, note: Callable[[OSError], None]
+) -> Iterator[tuple[str, list[str]]]:
+    """Each visible folder and its files, once: what lies there first, then where links lead.
+
+    A link that leads upwards is left alone: it would bring what was not asked for.
+    """
+    seen, waiting, start = set[Path](), [folder], resolved(folder)
+    while waiting:
+        links: list[Path] = []
+        for top, below, files in os.walk(waiting.pop(0), onerror=note):
+            place = resolved(top)
+            below[:] = [name for name in below if not name.startswith(".")] if recursive else []
+            if place in seen or (place != start and start.is_relative_to(place)):
+                below.clear()
+                continue
+            seen.add(place)
+            links += [path for name in below if (path := Path(top, name)).is_symlink()]
+            yield top, files
+        waiting += sorted(map(os.fspath, links), key=natural)
 
 
 def _matches(pattern: str, recursive: bool) -> Iterator[Source]:

@@ -1,6 +1,7 @@
 """A few clips of each class become a model."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import av
@@ -61,6 +62,18 @@ def towers(seed=0, **prompts):
 def learn(data, folder=None, model=None, **more):
     model = towers() if model is None else model
     return learn_few_shots(data, model, folder, **{"settings": QUICK, "workers": 1} | more)
+
+
+def test_a_class_whose_name_is_no_text_is_refused_before_anything_is_encoded(colours, tmp_path):
+    data = tmp_path / "data"
+    for name, source in (("red", "red"), ("caf\udce9", "green")):
+        shutil.copytree(colours / source, data / name)
+    seen = []
+
+    with pytest.raises(ActionCLIPError, match=r"'caf.udce9', is not UTF-8"):
+        learn(data, tmp_path / "model", seen=lambda: seen.append(1))
+
+    assert not seen
 
 
 def test_a_folder_of_clips_becomes_a_model(colours, tmp_path):

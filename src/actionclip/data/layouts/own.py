@@ -103,8 +103,11 @@ def _see_folders(place: Place) -> str:
 
 
 def _read_folders(place: Place, options: Options) -> Reading:
-    rows, notes, classes = [], [], set()
-    for folder in _class_folders(place):
+    rows, notes, classes, tops = [], [], set(), [place.folder]
+    folders = _class_folders(place)
+    if any(folder.split for folder in folders):
+        tops += [top for top in subfolders(place.folder) if top.name.lower() in SPLIT_NAMES]
+    for folder in folders:
         if folder.videos:
             classes.add(folder.name)
         else:
@@ -113,7 +116,8 @@ def _read_folders(place: Place, options: Options) -> Reading:
             path = Path(source.name).relative_to(place.folder).as_posix()
             group = said_by(path).group
             rows.append(Row(path, (folder.name,), split=folder.split, group=group))
-    if outside := [v for v in _videos(place.folder, recursive=False) if v.kind == "file"]:
+    beside = [video for top in tops for video in _videos(top, recursive=False)]
+    if outside := [video for video in beside if video.kind == "file"]:
         notes.append(f"{len(outside)} videos lie in no class folder and are left out.")
     names = options.labels or tuple(sorted(classes))
     return Reading(Manifest(tuple(rows), names, place.folder), notes)

@@ -132,8 +132,13 @@ def _tokenizer_files(model: ActionCLIP) -> dict[str, Content]:
     return {f"{TOKENIZER}/{path.name}": _copy(path) for path in paths if path.suffix != ".py"}
 
 
-def _config_content(config: ModelConfig) -> Content:
-    for text in (*config.labels, *config.templates):
+def check_texts(texts: Iterable[str]) -> None:
+    """Refuse labels and templates that a model folder cannot hold: names of odd bytes.
+
+    Raises:
+        ActionCLIPError: naming the first.
+    """
+    for text in texts:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
@@ -141,6 +146,10 @@ def _config_content(config: ModelConfig) -> Content:
                 f"A label or template of the model, {text!r}, is not UTF-8.",
                 hint="Rename it: labels are the names of folders where no list has others.",
             ) from None
+
+
+def _config_content(config: ModelConfig) -> Content:
+    check_texts((*config.labels, *config.templates))
     return text_content(json.dumps(to_dict(config), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -28,7 +28,7 @@ from actionclip.model.prompts.post import POST, HeadSize
 from actionclip.model.prompts.text import make_prompts
 from actionclip.model.scoring import arrange
 from actionclip.model.text_cache import encode_cached
-from actionclip.model.weights.folder import save
+from actionclip.model.weights.folder import check_texts, save
 from actionclip.training.fewshot.features import frame_embeddings
 from actionclip.training.fewshot.heads import (
     Result,
@@ -128,6 +128,8 @@ def learn_few_shots(
     settings, began = settings or FewShotConfig(), monotonic()
     manifest = data if isinstance(data, Manifest) else read_data(data).manifest
     train, test = _parts(manifest, shots, settings.seed)
+    if folder is not None:
+        check_texts(manifest.classes)
     _add_head(model, settings)
     model.eval()
     ours, failed = _shots(model, train, workers, seen)

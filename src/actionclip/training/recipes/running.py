@@ -12,7 +12,7 @@ from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.run import evaluate as test_on
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.weights.folder import is_model_folder, load_folder
+from actionclip.model.weights.folder import check_texts, is_model_folder, load_folder
 from actionclip.training.adapt.retention import Retention, retention
 from actionclip.training.plan import Plan, make_plan
 from actionclip.training.ranks import launched
@@ -54,6 +54,7 @@ class Run:
         model = start.model
         evaluate = make_evaluate(recipe, model)
         data = open_data(recipe.data, model.config, recipe.training.seed)
+        check_texts(data.source.labels)  # the model folder holds them
         data.notes = [*data.notes, *start.untrained]
         return cls(recipe, model if device is None else model.to(device), data, evaluate)
 

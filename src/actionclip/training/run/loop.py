@@ -241,7 +241,7 @@ class Trainer:
                 elif asked or self.is_time_to_save():
                     self.save()
                 if asked and self.progress.step < self.steps:
-                    raise Stopped(self.stop.number or signal.SIGTERM, self.progress.step)
+                    raise Stopped(self.stop.number or signal.SIGTERM, self.progress)
                 waiting = time.monotonic()
 
     def step(self, batch: Batch, waited: float) -> bool:

@@ -5,16 +5,20 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from actionclip.training.run.state import Progress
+
 
 class Stopped(SystemExit):
-    """Training was asked to stop; everything is saved and the same command goes on from there.
+    """Training was asked to stop; the same command goes on from there.
 
+    Everything is `saved`, but between steps whose numbers were not finite: they are made again.
     The exit code is what shells expect: 143 after SIGTERM, 130 after Ctrl-C.
     """
 
-    def __init__(self, number: int, step: int) -> None:
+    def __init__(self, number: int, progress: Progress) -> None:
         super().__init__(128 + number)
-        self.number, self.step = number, step
+        self.number, self.step = number, progress.step
+        self.saved = not progress.bad_in_a_row
 
 
 class StopRequests:
