@@ -15,7 +15,10 @@ from actionclip.training.sources.clips import Clips, training_sampling
 from actionclip.training.sources.failures import Failures
 from actionclip.training.sources.manifests import ManifestEntries
 from actionclip.video.augment import OPERATIONS, Augment, augment, rand_augment
-from actionclip.video.settings import Preprocess, Sampling
+from actionclip.video.decode import DecodePool
+from actionclip.video.settings import Preprocess, ReadRequest, Resize, Sampling
+from actionclip.video.sources import find_videos
+from actionclip.video.transforms import cut
 from recipes_for_tests import failures_in, render_people
 
 CONFIG = ModelConfig(
@@ -266,6 +269,9 @@ def test_random_starts_of_spaced_windows(people, opened):
     assert len({fixed[0, epoch].frames.numpy().tobytes() for epoch in range(3)}) == 1
 
 
+SMALL = Preprocess(size=32, resize=Resize(size=32))
+
+
 def still(height=48, width=64, frames=4):
     """A video in which nothing moves."""
     one = np.random.default_rng(5).integers(0, 255, (1, height, width, 3), dtype=np.uint8)
@@ -275,14 +281,33 @@ def still(height=48, width=64, frames=4):
 @pytest.mark.parametrize("crop", ["multi_scale", "centre"])
 def test_chance_is_the_same_for_all_frames_of_a_clip(crop):
     settings = Augment(crop=crop, operations=2, magnitude=9, jitter=1.0, grey=0.5)
-    results = [augment(still(), 32, settings, (1, 2, number)) for number in range(12)]
+    results = [augment(still(), SMALL, settings, (1, 2, number)) for number in range(12)]
 
     for result in results:
         assert result.shape == (4, 3, 32, 32)
         assert result.dtype == torch.uint8
         assert torch.equal(result, result[:1].expand_as(result))
     assert len({result.numpy().tobytes() for result in results}) == 12
-    assert torch.equal(results[3], augment(still(), 32, settings, (1, 2, 3)))
+    assert torch.equal(results[3], augment(still(), SMALL, settings, (1, 2, 3)))
+
+
+@pytest.mark.parametrize("mode", ["shortest", "squash", "longest"])
+def test_without_chance_a_clip_is_cut_as_in_a_test(mode, people, opened):
+    resize = Resize(mode=mode, size=40 if mode == "shortest" else 32)
+    preprocess = Preprocess(size=32, resize=resize)
+    sampling = Sampling(frames=4)
+    config = replace(CONFIG, preprocess=preprocess, sampling=sampling)
+    plain = Augment(crop="centre", flip=False, jitter=0, grey=0)
+    source = opened(people, config=config, chance=plain, random_frames=False)
+
+    learnt = source[0, 0].frames
+
+    with DecodePool(1) as pool:
+        request = ReadRequest(sampling=sampling, resize=resize)
+        [source] = find_videos([people.path_of(people.rows[0])])
+        clip = pool.read(source, request)
+    tested, _ = cut(clip.windows(), preprocess)
+    assert torch.equal(learnt, tested[0, 0])
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -306,7 +331,7 @@ def test_half_of_the_clips_are_mirrored_and_none_where_it_is_forbidden():
     plain = Augment(crop="centre", flip=True, jitter=0, grey=0)
 
     def dark_side(settings, number):
-        result = augment(frames, 32, settings, (number,)).float()
+        result = augment(frames, SMALL, settings, (number,)).float()
         return "left" if result[..., :16].mean() < result[..., 16:].mean() else "right"
 
     sides = [dark_side(plain, number) for number in range(60)]

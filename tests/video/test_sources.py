@@ -1,5 +1,6 @@
 """What users name becomes a list of videos, whatever lies in their folders."""
 
+import csv
 import io
 import os
 
@@ -118,6 +119,17 @@ def test_a_list_of_names_that_are_not_utf8(tmp_path):
     (source,) = find_videos([tmp_path / "list.txt"])
 
     assert source.path.is_file()
+
+
+def test_a_list_ends_lines_where_its_writer_did(tmp_path):
+    odd = ("a\nb.mp4", "c\u2028d.mp4", "e\x0cf.mp4")
+    touch(tmp_path, *odd)
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path"], *([name] for name in odd)])
+    (tmp_path / "list.txt").write_text("\r\n".join(odd[1:]) + "\r\n", newline="")
+
+    assert [s.path.name for s in find_videos([tmp_path / "table.csv"])] == list(odd)
+    assert [s.path.name for s in find_videos([tmp_path / "list.txt"])] == list(odd[1:])
 
 
 @pytest.mark.parametrize("empty", ["folder", "*.mp4", "list.txt", "table.csv"])

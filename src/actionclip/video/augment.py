@@ -9,6 +9,7 @@ nothing but the seed. T frames, R input size.
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from torchvision.transforms.v2 import functional as F
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
 from actionclip.video.settings import Preprocess, Resize
-from actionclip.video.transforms import crop_and_flip
+from actionclip.video.transforms import crop_and_flip, cut
 
 STRENGTH = 30
 """The largest magnitude of RandAugment."""
@@ -65,20 +66,28 @@ class Augment:
             )
 
 
-def resize_before(preprocess: Preprocess) -> Resize:
-    """How frames are made smaller before they are cut: the authors' 256 for an input of 224."""
+def resize_before(preprocess: Preprocess, settings: Augment) -> Resize:
+    """How frames are made smaller before they are cut: the authors' 256 for an input of 224.
+
+    With `centre` it is what a test does.
+    """
+    if settings.crop == "centre":
+        return preprocess.resize
     size = preprocess.size * 256 // 224
     return Resize(size=size, interpolation=preprocess.resize.interpolation)
 
 
 def augment(
-    frames: UInt8[np.ndarray, "T H W 3"], size: int, settings: Augment, seed: Sequence[int]
+    frames: UInt8[np.ndarray, "T H W 3"],
+    preprocess: Preprocess,
+    settings: Augment,
+    seed: Sequence[int],
 ) -> UInt8[Tensor, "T 3 R R"]:
     """A clip as it is seen in one epoch.
 
     Args:
-        frames: RGB.
-        size: height and width of the result (R).
+        frames: RGB, as `resize_before` has them read.
+        preprocess: what the model's frames are like; its size is that of the result (R).
         settings: what may happen.
         seed: decides what does.
     """
@@ -88,10 +97,10 @@ def augment(
         pixels = rand_augment(_channels_first(frames), settings, rng)
         frames = pixels.permute(0, 2, 3, 1).numpy()
     if settings.crop == "multi_scale":
-        cut = crop_and_flip(frames, size, places, flip=settings.flip)
-        pixels = _channels_first(cut)
+        found = crop_and_flip(frames, preprocess.size, places, flip=settings.flip)
+        pixels = _channels_first(found)
     else:
-        pixels = F.center_crop(F.resize(_channels_first(frames), [size]), [size, size])
+        pixels = cut(frames[None], replace(preprocess, crops=1))[0][0, 0]
         if settings.flip and places.random() < 0.5:
             pixels = F.horizontal_flip(pixels)
     if rng.random() < settings.jitter:

@@ -7,6 +7,7 @@ that most likely does not exist; no address is ever fetched and no protocol of F
 import atexit
 import csv
 import glob
+import io
 import os
 import re
 import shutil
@@ -227,13 +228,13 @@ def _listed(file: Path, rows: list[str]) -> Iterator[Source]:
 
 def _read_lines(file: Path) -> list[str]:
     """The paths of a text file; empty lines and lines starting with `#` are left out."""
-    lines = (line.strip() for line in _text(file).splitlines())
+    lines = (line.strip() for line in _text(file).split("\n"))
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def _read_table(file: Path) -> list[str]:
     """The column `path` of a table."""
-    table = csv.DictReader(_text(file).splitlines())
+    table = csv.DictReader(io.StringIO(_text(file), newline=""))
     columns = [name.strip() for name in table.fieldnames or ()]
     if "path" not in columns:
         raise unknown(f"column of {file}", "path", columns)

@@ -91,7 +91,8 @@ class Clips:
         decoders: int | None = None,
     ) -> None:
         self.entries, self.chance, self.seed = entries, chance, seed
-        self.size, self.resize = config.preprocess.size, resize_before(config.preprocess)
+        self.preprocess = config.preprocess
+        self.resize = resize_before(config.preprocess, chance)
         self.sampling = training_sampling(config.sampling, random_frames)
         self.random_frames = random_frames
         self.failures = failures
@@ -119,7 +120,7 @@ class Clips:
             if clip.status.usable and entry is not None:
                 pixels = clip.windows()[0]
                 seed = (self.seed, epoch, index, 2)
-                frames = augment(pixels, self.size, self.chance, seed)
+                frames = augment(pixels, self.preprocess, self.chance, seed)
                 return Example(frames, entry.label, entry.text)
             self.failures.add(self.entries.name(place), clip)
         raise ActionCLIPError(
