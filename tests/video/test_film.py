@@ -223,6 +223,27 @@ def test_frames_in_memory_and_in_a_folder_are_films_too(folder):
             assert parts[-1].seconds == 2.0
 
 
+@pytest.mark.parametrize("even", [False, True])
+def test_a_folder_gives_the_frames_that_an_array_gives(tmp_path, even):
+    from clips import picture
+    from PIL import Image
+
+    frames = np.stack([picture(i) for i in range(120)])
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number:03d}.png")
+    request = GridRequest(spacing=0.25, points=8, even=even)  # 6.25 frames, or 6
+
+    [folder, array] = [
+        [number_in(part.frames[i]) for part in parts for i in part.index]
+        for parts in (
+            film(Source("images", tmp_path, kind="frames"), request),
+            film_of_array(frames, request),
+        )
+    ]
+
+    assert folder == array
+
+
 def test_what_came_before_a_break_stays(folder):
     options = {"preset": "ultrafast"}
     path = render(

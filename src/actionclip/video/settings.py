@@ -108,6 +108,9 @@ class ReadRequest:
     windows of `spaced` begin. None: `random` draws new ones, `spaced` stands as it says."""
     nearest_keyframes: bool = False
     """Take the keyframe nearest to each wanted frame: much faster, and not the wanted frame."""
+    numbers: tuple[int, ...] | None = None
+    """Exactly these frames, counted in the whole video, ascending: one window, whatever the rule
+    is. There are `sampling.frames` of them. None: `sampling` chooses."""
 
 
 @config
