@@ -280,6 +280,22 @@ def test_a_quick_avi_with_b_frames_keeps_its_pace(tmp_path):
     assert numbers == expected(np.arange(250) / 250, 1.0, 0.1)
 
 
+@pytest.mark.parametrize("content", [b"", b"junk"])
+def test_an_image_that_is_empty_is_one_that_does_not_decode(tmp_path, content):
+    from PIL import Image
+
+    for number in range(20):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number:03d}.png")
+    (tmp_path / "007.png").write_bytes(content)
+
+    [part] = film(Source("images", tmp_path, kind="frames"), GridRequest(spacing=0.04))
+
+    assert part.status is Outcome.DEGRADED
+    assert "1 of 20 images did not decode" in part.message
+    numbers = [number_in(part.frames[i]) for i in part.index]
+    assert numbers == [6 if n == 7 else n for n in range(20)]
+
+
 def test_what_came_before_a_break_stays(folder):
     options = {"preset": "ultrafast"}
     path = render(
