@@ -189,6 +189,51 @@ def test_pixels_that_are_not_square_stay_so(tmp_path):
             assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
+def test_pixels_of_a_film_that_lies_on_its_side_are_turned_with_it(tmp_path):
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        video.set_display_rotation(90)
+        grey = np.full((64, 96, 3), 128, np.uint8)
+        container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(video.encode(None))
+
+    write_overlay(result(film), tmp_path / "out.mp4")
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        video = container.streams.video[0]
+        assert (video.width, video.height) == (64, 96)
+        assert video.sample_aspect_ratio == Fraction(3, 4)
+
+
+@pytest.mark.parametrize("matrix", ["ITU601", "ITU709"])
+def test_colours_are_told_and_stay_as_they_were(tmp_path, matrix):
+    """Players take a film of this height that says nothing for BT.709."""
+    film = tmp_path / "film.mp4"
+    colour = np.full((720, 1280, 3), (200, 40, 20), np.uint8)
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
+        video.codec_context.colorspace = {"ITU601": 6, "ITU709": 1}[matrix]
+        video.codec_context.color_primaries = video.codec_context.color_trc = 1
+        frame = av.VideoFrame.from_ndarray(colour, format="rgb24")
+        container.mux(video.encode(frame.reformat(format="yuv420p", dst_colorspace=matrix)))
+        container.mux(video.encode(None))
+
+    record(Source(film.name, film), tmp_path / "out.mp4", "mp4", [], [])
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        [shown] = container.decode(video=0)
+        told = {1: "ITU709", 5: "ITU601", 6: "ITU601"}[int(shown.colorspace)]
+        assert int(shown.color_range) == 1
+        context = container.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc) == (1, 1)
+        seen = shown.to_ndarray(format="rgb24", src_colorspace=told)
+    assert np.abs(seen.astype(int) - colour).max() <= 4
+
+
 @pytest.mark.slow
 def test_sound_and_picture_stay_together_where_a_film_begins_late(tmp_path):
     film = write_talkie(tmp_path / "film.mkv", late=0.4)

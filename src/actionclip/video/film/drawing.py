@@ -23,6 +23,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -250,7 +251,13 @@ class _Drawing:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         ratio = self.decoder.stream.sample_aspect_ratio
         if ratio:  # pixels need not be square
-            stream.codec_context.sample_aspect_ratio = ratio
+            stream.codec_context.sample_aspect_ratio = 1 / ratio if self.pictures.turned else ratio
+        # The matrix that pictures are converted with; untold, players guess by the size.
+        stream.codec_context.colorspace = Colorspace.ITU601
+        stream.codec_context.color_range = ColorRange.MPEG
+        source = self.decoder.stream.codec_context
+        stream.codec_context.color_primaries = source.color_primaries
+        stream.codec_context.color_trc = source.color_trc
         stream.options = {"crf": "20", "preset": "veryfast"}
         stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.thread_count = 1
