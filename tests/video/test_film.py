@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import number_in, render
+from clips import number_in, picture, render
 from processes import children, wait_until
 
 from actionclip.video.decode.workers.process import WorkerProcess
@@ -205,7 +205,6 @@ def test_a_reader_that_is_slow_sends_what_it_has(folder, monkeypatch):
 
 
 def test_frames_in_memory_and_in_a_folder_are_films_too(folder):
-    from clips import picture
     from PIL import Image
 
     frames = np.stack([picture(i) for i in range(50)])
@@ -221,6 +220,80 @@ def test_frames_in_memory_and_in_a_folder_are_films_too(folder):
             assert numbers == expected(np.arange(50) / 25, 2.0, spacing)
             assert [part.done for part in parts] == [False, False, True]
             assert parts[-1].seconds == 2.0
+
+
+@pytest.mark.parametrize("even", [False, True])
+def test_a_folder_gives_the_frames_that_an_array_gives(tmp_path, even):
+    from PIL import Image
+
+    frames = np.stack([picture(i) for i in range(120)])
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number:03d}.png")
+    request = GridRequest(spacing=0.25, points=8, even=even)  # 6.25 frames, or 6
+
+    [folder, array] = [
+        [number_in(part.frames[i]) for part in parts for i in part.index]
+        for parts in (
+            film(Source("images", tmp_path, kind="frames"), request),
+            film_of_array(frames, request),
+        )
+    ]
+
+    assert folder == array
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_a_last_frame_that_is_held_lasts(tmp_path, ending):
+    import av
+
+    path = tmp_path / f"held.{ending}"
+    packets = []
+    codec, colours = ("libx264", "yuv420p") if ending == "mp4" else ("gif", "rgb8")
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, colours
+        stream.codec_context.time_base = Fraction(1, 100)
+        stream.codec_context.max_b_frames = 0
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame = frame.reformat(format=colours)
+            frame.pts, frame.time_base = number * 4, Fraction(1, 100)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        packets[-1].duration = round(5 / packets[-1].time_base)
+        output.mux(packets)
+
+    numbers, end = read(path)
+
+    times = np.arange(50) * 0.04
+    assert end.seconds == pytest.approx(6.96, abs=0.05)
+    assert end.status is Outcome.OK, end.message
+    assert numbers == expected(times, end.seconds, 0.25)
+
+
+def test_a_quick_avi_with_b_frames_keeps_its_pace(tmp_path):
+    path = render(tmp_path / "quick.avi", 250, rate=250, bframes=2)
+
+    numbers, end = read(path, 0.1)
+
+    assert end.seconds == pytest.approx(1.0)
+    assert numbers == expected(np.arange(250) / 250, 1.0, 0.1)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk"])
+def test_an_image_that_is_empty_is_one_that_does_not_decode(tmp_path, content):
+    from PIL import Image
+
+    for number in range(20):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number:03d}.png")
+    (tmp_path / "007.png").write_bytes(content)
+
+    [part] = film(Source("images", tmp_path, kind="frames"), GridRequest(spacing=0.04))
+
+    assert part.status is Outcome.DEGRADED
+    assert "1 of 20 images did not decode" in part.message
+    numbers = [number_in(part.frames[i]) for i in part.index]
+    assert numbers == [6 if n == 7 else n for n in range(20)]
 
 
 def test_what_came_before_a_break_stays(folder):

@@ -41,6 +41,18 @@ def test_a_file_gives_the_frames_wanted_at_their_times(tmp_path):
     assert [one.connection for one in watching.of(Connected)] == [1]
 
 
+def test_an_avi_file_with_b_frames_is_counted(tmp_path):
+    path = render(tmp_path / "b.avi", 50, bframes=2, container="avi")
+
+    with Watching(path, speed=0) as watching:
+        watching.all()
+
+    assert watching.error is None
+    assert [number_in(frame.image) for frame in watching.frames] == list(range(0, 50, 5))
+    assert np.diff([frame.time for frame in watching.frames]) == pytest.approx(0.2)
+    assert watching.of(Gap) == []
+
+
 def test_a_file_is_played_at_its_own_pace(tmp_path):
     path = render(tmp_path / "a.mp4", 50)
 

@@ -362,3 +362,22 @@ def test_nothing_is_started_before_there_is_work():
     with DecodePool(4) as pool:
         assert pool.pids == []
         assert children(os.getpid()) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": float("inf")},
+        {"seconds": float("nan")},
+        {"seconds": 1e12},
+        {"seconds": 0.0},
+        {"seconds_per_frame": float("inf")},
+        {"seconds_per_frame": -1.0},
+        {"memory": 0},
+        {"recycle": 0},
+    ],
+    ids=str,
+)
+def test_limits_that_no_clock_can_keep_are_refused(wrong):
+    with pytest.raises(ActionCLIPError, match=next(iter(wrong))):
+        Limits(**wrong)

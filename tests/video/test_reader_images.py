@@ -10,7 +10,7 @@ import pytest
 from clips import number_in, picture
 from PIL import Image
 
-from actionclip.video.decode.images import read_images
+from actionclip.video.decode.images import _eight_bits, read_images
 from actionclip.video.settings import Limits, ReadRequest, Resize, Sampling
 
 
@@ -96,6 +96,35 @@ def test_the_exif_orientation_is_applied():
 
     assert frame.shape == upright.shape
     assert number_in(frame) == 77
+
+
+SHADES = np.tile(np.linspace(0, 65535, 96).astype(np.uint16), (64, 1))
+
+
+def test_images_of_16_bits_keep_their_shades():
+    """Pillow clips them at 255, which is almost all of them."""
+    data = io.BytesIO()
+    Image.fromarray(SHADES).save(data, "PNG")
+
+    [frame] = read([data.getvalue()]).frames
+
+    assert (frame == (SHADES >> 8)[..., None]).all()
+    assert frame.shape == (64, 96, 3)
+
+
+def test_16_bits_that_came_as_32_keep_their_shades_and_8_bits_their_own():
+    wide, low = (Image.fromarray(shades.astype(np.int32)) for shades in (SHADES, SHADES >> 8))
+
+    assert wide.mode == low.mode == "I"
+    for image in (wide, low):
+        assert (np.asarray(_eight_bits(image).convert("L")) == SHADES >> 8).all()
+
+
+def test_dark_images_of_16_bits_stay_dark():
+    data = io.BytesIO()
+    Image.fromarray(np.full((64, 96), 100, np.uint16)).save(data, "PNG")
+
+    assert read([data.getvalue()]).frames.max() == 0
 
 
 def test_grey_palette_and_transparent_images_become_rgb():

@@ -68,6 +68,8 @@ def choose_for(request: ReadRequest, timeline: Timeline) -> Frames:
     Raises:
         VideoError: `empty`, when the video ends before the stretch that is asked for begins.
     """
+    if request.numbers is not None:
+        return np.array([request.numbers], np.int64).clip(0, len(timeline) - 1)
     first, part = stretch(timeline, request.start, request.end)
     return first + choose(request.sampling, part, seed=request.seed)
 

@@ -5,6 +5,9 @@ from typing import Literal
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
 
+LONGEST, LONGEST_PER_FRAME = 1_000_000.0, 1000.0
+"""Most seconds for a video, and more for each of its frames: a socket waits for 24 days at most."""
+
 
 def _at_least_one(**values: int) -> None:
     for name, value in values.items():
@@ -91,6 +94,25 @@ class Limits:
     recycle: int = 200
     """Videos a worker reads before a fresh one replaces it."""
 
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake, and times that no socket can wait for."""
+        if not 0 < self.seconds <= LONGEST:
+            raise ActionCLIPError(
+                f"limits.seconds (the timeout) is {self.seconds}.",
+                expected=f"It must be above 0 and {LONGEST:,.0f} seconds at most.",
+            )
+        if not 0 <= self.seconds_per_frame <= LONGEST_PER_FRAME:
+            raise ActionCLIPError(
+                f"limits.seconds_per_frame is {self.seconds_per_frame}.",
+                expected=f"It must be from 0 to {LONGEST_PER_FRAME:g} seconds.",
+            )
+        _at_least_one(
+            memory=self.memory,
+            pixels=self.pixels,
+            decoded_frames=self.decoded_frames,
+            recycle=self.recycle,
+        )
+
 
 @config
 class ReadRequest:
@@ -108,6 +130,9 @@ class ReadRequest:
     windows of `spaced` begin. None: `random` draws new ones, `spaced` stands as it says."""
     nearest_keyframes: bool = False
     """Take the keyframe nearest to each wanted frame: much faster, and not the wanted frame."""
+    numbers: tuple[int, ...] | None = None
+    """Exactly these frames, counted in the whole video, ascending: one window, whatever the rule
+    is. There are `sampling.frames` of them. None: `sampling` chooses."""
 
 
 @config

@@ -26,25 +26,25 @@ from actionclip.video.sources import Source
 RATE = 48_000
 
 
-def write_talkie(path, *, sound="aac", frames=50, late=0.0, form=None):
+def write_talkie(path, *, sound="aac", frames=50, late=0.0, form=None, rate=RATE):
     """Two seconds of grey, 96 x 64, with a tone."""
     with av.open(str(path), "w", format=form) as container:
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
-        audio = container.add_stream(sound, rate=RATE)
+        audio = container.add_stream(sound, rate=rate)
         grey = np.full((64, 96, 3), 128, np.uint8)
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
             frame.pts, frame.time_base = number + round(late * 25), Fraction(1, 25)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        tone = np.sin(np.arange(RATE * 2) * 2 * np.pi * 440 / RATE).astype(np.float32)
+        tone = np.sin(np.arange(rate * 2) * 2 * np.pi * 440 / rate).astype(np.float32)
         layout = "stereo" if sound == "aac" else "mono"
         for start in range(0, len(tone), 1024):
             part = tone[None, start : start + 1024]
             planes = np.repeat(part, 2 if layout == "stereo" else 1, axis=0)
             piece = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
-            piece.sample_rate, piece.pts = RATE, start
+            piece.sample_rate, piece.pts = rate, start
             container.mux(audio.encode(piece))
         container.mux(audio.encode(None))
     return path
@@ -68,6 +68,12 @@ def packets(path):
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         return stream.codec_context.name, [bytes(p) for p in container.demux(stream) if p.size]
+
+
+def heard(path):
+    """Seconds of sound."""
+    with av.open(str(path)) as container:
+        return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
 
 
 def is_marked(picture):
@@ -114,6 +120,40 @@ def test_sound_that_mp4_cannot_carry_is_encoded_anew(tmp_path, sound, ending):
     assert np.argmax(spectrum) * RATE / RATE == pytest.approx(440, abs=2)
 
 
+@pytest.mark.parametrize(("sound", "ending"), [("aac", ".mp4"), ("aac", ".mkv"), ("ac3", ".mp4")])
+def test_the_sound_of_a_transport_stream_is_copied(tmp_path, sound, ending):
+    """Only its packets say what it is: its rate and channels."""
+    film = write_talkie(tmp_path / "film.ts", sound=sound)
+    out = tmp_path / f"out{ending}"
+
+    drawn = write_overlay(result(film), out)
+
+    assert (drawn.status, drawn.sound) == (Outcome.OK, "copied")
+    assert packets(out)[0] == sound
+    assert heard(out) == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize("sound", ["aac", "mp2"])
+def test_two_recordings_in_one_file_have_the_sound_of_the_first(tmp_path, sound):
+    film = write_talkie(tmp_path / "film.ts", sound=sound)
+    film.write_bytes(film.read_bytes() * 2)
+
+    drawn = write_overlay(result(film), tmp_path / "out.mp4")
+
+    assert drawn.sound == ("copied" if sound == "aac" else "encoded anew as AAC")
+    assert drawn.status is Outcome.DEGRADED  # the pictures of the second are left out
+    assert heard(tmp_path / "out.mp4") == pytest.approx(2.0, abs=0.1)
+
+
+def test_sound_at_a_rate_that_aac_does_not_know_is_resampled(tmp_path):
+    film = write_talkie(tmp_path / "film.mkv", sound="pcm_f32le", rate=11_111)
+
+    drawn = write_overlay(result(film), tmp_path / "out.mp4")
+
+    assert drawn.sound == "encoded anew as AAC"
+    assert heard(tmp_path / "out.mp4") == pytest.approx(2.0, abs=0.2)
+
+
 def test_a_silent_film_stays_silent_and_odd_sides_lose_a_pixel(tmp_path):
     film = tmp_path / "film.mkv"
     with av.open(str(film), "w") as container:
@@ -147,6 +187,51 @@ def test_pixels_that_are_not_square_stay_so(tmp_path):
     for path in (film, tmp_path / "out.mp4"):
         with av.open(str(path)) as container:
             assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_pixels_of_a_film_that_lies_on_its_side_are_turned_with_it(tmp_path):
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        video.set_display_rotation(90)
+        grey = np.full((64, 96, 3), 128, np.uint8)
+        container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(video.encode(None))
+
+    write_overlay(result(film), tmp_path / "out.mp4")
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        video = container.streams.video[0]
+        assert (video.width, video.height) == (64, 96)
+        assert video.sample_aspect_ratio == Fraction(3, 4)
+
+
+@pytest.mark.parametrize("matrix", ["ITU601", "ITU709"])
+def test_colours_are_told_and_stay_as_they_were(tmp_path, matrix):
+    """Players take a film of this height that says nothing for BT.709."""
+    film = tmp_path / "film.mp4"
+    colour = np.full((720, 1280, 3), (200, 40, 20), np.uint8)
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
+        video.codec_context.colorspace = {"ITU601": 6, "ITU709": 1}[matrix]
+        video.codec_context.color_primaries = video.codec_context.color_trc = 1
+        frame = av.VideoFrame.from_ndarray(colour, format="rgb24")
+        container.mux(video.encode(frame.reformat(format="yuv420p", dst_colorspace=matrix)))
+        container.mux(video.encode(None))
+
+    record(Source(film.name, film), tmp_path / "out.mp4", "mp4", [], [])
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        [shown] = container.decode(video=0)
+        told = {1: "ITU709", 5: "ITU601", 6: "ITU601"}[int(shown.colorspace)]
+        assert int(shown.color_range) == 1
+        context = container.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc) == (1, 1)
+        seen = shown.to_ndarray(format="rgb24", src_colorspace=told)
+    assert np.abs(seen.astype(int) - colour).max() <= 4
 
 
 @pytest.mark.slow

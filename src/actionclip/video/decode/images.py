@@ -76,7 +76,7 @@ def _decode(blob: bytes, pixels: int) -> Image.Image:
                         f"An image is {width} x {height}, more than {pixels} pixels.",
                         Outcome.TOO_LARGE,
                     )
-                return _upright(image).convert("RGB")
+                return _eight_bits(_upright(image)).convert("RGB")
     except VideoError:
         raise
     except Image.DecompressionBombError:
@@ -105,6 +105,16 @@ _TURNS = {
 def _upright(image: Image.Image) -> Image.Image:
     turn = _TURNS.get(image.getexif().get(274, 1))
     return image if turn is None else image.transpose(turn)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image of 16 bits in its upper eight; Pillow would make all above 255 white."""
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    shades = np.asarray(image)
+    if image.mode == "I" and shades.max() <= 255:  # some versions of Pillow open 16 bits as 32
+        return image
+    return Image.fromarray((shades.clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _reading(

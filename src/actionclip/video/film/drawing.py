@@ -10,6 +10,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -43,6 +45,8 @@ DECODED = COPIED["matroska"] | frozenset(
     "wmav1 wmav2 amrnb amr_nb mp3float".split()
 )
 """Sound that is decoded where it cannot be copied."""
+AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
+"""Samples per second at which sound is encoded; AAC knows few."""
 TICKS = 90_000
 """Of the new film's clock, a second."""
 HEIGHT, ROOM = 0.075, 0.96
@@ -115,7 +119,7 @@ def draw_film(
     new = _NewFile(os.dup(output), "w")
     try:
         with coded_errors(), io.BufferedWriter(new) as file:
-            decoder = Decoder(descriptor, limits)
+            decoder = Decoder(descriptor, limits, sound=True)
             try:
                 with av.open(file, "w", format=form) as container:
                     drawing = _Drawing(decoder, container, form, _Overlay(captions, pictures))
@@ -247,11 +251,18 @@ class _Drawing:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         ratio = self.decoder.stream.sample_aspect_ratio
         if ratio:  # pixels need not be square
-            stream.codec_context.sample_aspect_ratio = ratio
+            stream.codec_context.sample_aspect_ratio = 1 / ratio if self.pictures.turned else ratio
+        # The matrix that pictures are converted with; untold, players guess by the size.
+        stream.codec_context.colorspace = Colorspace.ITU601
+        stream.codec_context.color_range = ColorRange.MPEG
+        source = self.decoder.stream.codec_context
+        stream.codec_context.color_primaries = source.color_primaries
+        stream.codec_context.color_trc = source.color_trc
         stream.options = {"crf": "20", "preset": "veryfast"}
         stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.thread_count = 1
         self.sound.open()
+        self.container.start_encoding()
         return stream
 
 
@@ -264,6 +275,8 @@ class _Sound:
         self._target: Any = None
         self._resampler: AudioResampler | None = None
         self._early: list[Packet] = []
+        self._until: Fraction | None = None
+        """Seconds of the new film's clock up to which there is sound."""
         self.said = "none"
         context = None if self._source is None else self._source.codec_context
         self._name = "unknown" if context is None else context.name.removesuffix("float")
@@ -280,12 +293,16 @@ class _Sound:
         if self._source is None:
             return
         try:
+            told = self._source.codec_context.sample_rate or 0
+            if not told:
+                self.said = f"left out: {self._name} of an unknown rate cannot be kept"
+                return
             if self._name in COPIED[self._form]:
                 self._target = self._container.add_stream_from_template(self._source)
                 self.said = "copied"
                 return
             if self._name in DECODED:
-                rate = min(self._source.codec_context.sample_rate or 48_000, 48_000)
+                rate = min(AAC_RATES, key=lambda rate: abs(rate - told))
                 self._target = self._container.add_stream("aac", rate=rate)
                 self._resampler = AudioResampler("fltp", "stereo", rate)
                 self.said = "encoded anew as AAC"
@@ -314,10 +331,10 @@ class _Sound:
         if self._resampler is None:
             packet.dts -= late
             packet.pts = packet.dts if packet.pts is None else packet.pts - late
-            if packet.dts * packet.time_base < -PRIMING:
-                return
-            packet.stream = self._target
-            self._container.mux(packet)
+            at = packet.dts * packet.time_base
+            if at >= -PRIMING and self._goes_on(at):
+                packet.stream = self._target
+                self._mux(packet)
             return
         try:
             frames = self._source.codec_context.decode(packet)
@@ -326,8 +343,28 @@ class _Sound:
         for frame in frames:
             if frame.pts is not None:
                 frame.pts -= round(start / frame.time_base)
-            for piece in self._resampler.resample(frame):
-                self._container.mux(self._target.encode(piece))
+                if not self._goes_on(frame.pts * frame.time_base):
+                    continue
+            try:
+                pieces = self._resampler.resample(frame)
+            except (av.error.ArgumentError, ValueError):
+                continue  # its rate or channels changed
+            for piece in pieces:
+                self._mux(self._target.encode(piece))
+
+    def _goes_on(self, at: Fraction) -> bool:
+        """Whether sound at `at` seconds comes after what came; the clock may go back, where two
+        recordings were copied into one file.
+        """
+        if self._until is not None and at < self._until:
+            return False
+        self._until = at
+        return True
+
+    def _mux(self, packets: Packet | list[Packet]) -> None:
+        """Write sound; what the container does not take is a moment of silence."""
+        with suppress(av.error.ArgumentError):
+            self._container.mux(packets)
 
     def finish(self, start: float) -> None:
         """What is still on its way."""
@@ -336,5 +373,5 @@ class _Sound:
         if self._target is None or self._resampler is None:
             return
         for piece in self._resampler.resample(None):
-            self._container.mux(self._target.encode(piece))
-        self._container.mux(self._target.encode(None))
+            self._mux(self._target.encode(piece))
+        self._mux(self._target.encode(None))

@@ -21,18 +21,18 @@ def read_folder(source: Source, request: GridRequest, limits: Limits) -> Iterato
     total = len(frame_files(Path(source.path))) if source.data is None else 1
     seconds = total / FRAMES_PER_SECOND
     points = np.arange(first, max(seconds, first + TICK), spacing) if total else np.zeros(0)
+    shown = ((points + TICK) * FRAMES_PER_SECOND).astype(np.int64).clip(max=total - 1)
     done, complaints = 0, []
     with DecodePool(1, limits) as pool:
         while True:
-            wanted = points[done : done + request.points]
+            wanted = shown[done : done + request.points]
             if not len(wanted):
                 yield failed(Outcome.EMPTY, "There are no images in this folder.", spacing=spacing)
                 return
-            # `spaced` stands in the middle of its stretch, which has no room to spare.
-            sampling = Sampling(rule="spaced", frames=len(wanted), spacing=spacing)
-            ends = float(wanted[-1]) + 0.5 / FRAMES_PER_SECOND
             asked = ReadRequest(
-                sampling=sampling, resize=request.resize, start=float(wanted[0]), end=ends
+                sampling=Sampling(frames=len(wanted)),
+                resize=request.resize,
+                numbers=tuple(wanted.tolist()),
             )
             clip = pool.read(replace(source, start=None, end=None), asked)
             if clip.frames is None or clip.index is None:
@@ -41,7 +41,7 @@ def read_folder(source: Source, request: GridRequest, limits: Limits) -> Iterato
                 return
             done += len(wanted)
             complaints += [clip.message] if clip.message else []
-            last = done >= len(points)
+            last = done >= len(shown)
             yield Part(
                 frames=clip.frames,
                 index=clip.index[0],

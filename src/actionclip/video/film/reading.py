@@ -126,14 +126,14 @@ class _FilmReader:
     def parts(self) -> Iterator[Part]:
         """Decode all there is."""
         before: VideoFrame | None = None
-        last_shown = 1 / self.clock.rate
+        gap = 1 / self.clock.rate
         for frame in self.decoder.frames():
             now = self.clock.now(frame)
             if now is None:
                 continue
             if before is not None:
                 yield from self._show(before, now)
-                last_shown = now - self.at
+                gap = now - self.at
             before, self.at = frame, now
             if self._size is None:
                 self._size = (frame.height, frame.width)
@@ -141,10 +141,24 @@ class _FilmReader:
                 yield self._part()
         if before is None:
             raise self.decoder.first_error or VideoError("The file holds no frames.", Outcome.EMPTY)
-        seconds = self.at + last_shown
+        seconds = self.at + self._held(before, gap)
         # A film shorter than half a cell has one point all the same.
         yield from self._show(before, max(seconds, self._first + 2 * TICK))
         yield self._last(seconds)
+
+    def _held(self, last: VideoFrame, gap: float) -> float:
+        """Seconds that the last frame is on screen, by its own duration where that can be true.
+
+        It may go to where the header says that the film ends; without such a promise, and where
+        frames are counted, the frame lasts as long as the one before, `gap` seconds.
+        """
+        end = self.promised
+        if end is None and self.decoder.container.duration is not None:
+            end = self.decoder.container.duration / 1e6
+        if self.clock.counts or end is None or not last.duration or last.time_base is None:
+            return gap
+        held = float(last.duration * last.time_base)
+        return min(held, max(end - self.at, gap)) if held > 0 else gap
 
     def _show(self, frame: VideoFrame, until: float) -> Iterator[Part]:
         """The points of the grid at which a frame is on screen."""

@@ -20,6 +20,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from actionclip.video.decode.pyav.index import times_lie
 from actionclip.video.decode.pyav.opening import DECODERS, FORMATS, coded_errors
 from actionclip.video.decode.pyav.pixels import Pictures
 from actionclip.video.decode.workers import sandbox
@@ -212,7 +213,8 @@ def _with_film(container: InputContainer, limits: Limits) -> Opened:
             other.discard = Discard.default if other is film else Discard.all
         context.thread_count, context.thread_type = 1, "NONE"
         context.options = {"max_pixels": str(limits.pixels)}
-        clocked = not WITHOUT_CLOCK & set(container.format.name.split(","))
+        named = set(container.format.name.split(","))
+        clocked = not WITHOUT_CLOCK & named and not times_lie(container, film)
     return Opened(container, film, clocked)
 
 

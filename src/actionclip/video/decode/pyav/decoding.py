@@ -32,8 +32,8 @@ LOST = 2000
 class Decoder:
     """One opened video and what went wrong in it so far."""
 
-    def __init__(self, descriptor: int, limits: Limits) -> None:
-        """Open the file.
+    def __init__(self, descriptor: int, limits: Limits, *, sound: bool = False) -> None:
+        """Open the file; with `sound`, the sound's rate and channels are found out, too.
 
         Raises:
             VideoError: with the code for what stands in the way.
@@ -42,7 +42,7 @@ class Decoder:
         self.limits = limits
         self.container: InputContainer
         self.stream: VideoStream
-        self.container, self.stream = open_video(descriptor, limits)
+        self.container, self.stream = open_video(descriptor, limits, sound=sound)
         self.broken: set[int | None] = set()
         """Positions in the file, or times, of packets that did not decode as they should."""
         self.first_error: av.error.FFmpegError | None = None

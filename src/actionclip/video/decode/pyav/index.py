@@ -253,9 +253,13 @@ def _pace(frames: NDArray[np.int64], base: float) -> float:
 
 
 def pace_of(stream: VideoStream) -> float:
-    """Frames per second as the header says; 1000 is the time base of some files, and no rate."""
+    """Frames per second as the header says; 1000 is the time base of some files, and no rate.
+
+    AVI has no time base but its rate, and what is recorded at high speed has a high one.
+    """
+    most = 10_000 if stream.container.format.name == "avi" else 240
     for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and 0 < rate <= 240:
+        if rate and 0 < rate <= most:
             return float(rate)
     return ASSUMED_RATE
 

@@ -33,6 +33,10 @@ DECODERS = (
 )
 """Codecs that are decoded, by the names of FFmpeg's decoders, with commas between."""
 
+SOUND_DECODERS = "aac,mp3,mp3float,mp2,ac3,eac3,opus,flac,alac,vorbis"
+"""Codecs of sound that FFmpeg may look into where sound is wanted: of a transport stream only the
+packets say the rate and the channels."""
+
 _PROBE = {"probesize": "5000000", "analyzeduration": "5000000", "max_streams": "64"}
 _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -67,7 +71,9 @@ def _said(error: BaseException) -> str:
     return str(words).splitlines()[0][:200]
 
 
-def open_video(descriptor: int, limits: Limits) -> tuple[InputContainer, VideoStream]:
+def open_video(
+    descriptor: int, limits: Limits, *, sound: bool = False
+) -> tuple[InputContainer, VideoStream]:
     """Open a file and pick its picture.
 
     Of several video streams it is the one FFmpeg's own tools would play. Cover art is no video.
@@ -75,13 +81,17 @@ def open_video(descriptor: int, limits: Limits) -> tuple[InputContainer, VideoSt
     Args:
         descriptor: of a regular file, open for reading. It stays open and its position changes.
         limits: `pixels` is the largest picture accepted.
+        sound: whether the sound is wanted, too.
 
     Raises:
         VideoError: with the code for what stands in the way.
     """
+    more = {"max_pixels": str(limits.pixels)}
+    if sound:
+        more["codec_whitelist"] = f"{DECODERS},{SOUND_DECODERS}"
     with coded_errors():
         try:
-            container = _open(descriptor, {"max_pixels": str(limits.pixels)})
+            container = _open(descriptor, more)
         except av.error.ArgumentError:  # what a format outside the list ends with
             raise VideoError(
                 "It is in none of the containers we read (a picture or a sound?), or damaged.",

@@ -54,6 +54,11 @@ class Pictures:
         upright = np.ascontiguousarray(turn(image, self._matrix))
         return self.fit(upright)
 
+    @property
+    def turned(self) -> bool:
+        """Whether the last frame lay on its side: height and width changed places."""
+        return _on_its_side(self._matrix)
+
     def fit(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize one picture, [H, W, 3], as asked."""
         return image if self._settings is None else resize(image[None], self._settings)[0]
@@ -95,8 +100,15 @@ def turn(image: NDArray[np.uint8], matrix: Matrix | None) -> NDArray[np.uint8]:
     if matrix is None:
         return image
     a, b, c, d = matrix
-    if abs(a) + abs(d) < abs(b) + abs(c):
+    if _on_its_side(matrix):
         image, flip_rows, flip_columns = image.swapaxes(0, 1), b < 0, c < 0
     else:
         flip_rows, flip_columns = d < 0, a < 0
     return image[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+
+
+def _on_its_side(matrix: Matrix | None) -> bool:
+    if matrix is None:
+        return False
+    a, b, c, d = matrix
+    return abs(a) + abs(d) < abs(b) + abs(c)

@@ -78,12 +78,15 @@ def opened(source: Source, request: ReadRequest) -> Iterator[Handover]:
         os.close(file)
 
 
-def open_regular(path: Path, *, missing: Callable[[], str] | None = None) -> int:
+def open_regular(
+    path: Path, *, missing: Callable[[], str] | None = None, may_be_empty: bool = False
+) -> int:
     """A descriptor of a regular file, for reading; symbolic links are followed first.
 
     Args:
         path: which file.
         missing: says why there is none, better than the system does.
+        may_be_empty: whether a file of 0 bytes will do.
 
     Raises:
         VideoError: `unreadable`, with what stands in the way.
@@ -98,7 +101,7 @@ def open_regular(path: Path, *, missing: Callable[[], str] | None = None) -> int
         raise VideoError(reason, Outcome.UNREADABLE, hint="Check the path.") from None
     try:
         _refuse_unless_regular(os.fstat(file))  # it may have been replaced in between
-        if not os.fstat(file).st_size:
+        if not may_be_empty and not os.fstat(file).st_size:
             raise VideoError("The file is empty: it has 0 bytes.", Outcome.UNREADABLE)
     except VideoError:
         os.close(file)
@@ -158,11 +161,13 @@ def _images(source: Source, request: ReadRequest) -> Handover:
 
 
 def _content(path: Path, most: int) -> bytes:
-    """What is in an image, if it is one of the folder's own."""
+    """What is in an image, if it is one of the folder's own; an empty one is for the worker to
+    judge, like any that does not decode.
+    """
     try:
         if Path(os.path.realpath(path)).parent != path.parent:
             raise VideoError("It is a link that leads out of its folder.", Outcome.UNREADABLE)
-        with open(open_regular(path), "rb") as file:
+        with open(open_regular(path, may_be_empty=True), "rb") as file:
             content = file.read(most + 1)
     except VideoError as error:
         raise VideoError(f"{path.name}: {error.what}", error.code) from None
