@@ -161,6 +161,40 @@ def test_tokenizers_with_code_are_refused(folder):
         load_folder(folder)
 
 
+@pytest.mark.parametrize(
+    "hostile", ['{"a": [{"auto\\u005fmap": {}}]}', '{"auto_map" : 1}', "no JSON"]
+)
+def test_code_that_a_tokenizer_names_in_other_letters_is_refused(folder, hostile):
+    edit(folder, backbone__tokenizer="tokenizer")
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(hostile)
+
+    with pytest.raises(ActionCLIPError, match=r"auto_map|JSON"):
+        load_folder(folder)
+
+
+def test_only_the_tokenizers_files_are_taken_from_where_weights_lie_too(folder, tmp_path):
+    edit(folder, backbone__tokenizer="tokenizer")
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    model = load_folder(folder)
+    for name in ("open_clip_model.safetensors", "README.md", ".gitattributes", "code.py"):
+        (folder / "tokenizer" / name).write_text("x")  # as a snapshot of the Hub has them
+
+    save(model, tmp_path / "again")
+
+    assert [path.name for path in (tmp_path / "again" / "tokenizer").iterdir()] == [
+        "tokenizer.json"
+    ]
+    assert load_folder(tmp_path / "again").config.backbone.tokenizer == "tokenizer"
+
+
+@pytest.mark.parametrize("label", ["running\n", "running\r", "run\nning", "\u2028", " "])
+def test_a_label_that_is_no_line_of_its_own_is_refused(label, tmp_path):
+    with pytest.raises(ActionCLIPError, match="a line break"):
+        save(small_model(), tmp_path / "model", labels=[label, "walking"])
+
+
 def test_a_tokenizers_files_travel_with_the_folder(folder, tmp_path):
     edit(folder, backbone__tokenizer="tokenizer")
     (folder / "tokenizer").mkdir()

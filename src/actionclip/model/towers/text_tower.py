@@ -67,13 +67,14 @@ def hub_tokenizer(source: str, context: int, settings: tuple[tuple[str, Any], ..
     from open_clip.tokenizer import HFTokenizer
 
     try:
-        return HFTokenizer(source, context_length=context, **dict(settings))
+        safe = {**dict(settings), "trust_remote_code": False}
+        return HFTokenizer(source, context_length=context, **safe)
     except ImportError:
         raise ActionCLIPError(
             f"The tokenizer {source!r} needs the package transformers, which is not installed.",
             hint='pip install "actionclip[siglip]"',
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ActionCLIPError(
             f"The tokenizer {source!r} could not be loaded: {str(error).splitlines()[0]}",
             expected="A folder with tokenizer.json, or a name on the Hugging Face Hub.",

@@ -48,6 +48,7 @@ WEIGHTS, CONFIG, LABELS, CARD, TOKENIZER = (
     "README.md",
     "tokenizer",
 )
+TOKENIZER_SUFFIXES = (".json", ".txt", ".model")
 LARGEST_CONFIG = 8 * 2**20
 MOST_FRAMES, MOST_WINDOWS, LARGEST_PICTURE = 4096, 1000, 8192
 
@@ -107,7 +108,7 @@ def write_folder(
         more: further files by their path below the folder.
     """
     folder = Path(folder)
-    if any(len(label.splitlines()) != 1 or not label.strip() for label in config.labels):
+    if any(label.splitlines() != [label] or not label.strip() for label in config.labels):
         raise ActionCLIPError(
             "A label is empty or has a line break.", expected="labels.txt holds one label a line."
         )
@@ -129,7 +130,8 @@ def _tokenizer_files(model: ActionCLIP) -> dict[str, Content]:
     if not isinstance(backbone, OpenClipBackbone) or backbone.tokenizer_dir is None:
         return {}
     paths = [path for path in sorted(Path(backbone.tokenizer_dir).iterdir()) if path.is_file()]
-    return {f"{TOKENIZER}/{path.name}": _copy(path) for path in paths if path.suffix != ".py"}
+    ours = [path for path in paths if path.suffix in TOKENIZER_SUFFIXES]  # weights may lie beside
+    return {f"{TOKENIZER}/{path.name}": _copy(path) for path in ours}
 
 
 def check_texts(texts: Iterable[str]) -> None:
@@ -262,9 +264,7 @@ def _build(config: ModelConfig, folder: Path) -> ActionCLIP:
 
 def _check_tokenizer(folder: Path) -> None:
     """A tokenizer is data: refuse one that comes with code or names code elsewhere."""
-    code = [
-        path.name for path in folder.glob("**/*") if path.suffix not in (".json", ".txt", ".model")
-    ]
+    code = [path.name for path in folder.glob("**/*") if path.suffix not in TOKENIZER_SUFFIXES]
     if code:
         raise ActionCLIPError(
             f"The tokenizer in {folder} comes with {', '.join(sorted(code)[:5])}.",
@@ -274,6 +274,13 @@ def _check_tokenizer(folder: Path) -> None:
     check_no_code(folder)
 
 
+def _names_code(value: Any) -> bool:
+    """Whether `auto_map` is a key anywhere in it, however its letters were written in the file."""
+    if isinstance(value, Mapping):
+        return "auto_map" in value or any(map(_names_code, value.values()))
+    return isinstance(value, list) and any(map(_names_code, value))
+
+
 def check_no_code(folder: Path) -> None:
     """Refuse a folder whose tokenizer names code to run.
 
@@ -281,7 +288,7 @@ def check_no_code(folder: Path) -> None:
         ActionCLIPError: naming the file.
     """
     for path in folder.glob("*config.json"):
-        if '"auto_map"' in path.read_text("utf-8", "replace"):
+        if _names_code(_read_json(path)):
             raise ActionCLIPError(
                 f"{path} asks for code to be run (auto_map).",
                 expected="A tokenizer is data.",
