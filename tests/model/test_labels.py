@@ -198,6 +198,8 @@ def test_duplicates_are_named_as_they_were_spelt():
 
 def test_identifiers_are_different_labels_when_they_are_not_cleaned():
     assert check(["BrushHair", "brush_hair"], clean_labels=False).duplicates == ()
+    same = (("brush hair", "brush_hair"),)
+    assert check(["brush hair", "brush_hair"], clean_labels=False).duplicates == same
     assert check(["Yoga", "yoga"], clean_labels=False).duplicates == (("Yoga", "yoga"),)
 
 

@@ -154,7 +154,7 @@ def ask(
         reject: competing labels, reported together as *none of these*.
         threshold: labels that score below it are not reported; takes the place of the calibrated
             threshold (0: nothing is rejected).
-        clean_labels: whether `ApplyEyeMakeup` and `brush_hair` become words first.
+        clean_labels: whether `ApplyEyeMakeup` becomes words first; `brush_hair` does in any case.
         look_alikes: whether to warn of labels that the text tower can hardly tell apart.
         calibrated: whether the model's calibration is used, where it has one.
 

@@ -97,7 +97,7 @@ class ModelConfig:
     """`softmax`: scores sum to one over the labels. `sigmoid`: each label for itself, for towers
     trained so (SigLIP)."""
     clean_labels: bool = True
-    """Whether `ApplyEyeMakeup` and `brush_hair` become words first."""
+    """Whether `ApplyEyeMakeup` becomes words first; underscores become spaces in any case."""
     labels: tuple[str, ...] = ()
     """The labels it was trained on; used when the user names none."""
     calibration: CalibrationConfig | None = None

@@ -70,6 +70,18 @@ def _lower(word: str, *, keep_abbreviations: bool) -> str:
     return word if is_brand or (is_abbreviation and keep_abbreviations) else word.lower()
 
 
+def worded(label: str, cleaned: bool) -> str:
+    """A label as it goes into a template: cleaned, or as it is but for underscores.
+
+    The authors' tables have capitals and spaces, and no underscore: `brush hair`, as their weights
+    have read it, where the data set's folders are called `brush_hair`.
+
+    >>> worded("ApplyEyeMakeup", False), worded("brush_hair", False)
+    ('ApplyEyeMakeup', 'brush hair')
+    """
+    return clean(label) if cleaned else label.replace("_", " ")
+
+
 def key(label: str) -> str:
     """What two spellings of the same label have in common.
 
@@ -174,7 +186,7 @@ def check(
             looked for.
         similar: the cosine above which two labels are near-duplicates.
     """
-    words = [clean(label) if clean_labels else label for label in labels]
+    words = [worded(label, clean_labels) for label in labels]
     groups: dict[str, list[str]] = {}
     for label, text in zip(labels, words, strict=True):
         if text.strip():

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from actionclip.errors import ActionCLIPError, unknown
 from actionclip.model.prompts.label_files import read_json, read_text
-from actionclip.model.prompts.labels import clean, key
+from actionclip.model.prompts.labels import key, worded
 
 AUTHORS_TEMPLATES = (
     "a photo of action {}",
@@ -158,12 +158,13 @@ def make_prompts(
         labels: as the user spelt them.
         templates: sentences with `{}`.
         descriptions: for some or all labels the sentences of their own.
-        clean_labels: whether `ApplyEyeMakeup` becomes words before it goes into a template.
+        clean_labels: whether `ApplyEyeMakeup` becomes words before it goes into a template, or only
+            underscores become spaces.
 
     Raises:
         ActionCLIPError: when there are descriptions and none is about a label of the set.
     """
-    words = [clean(label) if clean_labels else label for label in labels]
+    words = [worded(label, clean_labels) for label in labels]
     if descriptions is None:
         count = len(templates)
         owners = tuple(range(len(labels))) * count

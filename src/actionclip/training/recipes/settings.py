@@ -38,7 +38,7 @@ class ModelSettings:
     scale: float | None = None
     """What multiplies the cosine in a test; the authors: 100."""
     clean_labels: bool | None = None
-    """Whether `ApplyEyeMakeup` and `brush_hair` become words first."""
+    """Whether `ApplyEyeMakeup` becomes words first; `brush_hair` does in any case."""
     seed: int = 0
     """Of random weights and untrained prompts."""
 
