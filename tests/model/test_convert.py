@@ -260,16 +260,21 @@ def test_mmaction2_checkpoints(golden, converted):
         close(model.fuse(inputs, normalize=False), recorded["adapter/T4"])
 
 
-@pytest.mark.parametrize("wrap", ["flat", "state_dict", "module", "safetensors"])
+WRAPS = ("", "state_dict", "model_state_dict", "model")
+FRONTS = ("module.", "_orig_mod.", "module.model.")
+
+
+@pytest.mark.parametrize("wrap", [*WRAPS, *FRONTS, "safetensors"])
 def test_plain_state_dicts(wrap, golden, tmp_path):
     state = reference_weights(clip_shapes("s1"), "model")
     file = tmp_path / ("a.safetensors" if wrap == "safetensors" else "a.pt")
     if wrap == "safetensors":
         save_file(state, file)
-    elif wrap == "state_dict":
-        torch.save({"epoch": 3, "state_dict": state, "optimizer": {"x": torch.ones(3)}}, file)
+    elif wrap and wrap in WRAPS:
+        beside = {"optimizer": {"x": torch.ones(3)}, "ema_state_dict": state}
+        torch.save({"epoch": 3, wrap: state, **beside}, file)
     else:
-        torch.save({f"module.{k}" if wrap == "module" else k: v for k, v in state.items()}, file)
+        torch.save({wrap + name: value for name, value in state.items()}, file)
 
     result = convert(file, tmp_path / "folder", frames=4)
 
@@ -292,6 +297,11 @@ def test_weights_of_another_training_are_not_taken_for_openais(tmp_path):
     asked = convert(tmp_path / "a.pt", tmp_path / "f", quick_gelu=True)
     assert asked.config.backbone.architecture["quick_gelu"]
     assert not asked.notes[1:]
+
+
+def test_a_name_is_not_for_files_that_say_what_they_are(converted):
+    with pytest.raises(ActionCLIPError, match="is of authors, and 'ViT-B-16/openai'"):
+        converted(authors_checkpoint(), name="ViT-B-16/openai")
 
 
 def test_a_name_says_what_shapes_cannot(tmp_path, monkeypatch):

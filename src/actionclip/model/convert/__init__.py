@@ -99,6 +99,12 @@ def _configure(
     sampling = Sampling(frames=_frames(layout, frames, file, notes))
     prompts = PromptConfig(**layout.prompts)
     if name is not None:
+        if layout.writer != "clip":
+            raise ActionCLIPError(
+                f"{file} is of {layout.writer}, and {name!r} was given as its name.",
+                expected="A name is for a plain state dict; this file says what it is.",
+                hint="Leave the name away.",
+            )
         config = tag_config(*split_name(name))
         towers = config.backbone.architecture
         if quick_gelu is not None:

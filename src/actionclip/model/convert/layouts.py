@@ -25,8 +25,18 @@ TRAINING_STATE = (
     "lr_scheduler",
     "param_schedulers",
     "scaler",
+    "ema_state_dict",
 )
 """What training saves beside the weights."""
+
+AUTHORS_HEAD = "fusion_model_state_dict"
+"""The authors' own beside `model_state_dict`; empty for a mean over the frames."""
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Where others keep the weights."""
+
+AROUND = ("module.", "_orig_mod.", "model.")
+"""What parallel training, torch.compile and Lightning put in front of all names."""
 
 _NET = re.compile(r"^(visual\.transformer\.resblocks\.\d+)\.net\.")
 _POSITIONS = "frame_position_embeddings.weight"
@@ -60,15 +70,15 @@ def recognise(loaded: Mapping[str, Any], path: Path) -> Layout:
     Raises:
         ActionCLIPError: for an unknown head, or entries with tensors nobody knows.
     """
-    if "model_state_dict" in loaded:
+    wrapped = [key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)]
+    if AUTHORS_HEAD in loaded:
         model = _table(loaded, "model_state_dict", path)
-        head = _table(loaded, "fusion_model_state_dict", path, optional=True)
-        layout = _authors(model, head, path)
-        used = {"model_state_dict", "fusion_model_state_dict"}
-    elif isinstance(loaded.get("state_dict"), Mapping):
-        state = _table(loaded, "state_dict", path)
+        layout = _authors(model, _table(loaded, AUTHORS_HEAD, path), path)
+        used = {"model_state_dict", AUTHORS_HEAD}
+    elif wrapped:
+        state = _table(loaded, wrapped[0], path)
         layout = _mmaction2(state, path) if _is_mmaction2(state) else _clip(state)
-        used = {"state_dict"}
+        used = {wrapped[0]}
     else:
         state = without_module({k: v for k, v in loaded.items() if isinstance(v, Tensor)})
         layout = _mmaction2(state, path) if _is_mmaction2(state) else _clip(state)
@@ -93,10 +103,8 @@ def _account_for_rest(rest: Mapping[str, Any], layout: Layout, path: Path) -> No
     layout.ignored += sorted(rest)
 
 
-def _table(
-    loaded: Mapping[str, Any], key: str, path: Path, *, optional: bool = False
-) -> dict[str, Tensor]:
-    value = loaded.get(key, {} if optional else None)
+def _table(loaded: Mapping[str, Any], key: str, path: Path) -> dict[str, Tensor]:
+    value = loaded.get(key)
     if not isinstance(value, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items()
     ):
@@ -108,9 +116,12 @@ def _table(
 
 
 def without_module(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the `module.` that parallel training puts in front of all of them."""
-    while state and all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    """Names without what stands in front of all of them."""
+    while state:
+        front = next((a for a in AROUND if all(name.startswith(a) for name in state)), None)
+        if front is None:
+            break
+        state = {name.removeprefix(front): value for name, value in state.items()}
     return state
 
 
