@@ -17,6 +17,7 @@ from actionclip.model.text_cache import (
     text_key,
     weights_fingerprint,
 )
+from actionclip.training.optimiser import OptimConfig, build_optimizer
 from reference_weights import CONFIGS, load_reference
 
 
@@ -241,14 +242,41 @@ def test_image_weights_and_the_scale_do_not_change_the_fingerprint():
     assert weights_fingerprint(model) == before
 
 
-def test_precision_and_activation_change_the_fingerprint():
+def test_precision_activation_heads_and_pooling_change_the_fingerprint():
+    others = ({"heads": 2}, {"pool_type": "last"})
     prints = {
         weights_fingerprint(build()),
         weights_fingerprint(build().cast(torch.bfloat16)),
         weights_fingerprint(build(quick_gelu=False)),
+        *(weights_fingerprint(build(text_cfg={**CONFIGS["s1"]["text_cfg"], **c})) for c in others),
     }
 
-    assert len(prints) == 3
+    assert len(prints) == 5
+
+
+def test_a_step_that_misses_all_samples_is_noticed(model):
+    model = build()
+    before = weights_fingerprint(model)
+    table = model.get_parameter("backbone.clip.token_embedding.weight")
+    for weight in model.parameters():
+        weight.requires_grad_(weight is table)
+    optimizer = build_optimizer(model, OptimConfig(lr=1e-3, weight_decay=0.0))
+
+    table.grad = torch.zeros_like(table)
+    table.grad[1, 1] = 1.0  # one number, and no sample
+    optimizer.step()
+
+    assert weights_fingerprint(model) != before
+
+
+def test_what_is_kept_does_not_depend_on_a_callers_autocast(tmp_path, model):
+    cache = TextCache(tmp_path)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        kept = encode_cached(model, ["yoga", "tai chi"], cache)
+
+    with torch.no_grad():
+        assert torch.equal(kept, model.encode_text(["yoga", "tai chi"]))
 
 
 @pytest.mark.parametrize("way", ["load_state_dict", "optimiser", "data"])

@@ -56,7 +56,8 @@ def encode_cached(
     key = text_key(weights_fingerprint(model), sentences, precision)
 
     def encode() -> Tensor:
-        with torch.no_grad():
+        # Within a caller's autocast they would be kept for all who ask without.
+        with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
             return model.encode_text(list(sentences))
 
     return cache.fetch(key, len(sentences), encode)
@@ -187,9 +188,10 @@ def weights_fingerprint(model: ActionCLIP) -> str:
     All modules, parameters and buffers of the backbone count, but for the image tower and the
     logits' scale and bias (modules, because the same weights under another activation are another
     tower). Reading 60 million weights takes most of 0.1 s, so the result is kept until
-    torch's own counters say that a weight was written to (an optimiser step, `load_state_dict`,
-    `.to()`), or one of 256 samples of a tensor has another value; the latter is for writes through
-    `.data`, which torch does not count. A write through `.data` that misses every sample is missed.
+    torch's own counters say that a weight was written to (a step of `build_optimizer`'s,
+    `load_state_dict`, `.to()`), or one of 256 samples of a tensor has another value; the latter is
+    for writes that torch does not count: through `.data`, and those of a fused optimiser that is
+    not ours. One that misses every sample is missed.
     """
     tensors = {
         name: tensor.detach()
@@ -205,7 +207,8 @@ def weights_fingerprint(model: ActionCLIP) -> str:
     if model in _known and _known[model][0] == state:
         return _known[model][1]
     tokens = model.tokenize(["A person's cafe\u0301, 2 dogs!"]).tolist()
-    digest = hashlib.sha256(str((tokens, modules)).encode())
+    config = model.config.backbone.architecture.get("text_cfg")  # heads and pooling are no weights
+    digest = hashlib.sha256(str((tokens, modules, config)).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         content = f"{name} {tensor.dtype} {tuple(tensor.shape)} {_checksum(tensor)} "
