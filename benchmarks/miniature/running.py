@@ -102,7 +102,8 @@ def jobs(arms: Iterable[Arm], seeds: Sequence[int]) -> list[Job]:
 def run_all(
     todo: list[Job], setup: Setup, processes: int, written: frozenset[str] = frozenset()
 ) -> Iterator[Record]:
-    """Records as they come in: of tests, and of jobs that were not done and why.
+    """Records as they come in, of those that came together the first begun first: of tests, and of
+    jobs that were not done and why.
 
     What an earlier start has done is not done again: jobs whose results are `written`, by their
     names, and what is kept in the folder.
@@ -120,7 +121,8 @@ def run_all(
             for job in ready[: processes + 1 - len(running)]:
                 waiting.remove(job)
                 running[pool.submit(run_job, job, setup)] = job
-            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+            ended = wait(running, return_when=FIRST_COMPLETED).done if running else set()
+            for future in [started for started in running if started in ended]:
                 job = running.pop(future)
                 try:
                     yield from future.result()
