@@ -299,6 +299,35 @@ def test_weights_of_another_training_are_not_taken_for_openais(tmp_path):
     assert not asked.notes[1:]
 
 
+@pytest.mark.parametrize("odd", [torch.zeros(0, 64), torch.tensor(1.0)])
+def test_tables_of_no_rows_and_single_numbers_are_refused(odd, converted):
+    theirs = mmaction2_checkpoint()
+    positions = "adapter.frame_position_embeddings.weight"
+    for checkpoint in (
+        {"state_dict": {**theirs["state_dict"], positions: odd}},
+        change(authors_checkpoint(head="Transf"), "model_state_dict", ln_final__weight=odd),
+        change(
+            authors_checkpoint(head="Transf"),
+            "fusion_model_state_dict",
+            module__frame_position_embeddings__weight=odd,
+        ),
+    ):
+        with pytest.raises(ActionCLIPError):
+            converted(checkpoint)
+
+
+def test_weights_of_eight_bits_are_converted(tmp_path):
+    state = reference_weights(clip_shapes("s1"), "model")
+    eight_bits = state["visual.proj"].to(torch.float8_e4m3fn)
+    state["visual.proj"] = eight_bits
+    torch.save(state, tmp_path / "a.pt")
+
+    convert(tmp_path / "a.pt", tmp_path / "folder")
+    model = load_folder(tmp_path / "folder")
+
+    torch.testing.assert_close(model.backbone.clip.visual.proj, eight_bits.float())
+
+
 def test_a_name_is_not_for_files_that_say_what_they_are(converted):
     with pytest.raises(ActionCLIPError, match="is of authors, and 'ViT-B-16/openai'"):
         converted(authors_checkpoint(), name="ViT-B-16/openai")

@@ -138,7 +138,7 @@ def _authors(model: dict[str, Tensor], head: dict[str, Tensor], path: Path) -> L
         rows = head["transformer.pos_embed"].shape[1] - 1
         layout.prompts["positions"] = layout.frames = rows
     if post == "transf" and "ln_final.weight" in layout.towers:
-        layout.prompts["heads"] = max(1, layout.towers["ln_final.weight"].shape[0] // 64)
+        layout.prompts["heads"] = max(1, layout.towers["ln_final.weight"].numel() // 64)
     return layout
 
 
@@ -160,10 +160,14 @@ def _authors_head(head: Mapping[str, Tensor], path: Path) -> tuple[str, list[str
         )
     expected = {"transf": (_POSITIONS, 2), "transf_cls": ("transformer.pos_embed", 3)}
     name, dimensions = expected.get(found[0], ("", 0))
-    if name and (name not in head or head[name].ndim != dimensions):
+    if name and (name not in head or head[name].ndim != dimensions or not head[name].numel()):
         raise ActionCLIPError(f"{path} has a head without a table {name!r}.")
     dead = [_POSITIONS] if found[0] != "transf" and _POSITIONS in head else []
     return found[0], dead
+
+
+def _is_table(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and tensor.numel() > 0
 
 
 def _is_mmaction2(state: Mapping[str, Tensor]) -> bool:
@@ -181,7 +185,7 @@ def _mmaction2(state: dict[str, Tensor], path: Path) -> Layout:
         layout.ignored.append(name)
     head = {n.removeprefix("adapter."): v for n, v in rest.items() if n.startswith("adapter.")}
     unknown = [name for name in rest if not name.startswith("adapter.")]
-    if unknown or (head and (_POSITIONS not in head or head[_POSITIONS].ndim != 2)):
+    if unknown or (head and (_POSITIONS not in head or not _is_table(head[_POSITIONS]))):
         raise ActionCLIPError(
             f"{path} holds tensors that mmaction2's ActionCLIP does not have: "
             f"{some(sorted(unknown or head))}.",
@@ -189,7 +193,7 @@ def _mmaction2(state: dict[str, Tensor], path: Path) -> Layout:
         )
     if head:
         rows = head[_POSITIONS].shape[0]
-        width = layout.towers.get("ln_final.weight", head[_POSITIONS][0]).shape[0]
+        width = layout.towers.get("ln_final.weight", head[_POSITIONS][0]).numel()
         layout.frames = rows
         layout.prompts |= {"post": "transf", "positions": rows, "norm_eps": 1e-5}
         layout.prompts["heads"] = max(1, width // 64)

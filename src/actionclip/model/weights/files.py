@@ -249,13 +249,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights with NaN or infinite numbers: every answer would be NaN."""
-    broken = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    broken = [name for name, value in tensors.items() if not _is_finite(value)]
     if broken:
         raise ActionCLIPError(
             f"{path} has NaN or infinite numbers in {some(broken)}.",
             expected="Weights are finite numbers.",
             hint="The training diverged or the file is damaged: use an earlier one.",
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        tensor = tensor.float()  # torch cannot ask numbers of eight bits
+    return bool(torch.isfinite(tensor).all())
 
 
 def check_against(

@@ -120,13 +120,26 @@ def _check_squares(architecture: Mapping[str, Any], source: str) -> None:
             f"{source} describes towers by {type(vision).__name__} and {type(text).__name__}.",
             expected="vision_cfg and text_cfg are tables of settings.",
         )
-    patch = vision.get("patch_size", 16)
-    if patch is not None and not (patch >= 1 and vision.get("image_size", 224) / patch <= 256):
+    image, patch = vision.get("image_size", 224), vision.get("patch_size", 16)
+    images, patches = _numbers(image), _numbers(16 if patch is None else patch)
+    if not (images and patches and min(patches) >= 1 and max(images) / min(patches) <= 256):
         raise ActionCLIPError(
-            f"{source} cuts frames of {vision.get('image_size', 224)} pixels into patches of "
-            f"{patch}.",
+            f"{source} cuts frames of {image} pixels into patches of {patch}.",
             expected="Patches of 1 pixel or more, and at most 256 x 256 of them.",
         )
+    for name, tower in (("vision_cfg", vision), ("text_cfg", text)):
+        layers = tower.get("layers", 12)
+        if not (_numbers(layers) and min(_numbers(layers)) >= 1):
+            raise ActionCLIPError(
+                f"{source} has {name}.layers = {layers}.", expected="One layer or more."
+            )
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """A number, or a list of numbers; nothing for anything else."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    good = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return tuple(values) if good else ()
 
 
 def named_architecture(name: str) -> dict[str, Any]:
