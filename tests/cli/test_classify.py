@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from actionclip.errors import ActionCLIPError
 from actionclip.model.weights import hub
 from actionclip.model.zoo.pretrained import DEFAULT
+from film_of_actions import ACTIONS, EACH, shared_film
 from sample_videos import write_video
 
 LABELS = "waving one hand, jumping jacks, running"
@@ -56,6 +57,22 @@ def test_csv_is_a_table(run, folder):
     assert len(rows) == 6
     assert rows[0]["source"] == str(folder / "0.mp4")
     assert [row["rank"] for row in rows] == ["1", "2"] * 3
+
+
+def test_a_table_of_stretches_is_asked_about_these(run, tmp_path_factory, tmp_path):
+    film = shared_film(tmp_path_factory)
+    rows = [f'"{film}",{start},{start + EACH}' for start in (0, EACH, 2 * EACH)]
+    (tmp_path / "parts.csv").write_text("\n".join(["path,start,end", *rows]))
+
+    result = run("classify", tmp_path / "parts.csv", "--labels", ", ".join(ACTIONS), "--json")
+
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["source"] for row in found] == [
+        f"{film}#t=0,3",
+        f"{film}#t=3,6",
+        f"{film}#t=6,9",
+    ]
+    assert [row["scores"][0]["label"] for row in found] == list(ACTIONS)
 
 
 def test_plain_lines_in_a_pipe(run, folder):

@@ -116,6 +116,15 @@ def test_what_cannot_be_is_refused(command_line, film, options, words):
     assert [path.name for path in film.parent.iterdir()] == [film.name]
 
 
+@pytest.mark.parametrize("verb", ["timeline", "index"])
+def test_a_stretch_is_refused_where_whole_videos_are_read(command_line, film, tmp_path, verb):
+    (tmp_path / "parts.csv").write_text("path,start,end\nfilm.mp4,3,6\n")
+    words = ("--labels", LABELS) if verb == "timeline" else ("--index", tmp_path / "index")
+
+    with pytest.raises(ActionCLIPError, match=r"film\.mp4#t=3,6 is a stretch"):
+        command_line(verb, tmp_path / "parts.csv", *words, "--model", "tiny")
+
+
 def test_labels_and_lists_are_not_written_over(command_line, film):
     words = film.with_suffix(".csv")
     words.write_text("label\nrunning\nwalking\n")

@@ -163,7 +163,26 @@ def test_settings_of_the_prompts_are_obeyed():
     assert transf.frame_position_embeddings.num_embeddings == 9
     assert joint.time_embedding.shape == (6, 64)
     assert build(post="transf_cls", frames=6).encode_video(images(1, 6)).shape == (1, 64)
-    assert build(post="transf_cls", positions=3).encode_video(images(1, 3)).shape == (1, 64)
+    exact = build(post="transf_cls", positions=3, frames=3)
+    assert exact.encode_video(images(1, 3)).shape == (1, 64)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "told"),
+    [
+        ({"post": "transf_cls", "positions": 9, "frames": 4}, "9 frames"),
+        ({"post": "transf_cls", "positions": 4, "frames": 9}, "4 frames"),
+        ({"post": "transf", "positions": 4, "frames": 9}, "At most 4 frames"),
+        ({"post": "transf", "frames": 78}, "At most 77 frames"),
+        ({"pre": "joint", "positions": 4, "frames": 9}, "At most 4 frames"),
+    ],
+)
+def test_a_table_of_times_that_does_not_fit_the_frames_is_refused_when_built(prompts, told):
+    with pytest.raises(ActionCLIPError) as caught:
+        build(**prompts)
+
+    assert f"{prompts['frames']} frames are sampled" in str(caught.value)
+    assert told.removeprefix("") in caught.value.expected
 
 
 def test_sentences_and_their_tokens_give_the_same_embeddings():

@@ -11,10 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from actionclip.errors import ActionCLIPError
+from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.convert import convert
 from actionclip.model.convert.towers import infer_architecture, known_name
 from actionclip.model.prompts.text import AUTHORS_TEMPLATES
 from actionclip.model.weights.folder import load_folder
+from architectures import ARCHITECTURES
 from reference_weights import CONFIGS, image_input, reference_weights
 
 HALF = ("conv1.weight", "proj", "text_projection", "attn.in_proj_weight", "attn.in_proj_bias")
@@ -326,6 +328,55 @@ def test_weights_of_eight_bits_are_converted(tmp_path):
     model = load_folder(tmp_path / "folder")
 
     torch.testing.assert_close(model.backbone.clip.visual.proj, eight_bits.float())
+
+
+def test_more_words_than_clip_knows_are_refused_where_no_name_tells_which(tmp_path):
+    state = reference_weights(clip_shapes("s1"), "model")
+    state["token_embedding.weight"] = torch.zeros(49409, 64)
+    torch.save(state, tmp_path / "worldwide.pt")
+
+    with pytest.raises(ActionCLIPError, match=r"a vocabulary of 49,409 tokens.*name="):
+        convert(tmp_path / "worldwide.pt", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("frames", [0, -1, 5000])
+def test_frames_that_no_model_takes_are_refused(converted, frames):
+    with pytest.raises(ActionCLIPError, match=f"{frames} frames were asked for"):
+        converted(authors_checkpoint(), frames=frames)
+
+
+def test_one_text_is_no_list_of_labels(converted):
+    with pytest.raises(ActionCLIPError, match="The labels are the text 'run,walk'"):
+        converted(authors_checkpoint(), labels="run,walk")
+
+
+def test_a_tokenizer_that_is_not_clips_comes_into_the_folder(tmp_path, monkeypatch):
+    cache = tmp_path / "hub/models--timm--ViT-B-16-SigLIP"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    small = {**ARCHITECTURES["siglip"]}
+    small["text_cfg"] = {**small["text_cfg"], "hf_tokenizer_name": "timm/ViT-B-16-SigLIP"}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-SigLIP", small)
+    towers = OpenClipBackbone.from_architecture(small, tokenizer_dir=tmp_path)
+    save_file(towers.clip.state_dict(), tmp_path / "a.safetensors")
+    name = "ViT-B-16-SigLIP/webli"
+
+    without = convert(tmp_path / "a.safetensors", tmp_path / "without", name=name)
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs/main").write_text("0" * 40)
+    files = cache / "snapshots" / ("0" * 40)
+    files.mkdir(parents=True)
+    for file in ("tokenizer.json", "tokenizer_config.json", "spiece.model", "README.md"):
+        (files / file).write_text("{}")
+    whole = convert(tmp_path / "a.safetensors", tmp_path / "whole", name=name)
+
+    assert "timm/ViT-B-16-SigLIP" in without.notes[-1]
+    assert load_folder(tmp_path / "without").backbone.tokenizer == "timm/ViT-B-16-SigLIP"
+    assert {path.name for path in (tmp_path / "whole/tokenizer").iterdir()} == {
+        *("tokenizer.json", "tokenizer_config.json", "spiece.model")
+    }
+    assert not whole.notes[len(without.notes) - 1 :]
+    loaded = load_folder(tmp_path / "whole").backbone
+    assert loaded.tokenizer_dir == str(tmp_path / "whole/tokenizer")
 
 
 def test_a_name_is_not_for_files_that_say_what_they_are(converted):

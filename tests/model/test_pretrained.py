@@ -11,6 +11,7 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import EntryNotFoundError
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from safetensors.torch import save_file
 from small_model import ARCHITECTURE, small_model
@@ -23,7 +24,14 @@ from actionclip.model.weights.folder import save
 from actionclip.model.zoo import catalogue as catalogue_module
 from actionclip.model.zoo.architecture import named_architecture, without_drawing
 from actionclip.model.zoo.catalogue import catalogue, count_parameters, survey
-from actionclip.model.zoo.pretrained import DEFAULT, build, split_name, tag_config, wanted_files
+from actionclip.model.zoo.pretrained import (
+    DEFAULT,
+    build,
+    files_to_come,
+    split_name,
+    tag_config,
+    wanted_files,
+)
 from actionclip.video.settings import Sampling
 
 ALL_TAGS = open_clip.list_pretrained()
@@ -219,6 +227,47 @@ def test_an_actionclip_folder_on_the_hub(cache, tmp_path):
     assert loaded.config == model.config
     with pytest.raises(ActionCLIPError, match="its own visual prompts"):
         build("hf-hub:me/model", prompts=PromptConfig())
+
+
+def test_a_tokenizer_on_the_hub_comes_whole(cache, tmp_path, monkeypatch):
+    folder = save(small_model(), tmp_path / "model")
+    (folder / "tokenizer").mkdir()
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "config.json", "a.py"):
+        (folder / "tokenizer" / name).write_text("{}")
+    config = json.loads((folder / "config.json").read_text())
+    config["backbone"]["tokenizer"] = "tokenizer"
+    (folder / "config.json").write_text(json.dumps(config))
+    listed = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+    def download(repo, name, **kwargs):
+        if name not in listed:
+            raise EntryNotFoundError(name)
+        data = (folder / name).read_bytes()
+        put(cache, repo, name, lambda path: path.write_bytes(data))
+
+    monkeypatch.setattr(hub, "offline_reason", lambda: None)
+    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda repo: listed)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+
+    model = build("hf-hub:me/model")
+
+    assert {path.name for path in Path(model.backbone.tokenizer_dir).iterdir()} == {
+        *("vocab.txt", "tokenizer.json", "tokenizer_config.json", "config.json")
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [('{"do_lower_case": true}', True), ('{"tokenizer_class": "BertTokenizer"}', False)],
+)
+def test_a_tokenizer_of_no_class_wants_the_file_that_tells_it(cache, settings, wanted):
+    name, repo = "ViT-L-14-CLIPA/datacomp1b", "bert-base-uncased"
+    put(cache, repo, "tokenizer.json", lambda path: path.write_text("{}"))
+    put(cache, repo, "tokenizer_config.json", lambda path: path.write_text(settings))
+
+    files = [str(item) for item in files_to_come(name)]
+
+    assert ("config.json of bert-base-uncased" in files) == wanted
 
 
 def open_clip_repository(write):

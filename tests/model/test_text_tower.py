@@ -241,16 +241,22 @@ def test_a_tokenizers_folder_beats_its_name(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("failure", "message"),
+    ("failure", "there", "message"),
     [
-        (ImportError("transformers"), r"needs the package transformers.*actionclip\[siglip\]"),
-        (OSError("no connection\nat all"), "could not be loaded: no connection .*model folder"),
+        (ImportError("x"), False, r"a package: transformers, which.*actionclip\[siglip\]"),
+        (ImportError("It needs sentencepiece.\nx"), True, "a package: It needs sentencepiece"),
+        (OSError("no connection\nat all"), True, "could not be loaded: no connection.*folder"),
+        (KeyError("added_tokens"), True, "could not be loaded: 'added_tokens'"),
     ],
 )
-def test_a_tokenizer_that_cannot_be_had_is_an_error_for_a_person(monkeypatch, failure, message):
+def test_a_tokenizer_that_cannot_be_had_is_an_error_for_a_person(
+    monkeypatch, failure, there, message
+):
     def fail(*args, **kwargs):
         raise failure
 
+    if not there:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("open_clip.tokenizer.HFTokenizer", fail)
 
     with pytest.raises(ActionCLIPError, match=message):

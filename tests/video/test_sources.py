@@ -111,6 +111,31 @@ def test_a_table_has_a_column_path(tmp_path):
         find_videos([table])
 
 
+def test_a_table_may_name_stretches(tmp_path):
+    table = tmp_path / "clips.csv"
+    table.write_text("path,start,end\na.mp4,1.5,4\na.mp4,,2\na.mp4,7,\nb.mp4,,\nc.mp4\n")
+
+    found = find_videos([table])
+
+    assert [(s.name, s.start, s.end) for s in found] == [
+        ("a.mp4#t=1.5,4", 1.5, 4.0),
+        ("a.mp4#t=0,2", None, 2.0),
+        ("a.mp4#t=7", 7.0, None),
+        ("b.mp4", None, None),
+        ("c.mp4", None, None),
+    ]
+    assert {s.path for s in found[:3]} == {tmp_path / "a.mp4"}
+
+
+@pytest.mark.parametrize("times", ["4,1", "1,1", "-1,2", "nan,2", "0,inf", "early,2"])
+def test_a_stretch_that_is_none_is_refused_with_its_line(tmp_path, times):
+    table = tmp_path / "clips.csv"
+    table.write_text(f"path,start,end\na.mp4,1,2\na.mp4,{times}\n")
+
+    with pytest.raises(ActionCLIPError, match=r"clips\.csv, line 3 has a clip from"):
+        find_videos([table])
+
+
 def test_a_list_of_names_that_are_not_utf8(tmp_path):
     name = b"caf\xe9.mp4"
     (tmp_path / os.fsdecode(name)).write_bytes(b"x")

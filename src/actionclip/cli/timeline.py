@@ -133,6 +133,7 @@ def timeline(
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
     from actionclip.inference.timeline.text import one_line
+    from actionclip.video.sources import check_whole
 
     if explain is not None and explain.suffix == ".png":
         raise ActionCLIPError(
@@ -140,6 +141,7 @@ def timeline(
             expected="It must be a folder.",
         )
     sources = options.find_sources(videos, model)
+    check_whole(sources, "A timeline")
     wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
     wanted.folder, wanted.embed_video = save_all, embed_video
     wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from actionclip.errors import ActionCLIPError, unknown
 from actionclip.model.backbone import Backbone
-from actionclip.model.config import ModelConfig
+from actionclip.model.config import ModelConfig, PromptConfig
 from actionclip.model.prompts.inner import INNER
 from actionclip.model.prompts.post import POST, HeadSize
 from actionclip.model.prompts.pre import PRE
@@ -49,6 +49,7 @@ class ActionCLIP(nn.Module):
         self.backbone = backbone
         visual = backbone.visual
         frames = config.sampling.frames
+        check_positions(prompts, frames)
         with torch.device(backbone.device):
             self.pre = self.inner = None
             if prompts.pre != "none":
@@ -176,4 +177,22 @@ def check_combination(pre: str, inner: str, post: str) -> None:
             f"The visual prompts 'joint' and {post!r} do not go together.",
             expected="'joint' returns one vector for a video, so no time is left to model.",
             hint="Set prompts.post to 'meanp'.",
+        )
+
+
+def check_positions(prompts: PromptConfig, frames: int) -> None:
+    """Refuse a table of times that does not fit the frames that will be sampled.
+
+    Raises:
+        ActionCLIPError: saying how many it has room for.
+    """
+    default = 77 if prompts.post == "transf" else frames
+    rows = prompts.positions or default
+    exact = prompts.post == "transf_cls"
+    told = "joint" if prompts.pre == "joint" else prompts.post
+    if told in ("joint", "transf", "transf_cls") and (frames != rows if exact else frames > rows):
+        raise ActionCLIPError(
+            f"The visual prompt {told!r} has {rows} positions, and {frames} frames are sampled.",
+            expected=f"{rows} frames." if exact else f"At most {rows} frames.",
+            hint=f"Set prompts.positions or sampling.frames: both {frames} will do.",
         )

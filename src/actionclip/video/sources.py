@@ -8,6 +8,7 @@ import atexit
 import csv
 import glob
 import io
+import math
 import os
 import re
 import shutil
@@ -30,6 +31,9 @@ VIDEO_SUFFIXES = frozenset(  # thirty names in two lines, not in thirty
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".webp"])
 """Which files of a folder of frames are frames."""
 
+_Row = tuple[str, float | None, float | None]
+"""A path in a list, and where its clip starts and ends."""
+
 STDIN_LIMIT = 4 * 2**30
 """Most bytes taken from standard input."""
 
@@ -39,7 +43,8 @@ class Source:
     """One video that a user named: a file, or a folder whose images are its frames."""
 
     name: str
-    """As the user gave it, or the path found inside what they gave."""
+    """As the user gave it, or the path found inside what they gave; of a stretch followed by
+    `#t=START,END`, as a media fragment is written."""
     path: Path
     """Absolute, symbolic links resolved. It need not exist: a missing file becomes a result too."""
     kind: Literal["file", "frames"] = "file"
@@ -76,7 +81,8 @@ def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list
     An input is a video file; a folder of videos, or of images that are one video's frames; a
     pattern such as `clips/*.mp4`; a text file (`.txt`) with a path on each line; a table (`.csv`)
     with a column `path`; or `-` for a video on standard input. Paths in a list are relative to
-    the list, or to the current folder where only that one exists.
+    the list, or to the current folder where only that one exists. Where a table has columns
+    `start` and `end`, in seconds, only that stretch of the video is meant.
 
     A named file that does not exist stays in the list, so that it shows up among the results.
 
@@ -85,7 +91,8 @@ def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list
         recursive: whether folders are searched to any depth.
 
     Raises:
-        ActionCLIPError: if a folder, pattern or list holds no video at all.
+        ActionCLIPError: if a folder, pattern or list holds no video at all, or a table a stretch
+            that is none.
     """
     sources: list[Source] = []
     for item in inputs:
@@ -216,30 +223,66 @@ def _matches(pattern: str, recursive: bool) -> Iterator[Source]:
             yield _source(name)
 
 
-def _listed(file: Path, rows: list[str]) -> Iterator[Source]:
+def check_whole(sources: Iterable[Source], purpose: str) -> None:
+    """Refuse stretches where only whole videos can be read.
+
+    Args:
+        sources: the videos.
+        purpose: what they are for, as in `A timeline`.
+
+    Raises:
+        ActionCLIPError: naming the first.
+    """
+    for source in sources:
+        if source.start is not None or source.end is not None:
+            raise ActionCLIPError(
+                f"{purpose} is of whole videos, and {source.name} is a stretch of one.",
+                hint="Give the videos themselves, or a table without start and end.",
+            )
+
+
+def _listed(file: Path, rows: list[_Row]) -> Iterator[Source]:
     """The rows of a list. A row never stops the rest: whatever it names becomes a source."""
-    for row in rows:
+    for row, start, end in rows:
         beside = file.parent / row
         path = Path(row) if not _test(beside.exists) and _test(Path(row).exists) else beside
         is_frames = _test(path.is_dir) and bool(frame_files(path))
         found = _source(os.fspath(path), "frames" if is_frames else "file")
-        yield Source(row, found.path, found.kind)
+        stretch = start is not None or end is not None
+        times = f"#t={start or 0:g}" + ("" if end is None else f",{end:g}")
+        yield Source(row + times * stretch, found.path, found.kind, start=start, end=end)
 
 
-def _read_lines(file: Path) -> list[str]:
+def _read_lines(file: Path) -> list[_Row]:
     """The paths of a text file; empty lines and lines starting with `#` are left out."""
     lines = (line.strip() for line in _text(file).split("\n"))
-    return [line for line in lines if line and not line.startswith("#")]
+    return [(line, None, None) for line in lines if line and not line.startswith("#")]
 
 
-def _read_table(file: Path) -> list[str]:
-    """The column `path` of a table."""
+def _read_table(file: Path) -> list[_Row]:
+    """The columns `path`, `start` and `end` of a table."""
     table = csv.DictReader(io.StringIO(_text(file), newline=""))
     columns = [name.strip() for name in table.fieldnames or ()]
     if "path" not in columns:
         raise unknown(f"column of {file}", "path", columns)
     table.fieldnames = columns
-    return [row["path"].strip() for row in table if (row["path"] or "").strip()]
+    rows = [(table.line_num, row) for row in table if (row["path"] or "").strip()]
+    return [(row["path"].strip(), *_stretch(row, f"{file}, line {line}")) for line, row in rows]
+
+
+def _stretch(row: dict[str, str | None], place: str) -> tuple[float | None, float | None]:
+    """Where a row of a table says that its clip starts and ends; nothing where it is silent."""
+    told = [(row.get(column) or "").strip() for column in ("start", "end")]
+    try:
+        start, end = (float(text) if text else None for text in told)
+        if not (0 <= (start or 0) < (math.inf if end is None else end) and (end or 0) < math.inf):
+            raise ValueError
+    except ValueError:
+        raise ActionCLIPError(
+            f"{place} has a clip from {told[0] or '0'!r} to {told[1] or 'its end'!r}.",
+            expected="Seconds after the beginning of the video, the end after the start.",
+        ) from None
+    return start, end
 
 
 def _text(file: Path) -> str:

@@ -25,6 +25,7 @@ from actionclip.video.film.part import Part
 from actionclip.video.film.session import film, film_of_array
 from actionclip.video.outcomes import HINTS, Outcome, VideoError
 from actionclip.video.settings import Limits
+from actionclip.video.sources import check_whole
 
 
 @dataclass(frozen=True)
@@ -212,8 +213,8 @@ def watch(
         look: what is kept of the windows in place of their vectors.
 
     Raises:
-        ActionCLIPError: for a window or stride that is not above zero, or an array that is no
-            video.
+        ActionCLIPError: for a window or stride that is not above zero, an array that is no video,
+            or a stretch of a video.
     """
     preprocess = model.config.preprocess
     grid = Grid.of(model.config, window=window, stride=stride)
@@ -223,6 +224,7 @@ def watch(
         parts = film_of_array(array_of(video), request)
     else:
         source = single_source(video)
+        check_whole([source], "A timeline")
         name, path = source.name, source.path if source.data is None else None
         parts = film(source, request, limits)
     encoder = FilmEncoder(model, grid, preprocess, look)

@@ -24,8 +24,9 @@ from actionclip.model.convert.towers import (
     looks_like_quick_gelu,
 )
 from actionclip.model.prompts.text import AUTHORS_TEMPLATES
+from actionclip.model.weights import tokenizers
 from actionclip.model.weights.files import DTYPES, TensorEntry, check_against, check_finite
-from actionclip.model.weights.folder import skeleton, write_folder
+from actionclip.model.weights.folder import MOST_FRAMES, listed, skeleton, write_folder
 from actionclip.model.zoo.pretrained import TEMPLATES, split_name, tag_config
 from actionclip.video.settings import Preprocess, Resize, Sampling
 
@@ -73,13 +74,14 @@ def convert(
 
     Raises:
         ActionCLIPError: when the file is not of a kind that can be read safely, when a tensor is
-            missing or left over, when shapes contradict each other; with the reason.
+            missing or left over, when shapes contradict each other, when the vocabulary is not
+            CLIP's and no name tells which it is; with the reason.
         StorageError: when the folder cannot be written.
     """
-    file = Path(file)
+    file, labels = Path(file), listed(labels)
     layout = recognise(read_checkpoint(file), file)
     config, notes = _configure(layout, file, frames, name, quick_gelu)
-    config = dataclasses.replace(config, labels=tuple(labels))
+    config = dataclasses.replace(config, labels=labels)
     tensors = {f"backbone.clip.{key}": value for key, value in layout.towers.items()}
     tensors = _fit(tensors | layout.prompt_tensors, config, file, Path(folder))
     about = (
@@ -87,7 +89,12 @@ def convert(
         + (f"Not taken over: {', '.join(layout.ignored)}. " if layout.ignored else "")
         + " ".join(notes)
     )
-    write_folder(folder, config, tensors, about=about)
+    tokenizer = tokenizers.kept(config.backbone.architecture)
+    files = {} if tokenizer is None else tokenizers.contents(tokenizer)
+    if files:
+        backbone = dataclasses.replace(config.backbone, tokenizer=tokenizers.TOKENIZER)
+        config = dataclasses.replace(config, backbone=backbone)
+    write_folder(folder, config, tensors, about=about, more=files)
     return Conversion(Path(folder), layout.writer, config, tuple(layout.ignored), tuple(notes))
 
 
@@ -109,6 +116,12 @@ def _configure(
         towers = config.backbone.architecture
         if quick_gelu is not None:
             towers["quick_gelu"] = quick_gelu
+        foreign = towers["text_cfg"].get("hf_tokenizer_name")
+        if foreign and tokenizers.kept(towers) is None:
+            notes.append(
+                f"The tokenizer {foreign!r} is not on this machine and not in the folder: the "
+                "model will fetch it from the Hugging Face Hub."
+            )
         return dataclasses.replace(config, prompts=prompts, sampling=sampling), notes
     towers = infer_architecture(layout.towers, file)
     known, full = known_name(towers)
@@ -139,12 +152,16 @@ def _configure(
 
 def _frames(layout: Layout, asked: int | None, file: Path, notes: list[str]) -> int:
     told, rows = layout.frames, layout.prompts.get("positions")
+    if asked is not None and not 1 <= asked <= MOST_FRAMES:
+        raise ActionCLIPError(
+            f"{asked} frames were asked for.", expected=f"Between 1 and {MOST_FRAMES}."
+        )
     if asked is not None and layout.prompts.get("post") == "transf_cls" and asked != told:
         raise ActionCLIPError(
             f"{file} was trained with {told} frames and {asked} were asked for.",
             expected="The head transf_cls takes no other number of frames.",
         )
-    if asked is not None and rows is not None and not 1 <= asked <= rows:
+    if asked is not None and rows is not None and asked > rows:
         raise ActionCLIPError(
             f"{asked} frames were asked for.", expected=f"{file} has places for 1 to {rows}."
         )

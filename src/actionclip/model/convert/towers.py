@@ -32,6 +32,9 @@ _NEEDED = {
     "text_projection": 2,
     "logit_scale": None,
 }
+CLIP_WORDS = 49408
+"""The size of CLIP's vocabulary."""
+
 _TEXT_SIZES = ("context_length", "vocab_size", "width", "layers")
 _BLOCK = re.compile(r"^(visual\.)?transformer\.resblocks\.(\d+)\.")
 
@@ -42,9 +45,16 @@ def infer_architecture(state: Mapping[str, Tensor], path: Path) -> dict[str, Any
     `quick_gelu` is not among what shapes tell and is left out.
 
     Raises:
-        ActionCLIPError: for a ResNet, other towers, or shapes that contradict each other.
+        ActionCLIPError: for a ResNet, other towers, more words than CLIP knows, or shapes that
+            contradict each other.
     """
     _check_kind(state, path)
+    if (words := state["token_embedding.weight"].shape[0]) > CLIP_WORDS:
+        raise ActionCLIPError(
+            f"{path} has a vocabulary of {words:,} tokens, and CLIP's has {CLIP_WORDS:,}.",
+            expected="Towers that read CLIP's tokens, where nothing else is said.",
+            hint="Say which of open_clip's models it is: name='architecture/tag'.",
+        )
     convolution, places = state["visual.conv1.weight"], state["visual.positional_embedding"]
     width, patch = convolution.shape[0], convolution.shape[-1]
     grid = math.isqrt(max(places.shape[0] - 1, 0))

@@ -3,6 +3,7 @@
 K sentences, L tokens of each (the tower's context length, 77 for CLIP), D embedding width.
 """
 
+import importlib.util
 from functools import cache
 from typing import Any
 
@@ -62,24 +63,31 @@ def hub_tokenizer(source: str, context: int, settings: tuple[tuple[str, Any], ..
     """open_clip's wrapper of a Hugging Face tokenizer, from a folder or the Hub's name.
 
     Raises:
-        ActionCLIPError: if transformers is missing or the files cannot be had.
+        ActionCLIPError: if a package is missing or the files cannot be had or read.
     """
     from open_clip.tokenizer import HFTokenizer
 
     try:
         safe = {**dict(settings), "trust_remote_code": False}
         return HFTokenizer(source, context_length=context, **safe)
-    except ImportError:
+    except ImportError as error:
+        without = importlib.util.find_spec("transformers") is None
+        why = "transformers, which is not installed" if without else _first_line(error)
         raise ActionCLIPError(
-            f"The tokenizer {source!r} needs the package transformers, which is not installed.",
+            f"The tokenizer {source!r} needs a package: {why}.",
             hint='pip install "actionclip[siglip]"',
         ) from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a file by somebody else: Rust panics and KeyErrors among them
         raise ActionCLIPError(
-            f"The tokenizer {source!r} could not be loaded: {str(error).splitlines()[0]}",
+            f"The tokenizer {source!r} could not be loaded: {_first_line(error)}.",
             expected="A folder with tokenizer.json, or a name on the Hugging Face Hub.",
             hint="Check the connection, or put the tokenizer's files into the model folder.",
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    said = str(error).strip().partition("\n")[0].rstrip(".")
+    return said[:300] or type(error).__name__
 
 
 def tokenize_hub(

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,9 @@ DTYPES = {
 
 LARGEST_HEADER = 16 * 2**20
 """The header of a model with 10,000 tensors is 2 MB."""
+
+LARGEST_CONFIG = 8 * 2**20
+"""A JSON file of settings, or of a vocabulary's rules."""
 
 _TEMPORARY = ".actionclip-writing-"
 
@@ -301,3 +305,45 @@ def some(names: list[str], most: int = 5) -> str:
     """A few names for an error message."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a model folder: a table, of finite numbers, of a sane size.
+
+    Raises:
+        ActionCLIPError: when it is not there or is anything else.
+    """
+    if not path.is_file():
+        raise ActionCLIPError(
+            f"There is no {path.name} in {path.parent}.",
+            expected="A model folder holds model.safetensors and config.json.",
+        )
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        data = json.loads(
+            path.read_text("utf-8"), parse_constant=_no_constant, parse_float=_finite_float
+        )
+    except (ValueError, RecursionError, OSError) as error:
+        raise ActionCLIPError(
+            f"{path} cannot be read: {str(error)[:200]}.", expected="It must be JSON."
+        ) from None
+    if not isinstance(data, dict):
+        raise ActionCLIPError(f"{path} is not a table.", expected="It must be a JSON object.")
+    return data
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}")
+
+
+def _finite_float(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"it holds {text}")
+    return float(text)
+
+
+def copied(path: Path) -> Content:
+    """What another file holds."""
+    data = path.read_bytes()
+    return Content(len(data), lambda target: target.write_bytes(data))

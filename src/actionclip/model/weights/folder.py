@@ -12,10 +12,8 @@ fit, NaN, paths out of the folder and requests for foreign code are errors that 
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,26 +28,21 @@ from actionclip.model.weights.files import (
     Content,
     check_against,
     check_finite,
+    copied,
     read_header,
+    read_json,
     read_tensors,
     tensor_content,
     text_content,
     write_together,
 )
+from actionclip.model.weights.tokenizers import TOKENIZER, check_tokenizer, contents
 from actionclip.model.zoo.architecture import check_architecture, known_names, without_drawing
 
 FORMAT = 1
 """The newest layout of config.json that this version reads, and the one it writes."""
 
-WEIGHTS, CONFIG, LABELS, CARD, TOKENIZER = (
-    "model.safetensors",
-    "config.json",
-    "labels.txt",
-    "README.md",
-    "tokenizer",
-)
-TOKENIZER_SUFFIXES = (".json", ".txt", ".model")
-LARGEST_CONFIG = 8 * 2**20
+WEIGHTS, CONFIG, LABELS, CARD = ("model.safetensors", "config.json", "labels.txt", "README.md")
 MOST_FRAMES, MOST_WINDOWS, LARGEST_PICTURE = 4096, 1000, 8192
 
 _CANNOT_BUILD = (RuntimeError, TypeError, ValueError, OverflowError, MemoryError, ArithmeticError)
@@ -77,12 +70,14 @@ def save(
 
     Raises:
         StorageError: when the disk is full or the place is not writable.
-        ActionCLIPError: for weights that are not finite, or a label with a line break.
+        ActionCLIPError: for weights that are not finite, a label with a line break, or labels that
+            are one text.
     """
     config = model.config
     if labels is not None:
-        config = dataclasses.replace(config, labels=tuple(labels))
-    files = _tokenizer_files(model)
+        config = dataclasses.replace(config, labels=listed(labels))
+    tokenizer = getattr(model.backbone, "tokenizer_dir", None)
+    files = {} if tokenizer is None else contents(Path(tokenizer))
     if files:
         backbone = dataclasses.replace(config.backbone, tokenizer=TOKENIZER)
         config = dataclasses.replace(config, backbone=backbone)
@@ -124,14 +119,17 @@ def write_folder(
     return folder
 
 
-def _tokenizer_files(model: ActionCLIP) -> dict[str, Content]:
-    """The files of a tokenizer other than CLIP's, so that the folder needs no network."""
-    backbone = model.backbone
-    if not isinstance(backbone, OpenClipBackbone) or backbone.tokenizer_dir is None:
-        return {}
-    paths = [path for path in sorted(Path(backbone.tokenizer_dir).iterdir()) if path.is_file()]
-    ours = [path for path in paths if path.suffix in TOKENIZER_SUFFIXES]  # weights may lie beside
-    return {f"{TOKENIZER}/{path.name}": _copy(path) for path in ours}
+def listed(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels as a model folder holds them.
+
+    Raises:
+        ActionCLIPError: for a text, whose labels would be its letters.
+    """
+    if isinstance(labels, str):
+        raise ActionCLIPError(
+            f"The labels are the text {labels!r}.", expected="A list of labels, each a text."
+        )
+    return tuple(labels)
 
 
 def check_texts(texts: Iterable[str]) -> None:
@@ -159,11 +157,6 @@ def _labels_content(config: ModelConfig) -> Content:
     return text_content("".join(f"{label}\n" for label in config.labels))
 
 
-def _copy(path: Path) -> Content:
-    data = path.read_bytes()
-    return Content(len(data), lambda target: target.write_bytes(data))
-
-
 def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
     """A model folder with another configuration; the weights stay as they lie on disk.
 
@@ -179,7 +172,7 @@ def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
     if source.resolve() != target.resolve():
         names = [WEIGHTS, CARD]
         names += [f"{TOKENIZER}/{path.name}" for path in sorted((source / TOKENIZER).glob("*"))]
-        contents |= {name: _copy(source / name) for name in names if (source / name).is_file()}
+        contents |= {name: copied(source / name) for name in names if (source / name).is_file()}
         contents[LABELS] = _labels_content(config)  # `target` may hold those of another model
     write_together(target, contents)
     return target
@@ -246,7 +239,7 @@ def _build(config: ModelConfig, folder: Path) -> ActionCLIP:
     name = config.backbone.tokenizer
     where = folder / TOKENIZER if name == TOKENIZER else None
     if where is not None:
-        _check_tokenizer(where)
+        check_tokenizer(where)
     try:
         backbone = OpenClipBackbone.from_architecture(
             config.backbone.architecture,
@@ -262,40 +255,6 @@ def _build(config: ModelConfig, folder: Path) -> ActionCLIP:
         ) from None
 
 
-def _check_tokenizer(folder: Path) -> None:
-    """A tokenizer is data: refuse one that comes with code or names code elsewhere."""
-    code = [path.name for path in folder.glob("**/*") if path.suffix not in TOKENIZER_SUFFIXES]
-    if code:
-        raise ActionCLIPError(
-            f"The tokenizer in {folder} comes with {', '.join(sorted(code)[:5])}.",
-            expected="It may hold only tokenizer files: .json, .txt and .model.",
-            hint="Remove what does not belong to it, if you trust the rest.",
-        )
-    check_no_code(folder)
-
-
-def _names_code(value: Any) -> bool:
-    """Whether `auto_map` is a key anywhere in it, however its letters were written in the file."""
-    if isinstance(value, Mapping):
-        return "auto_map" in value or any(map(_names_code, value.values()))
-    return isinstance(value, list) and any(map(_names_code, value))
-
-
-def check_no_code(folder: Path) -> None:
-    """Refuse a folder whose tokenizer names code to run.
-
-    Raises:
-        ActionCLIPError: naming the file.
-    """
-    for path in folder.glob("*config.json"):
-        if _names_code(_read_json(path)):
-            raise ActionCLIPError(
-                f"{path} asks for code to be run (auto_map).",
-                expected="A tokenizer is data.",
-                hint="Remove that entry if the tokenizer works without.",
-            )
-
-
 def read_config(folder: Path) -> ModelConfig:
     """The configuration of a model folder, checked.
 
@@ -304,7 +263,7 @@ def read_config(folder: Path) -> ModelConfig:
             beyond all reason, a newer layout, or labels.txt that disagrees.
     """
     path = folder / CONFIG
-    data = _read_json(path)
+    data = read_json(path)
     version = data.get("format", FORMAT)
     if not isinstance(version, int) or version > FORMAT:
         raise ActionCLIPError(
@@ -323,37 +282,6 @@ def read_config(folder: Path) -> ModelConfig:
     _check_sizes(config, path)
     _check_labels(config, folder / LABELS)
     return config
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ActionCLIPError(
-            f"There is no {path.name} in {path.parent}.",
-            expected="A model folder holds model.safetensors and config.json.",
-        )
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        data = json.loads(
-            path.read_text("utf-8"), parse_constant=_no_constant, parse_float=_finite_float
-        )
-    except (ValueError, RecursionError, OSError) as error:
-        raise ActionCLIPError(
-            f"{path} cannot be read: {str(error)[:200]}.", expected="It must be JSON."
-        ) from None
-    if not isinstance(data, dict):
-        raise ActionCLIPError(f"{path} is not a table.", expected="It must be a JSON object.")
-    return data
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}")
-
-
-def _finite_float(text: str) -> float:
-    if not math.isfinite(float(text)):
-        raise ValueError(f"it holds {text}")
-    return float(text)
 
 
 def _check_names(tokenizer: str, path: Path) -> None:

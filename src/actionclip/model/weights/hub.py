@@ -144,6 +144,24 @@ def fetch_if_there(wanted: Wanted, *, model: str) -> bool:
     return True
 
 
+def fetch_below(repo: str, folder: str, suffixes: tuple[str, ...], *, model: str) -> None:
+    """Put the files of a folder of a repository into the cache, those that end so.
+
+    Raises:
+        ActionCLIPError: when the repository cannot be had.
+    """
+    from huggingface_hub import list_repo_files
+
+    try:
+        with quiet():
+            names = list_repo_files(repo)
+    except Exception as error:
+        raise unavailable(model, [Wanted(repo, (folder,))], _first_line(error)) from None
+    for name in names:
+        if name.rpartition("/")[0] == folder and name.endswith(suffixes):
+            fetch_if_there(Wanted(repo, (name,)), model=model)
+
+
 def _first_line(error: object) -> str:
     return str(error).strip().partition("\n")[0][:300] or type(error).__name__
 

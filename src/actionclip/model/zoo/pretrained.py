@@ -21,18 +21,11 @@ from actionclip.errors import ActionCLIPError, unknown
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
-from actionclip.model.weights import hub
+from actionclip.model.weights import hub, tokenizers
 from actionclip.model.weights.files import check_finite
-from actionclip.model.weights.folder import (
-    CONFIG,
-    LABELS,
-    TOKENIZER,
-    WEIGHTS,
-    check_no_code,
-    is_model_folder,
-    load_folder,
-)
+from actionclip.model.weights.folder import CONFIG, LABELS, WEIGHTS, is_model_folder, load_folder
 from actionclip.model.weights.hub import Wanted
+from actionclip.model.weights.tokenizers import TOKENIZER
 from actionclip.model.zoo.architecture import (
     check_architecture,
     named_architecture,
@@ -52,7 +45,6 @@ TEMPLATES = ("a video of {}",)
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-_TOKENIZER_FILES = (("tokenizer.json", "sentencepiece.bpe.model"), ("tokenizer_config.json",))
 
 
 @dataclass(frozen=True)
@@ -250,15 +242,7 @@ def wanted_files(config: ModelConfig) -> tuple[Wanted, list[Wanted]]:
         names = (f"{file[:-4]}.safetensors", file)
     else:
         names = (file,)
-    return Wanted(repo, names), _text_files(config.backbone.architecture)
-
-
-def _text_files(towers: Mapping[str, Any]) -> list[Wanted]:
-    text = towers["text_cfg"]
-    more = [Wanted(text["hf_model_name"], ("config.json",))] if text.get("hf_model_name") else []
-    if tokenizer := text.get("hf_tokenizer_name"):
-        more += [Wanted(tokenizer, names) for names in _TOKENIZER_FILES]
-    return more
+    return Wanted(repo, names), tokenizers.wanted(config.backbone.architecture)
 
 
 def _by_tag(architecture: str, tag: str) -> Towers:
@@ -271,9 +255,7 @@ def _by_tag(architecture: str, tag: str) -> Towers:
     if missing and (reason := hub.offline_reason()):
         raise hub.unavailable(name, missing, reason)
     _check_transformers(name, towers)
-    for item in missing:
-        if item != weights:
-            hub.fetch(item, model=name)
+    tokenizer = tokenizers.fetch(towers, model=name)
     path = hub.cached(weights)
     if path is None:
         record = open_clip.get_pretrained_cfg(architecture, tag)
@@ -283,13 +265,7 @@ def _by_tag(architecture: str, tag: str) -> Towers:
         except Exception as error:
             raise hub.unavailable(name, missing, str(error)[:300]) from None
         path = Path(file)
-    return Towers(config, path, _cached_tokenizer(towers))
-
-
-def _cached_tokenizer(towers: Mapping[str, Any]) -> Path | None:
-    name = towers["text_cfg"].get("hf_tokenizer_name")
-    found = hub.cached(Wanted(name, ("tokenizer_config.json",))) if name else None
-    return None if found is None else found.parent
+    return Towers(config, path, tokenizer)
 
 
 def _on_hub(name: str) -> Path | Towers:
@@ -303,17 +279,14 @@ def _on_hub(name: str) -> Path | Towers:
             raise hub.unavailable(name, [Wanted(repo, either)], reason)
         if not hub.fetch_if_there(theirs, model=name):
             hub.fetch_if_there(Wanted(repo, (LABELS,)), model=name)
-            for file in ("tokenizer.json", "tokenizer_config.json"):
-                hub.fetch_if_there(Wanted(repo, (f"{TOKENIZER}/{file}",)), model=name)
+            hub.fetch_below(repo, TOKENIZER, tokenizers.SUFFIXES, model=name)
     path = hub.cached(theirs)
     if path is None:
         config, _ = (hub.fetch(item, model=name) for item in ours)
         return config.parent
     config = _open_clip_config(name, path)
-    for item in _text_files(config.backbone.architecture):
-        hub.fetch(item, model=name)
-    weights = hub.fetch(Wanted(repo, _WEIGHTS), model=name)
-    return Towers(config, weights, _cached_tokenizer(config.backbone.architecture))
+    tokenizer = tokenizers.fetch(config.backbone.architecture, model=name)
+    return Towers(config, hub.fetch(Wanted(repo, _WEIGHTS), model=name), tokenizer)
 
 
 def _in_open_clip_folder(folder: Path) -> Towers:
@@ -327,11 +300,9 @@ def _in_open_clip_folder(folder: Path) -> Towers:
             expected=f"{' or '.join(_WEIGHTS)} beside {OPEN_CLIP_CONFIG}.",
         )
     if towers["text_cfg"].get("hf_tokenizer_name") and (folder / "tokenizer.json").is_file():
-        check_no_code(folder)
+        tokenizers.check_no_code(folder)
         return Towers(config, files[0], folder)
-    for item in _text_files(towers):
-        hub.fetch(item, model=str(folder))
-    return Towers(config, files[0], _cached_tokenizer(towers))
+    return Towers(config, files[0], tokenizers.fetch(towers, model=str(folder)))
 
 
 def _open_clip_config(name: str, path: Path) -> ModelConfig:
@@ -351,7 +322,7 @@ def _open_clip_config(name: str, path: Path) -> ModelConfig:
 
 
 def _check_transformers(name: str, towers: Mapping[str, Any]) -> None:
-    if _text_files(towers) and importlib.util.find_spec("transformers") is None:
+    if tokenizers.wanted(towers) and importlib.util.find_spec("transformers") is None:
         raise ActionCLIPError(
             f"The text tower of {name!r} needs the package transformers, which is not installed.",
             expected="Models with CLIP's own vocabulary need nothing more.",

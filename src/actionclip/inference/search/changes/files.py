@@ -13,7 +13,7 @@ from pathlib import Path
 
 from actionclip.errors import ActionCLIPError
 from actionclip.video.outcomes import Outcome
-from actionclip.video.sources import Source, find_videos, frame_files
+from actionclip.video.sources import Source, check_whole, find_videos, frame_files
 
 TIMES = (1 - 2**63, 2**63 - 1)
 """The first and the last time that a column can hold; disks know later ones."""
@@ -91,7 +91,9 @@ def find(inputs: Sequence[str | Path]) -> tuple[list[Seen], list[str]]:
         is_list = real.lower().endswith((".txt", ".csv"))
         root = real if is_folder or is_list else os.path.dirname(real)  # noqa: PTH120
         roots += [root] if is_folder else []
-        for source in find_videos([item]):
+        sources = find_videos([item])
+        check_whole(sources, "An index")
+        for source in sources:
             found.setdefault(str(source.path), look(source, root))
     if not found:
         raise ActionCLIPError("No videos were given.", hint="Name a file, a folder or a list.")
