@@ -353,7 +353,7 @@ def test_one_text_is_no_list_of_labels(converted):
 def test_a_tokenizer_that_is_not_clips_comes_into_the_folder(tmp_path, monkeypatch):
     cache = tmp_path / "hub/models--timm--ViT-B-16-SigLIP"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    small = {**ARCHITECTURES["siglip"]}
+    small = dict(ARCHITECTURES["vit"])
     small["text_cfg"] = {**small["text_cfg"], "hf_tokenizer_name": "timm/ViT-B-16-SigLIP"}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-16-SigLIP", small)
     towers = OpenClipBackbone.from_architecture(small, tokenizer_dir=tmp_path)

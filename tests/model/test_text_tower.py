@@ -263,6 +263,18 @@ def test_a_tokenizer_that_cannot_be_had_is_an_error_for_a_person(
         text_tower.hub_tokenizer("nobody/nothing", 16, ())
 
 
+def test_a_tokenizer_that_lacks_what_it_needs_is_an_error_for_a_person(monkeypatch):
+    class Unpadded(WordTokenizer):
+        def __call__(self, texts):
+            raise ValueError("Asking to pad.\nBut there is no padding token.")
+
+    monkeypatch.setattr(text_tower, "hub_tokenizer", lambda *_: Unpadded(16))
+    backbone = OpenClipBackbone.from_architecture(ARCHITECTURES["siglip"], tokenizer="a/b")
+
+    with pytest.raises(ActionCLIPError, match=r"'a/b' could not be loaded: Asking to pad\. "):
+        backbone.tokenize(["a"])
+
+
 def test_no_sentences_is_an_empty_table(vit):
     assert vit.tokenize([]).shape == (0, 77)
     assert vit.encode_text(vit.tokenize([])).shape == (0, TEXT["width"])

@@ -88,6 +88,7 @@ LIES = {
     "an outcome that is a list": {"status": ["ok"]},
     "no message": {"message": None},
     "a message that is a number": {"message": 5},
+    "advice that is a list": {"advice": ["run this"]},
     "a decoder that is a table": {"decoder": {}},
     "notes that are text": {"notes": "notes"},
     "endless notes": {"notes": ["n"] * 1000},

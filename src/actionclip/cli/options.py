@@ -131,15 +131,25 @@ def from_here(path: str) -> str:
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
-def find_sources(videos: list[str], model: str | None) -> "list[Source]":
+def find_sources(
+    videos: list[str], model: str | None, *, whole: str | None = None
+) -> "list[Source]":
     """The videos that the arguments stand for.
 
+    Args:
+        videos: paths as a user types them.
+        model: its name.
+        whole: what needs whole videos, as in `A timeline`; None: stretches are welcome.
+
     Raises:
-        ActionCLIPError: where there are none; where none exists and the model is not here either.
+        ActionCLIPError: where there are none; where none exists and the model is not here either;
+            for a stretch that is not welcome.
     """
-    from actionclip.video.sources import find_videos
+    from actionclip.video.sources import check_whole, find_videos
 
     sources = find_videos(videos)
+    if whole is not None:
+        check_whole(sources, whole)
     check_worth_downloading(model, sources)
     return sources
 

@@ -133,15 +133,13 @@ def timeline(
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
     from actionclip.inference.timeline.text import one_line
-    from actionclip.video.sources import check_whole
 
     if explain is not None and explain.suffix == ".png":
         raise ActionCLIPError(
             f"--explain is {explain}, and every segment gets a picture.",
             expected="It must be a folder.",
         )
-    sources = options.find_sources(videos, model)
-    check_whole(sources, "A timeline")
+    sources = options.find_sources(videos, model, whole="A timeline")
     wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
     wanted.folder, wanted.embed_video = save_all, embed_video
     wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])

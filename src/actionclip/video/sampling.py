@@ -93,7 +93,7 @@ def stretch(
         raise VideoError(
             f"The stretch from {begin:g} s on is beyond its end: it has {timeline.seconds:g} s.",
             Outcome.EMPTY,
-            hint="Correct the start of the clip in the list.",
+            hint="Begin the clip earlier.",
         )
     first, last = timeline.at(np.array([begin, max(stop - 2 * TICK, begin)]))
     return int(first), Timeline(timeline.times[first : last + 1], max(stop - begin, 0.0))

@@ -78,16 +78,20 @@ def hub_tokenizer(source: str, context: int, settings: tuple[tuple[str, Any], ..
             hint='pip install "actionclip[siglip]"',
         ) from None
     except Exception as error:  # of a file by somebody else: Rust panics and KeyErrors among them
-        raise ActionCLIPError(
-            f"The tokenizer {source!r} could not be loaded: {_first_line(error)}.",
-            expected="A folder with tokenizer.json, or a name on the Hugging Face Hub.",
-            hint="Check the connection, or put the tokenizer's files into the model folder.",
-        ) from None
+        raise _unusable(source, error) from None
 
 
 def _first_line(error: Exception) -> str:
     said = str(error).strip().partition("\n")[0].rstrip(".")
     return said[:300] or type(error).__name__
+
+
+def _unusable(source: str, error: Exception) -> ActionCLIPError:
+    return ActionCLIPError(
+        f"The tokenizer {source!r} could not be loaded: {_first_line(error)}.",
+        expected="A folder with the tokenizer's files, or a name on the Hugging Face Hub.",
+        hint="Check the connection, or put the tokenizer's files into the model folder.",
+    )
 
 
 def tokenize_hub(
@@ -102,11 +106,16 @@ def tokenize_hub(
     tokenizer = hub_tokenizer(source, context, tuple(sorted(settings.items())))
     clips = settings.get("tokenizer_mode") == "clips"  # three marks, added after the tokens
     cleaned = [tokenizer.clean_fn(text) for text in texts]
-    ids = tokenizer.tokenizer(cleaned, add_special_tokens=not clips, truncation=False).input_ids
-    for text, sentence in zip(texts, ids, strict=True):
-        if len(sentence) + 3 * clips > context:
-            raise too_long(text, len(sentence) + 3 * clips, context)
-    return tokenizer(texts).to(torch.int64)
+    try:
+        ids = tokenizer.tokenizer(cleaned, add_special_tokens=not clips, truncation=False).input_ids
+        for text, sentence in zip(texts, ids, strict=True):
+            if len(sentence) + 3 * clips > context:
+                raise too_long(text, len(sentence) + 3 * clips, context)
+        return tokenizer(texts).to(torch.int64)
+    except ActionCLIPError:
+        raise
+    except Exception as error:  # one that was loaded may still lack what it needs
+        raise _unusable(source, error) from None
 
 
 def too_long(text: str, length: int, context: int) -> ActionCLIPError:

@@ -53,14 +53,14 @@ def read_images(blobs: Iterable[bytes], request: ReadRequest, limits: Limits) ->
             try:
                 pictures.check(*size)
             except VideoError as error:
-                return Reading(error.code, error.what)
+                return Reading(error.code, error.what, error.hint)
         changed |= image.size != size
         same = image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
         images.append(pictures.fit(np.asarray(same)))
     if size is None:
         if first_error is None:
             return Reading(Outcome.EMPTY, "No image came.")
-        return Reading(first_error.code, first_error.what)
+        return Reading(first_error.code, first_error.what, first_error.hint)
     return _reading(images, request, changed)
 
 

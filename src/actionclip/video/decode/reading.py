@@ -18,6 +18,8 @@ class Reading:
     status: Outcome
     message: str = ""
     """What is wrong, in a sentence; empty when `status` is ok."""
+    advice: str = ""
+    """What to do, where more is known than `status` says."""
     frames: NDArray[np.uint8] | None = None
     """RGB, the right way up, resized as asked, in the order shown, [N, H, W, 3]."""
     index: NDArray[np.int64] | None = None

@@ -65,7 +65,7 @@ def read_video(descriptor: int, request: ReadRequest, limits: Limits) -> Reading
             finally:
                 decoder.close()
     except VideoError as error:
-        return Reading(error.code, error.what, decoder=decoder_name())
+        return Reading(error.code, error.what, error.hint, decoder=decoder_name())
 
 
 class _Reader:

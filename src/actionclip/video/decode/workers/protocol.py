@@ -177,6 +177,7 @@ def reading_header(
     header = {
         "status": reading.status.value,
         "message": reading.message,
+        "advice": reading.advice,
         "seconds": reading.seconds,
         "decoder": reading.decoder,
         "notes": [*notes, *reading.notes][:MOST_NOTES],
@@ -211,6 +212,7 @@ def receive_clip(channel: Channel, source: Source, request: ReadRequest, limits:
         "source": source,
         "status": Outcome(status),
         "message": clean(header.get("message")),
+        "advice": clean(header.get("advice")) or None,
         "seconds": seconds_of(header.get("seconds")),
         "decoder": clean(header.get("decoder")),
         "notes": tuple(clean(note) for note in notes),
