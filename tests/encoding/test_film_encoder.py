@@ -1,12 +1,21 @@
 """Windows over a film: the vectors of encoding each window by itself, with each frame seen once."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionclip.encoding.film import NEIGHBOURS, WHOLE_WINDOWS, FilmEncoder, Grid, Places
+from actionclip.encoding.film import (
+    NEIGHBOURS,
+    WHOLE_WINDOWS,
+    FilmEncoder,
+    Grid,
+    Places,
+    encode_film,
+)
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import BackboneConfig, ModelConfig
 from actionclip.model.towers.motion import motion_input
@@ -148,6 +157,48 @@ def test_a_window_longer_than_the_model_sees_has_several_views():
     for start, views in zip(windows.start, windows.vectors, strict=True):
         for view, offset in zip(views, (0, 0.36, 0.72), strict=True):
             torch.testing.assert_close(view, by_start[round(start + offset, 6)])
+
+
+@pytest.mark.parametrize("prompts", [{"post": "transf"}, {"pre": "joint"}, {"inner": "shift"}])
+@pytest.mark.parametrize("length", [1, 3, 13, 25, 49])
+@pytest.mark.parametrize("stride", [0.05, 1.0])
+def test_frames_are_spread_over_all_of_a_film_that_is_shorter_than_its_window(
+    prompts, length, stride
+):
+    """By models that have no spacing: the middles of equal parts of the film."""
+    model, video = small_model(**prompts), array(length)
+    numbers = ((np.arange(4) + 0.5) * length / 4 + 1e-6).astype(int)
+    grid = Grid.of(config(Sampling(frames=4)), window=2.0, stride=stride)
+    read = partial(film_of_array, video)
+    [part] = film_of_array(video[numbers], _all(PREPROCESS))
+
+    windows = encode_film(model, grid, PREPROCESS, read(grid.request(PREPROCESS)), read)
+
+    with torch.inference_mode():
+        alone = model.encode_video(to_input(part.frames[part.index][None], PREPROCESS))
+    torch.testing.assert_close(windows.vectors[0], alone, rtol=0, atol=1e-5)
+    assert (windows.start.tolist(), windows.end.tolist()) == ([0.0], [pytest.approx(length / 25)])
+
+
+def test_a_film_that_fills_its_window_is_read_once():
+    def again(request):
+        raise AssertionError("it was read twice")
+
+    for sampling, length in ((Sampling(frames=4), 50), (SPACED, 5)):
+        grid = Grid.of(config(sampling), window=2.0, stride=0.5)
+        parts = film_of_array(array(length), grid.request(PREPROCESS))
+        encode_film(small_model(), grid, PREPROCESS, parts, again)
+
+
+def test_a_film_that_is_gone_before_it_is_read_again_keeps_what_was_found():
+    grid = Grid.of(config(Sampling(frames=4)), window=2.0, stride=0.5)
+    parts = film_of_array(array(25), grid.request(PREPROCESS))
+    gone = failed(Outcome.UNREADABLE, "It is gone.")
+
+    windows = encode_film(small_model(), grid, PREPROCESS, parts, lambda request: iter([gone]))
+
+    assert windows.ending.status is Outcome.OK
+    assert len(windows.vectors) == 1
 
 
 def test_a_window_shorter_than_the_model_sees_is_made_longer_and_said():

@@ -178,6 +178,38 @@ class Windows:
         return float(self.end[-1]) if len(self.end) else 0.0
 
 
+def encode_film(
+    model: ActionCLIP,
+    grid: Grid,
+    preprocess: Preprocess,
+    parts: Iterator[Part],
+    again: Callable[[GridRequest], Iterator[Part]],
+    look: Look | None = None,
+) -> Windows:
+    """A film to its windows.
+
+    How long a film is is known for certain at its end. Where it turns out to be shorter than a
+    window over which a model spreads its frames, it is read once more, and they are spread over
+    what there is of it, as in a clip of its own.
+
+    Args:
+        model: what encodes.
+        grid: where windows lie.
+        preprocess: from a frame to the network's input.
+        parts: the film, read as the grid asks.
+        again: reads it anew.
+        look: what is kept of the windows in place of their vectors.
+    """
+    found = FilmEncoder(model, grid, preprocess, look).encode(parts)
+    if grid.even or not 0 < found.seconds < grid.window - _TINY:
+        return found
+    short = replace(grid, window=found.seconds, spacing=found.seconds / grid.frames, every=1)
+    whole = FilmEncoder(model, short, preprocess, look).encode(again(short.request(preprocess)))
+    if not len(whole.start):  # it was taken away in between
+        return found
+    return replace(whole, frames=found.frames + whole.frames)
+
+
 class FilmEncoder:
     """Turns the parts of one film into windows.
 

@@ -9,7 +9,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 
 from actionclip.config import to_dict
-from actionclip.encoding.film import FilmEncoder, Grid
+from actionclip.encoding.film import Grid, encode_film
 from actionclip.encoding.questions import ask
 from actionclip.inference.recognizer import Recognizer
 from actionclip.inference.search.windows import Span, Windowed
@@ -101,15 +101,16 @@ class ModelEmbedder:
                     if not ahead:
                         return
                     source, parts, first = ahead.popleft()
-                    films = FilmEncoder(model, grid, model.config.preprocess)
-                    yield self._windowed(source, films, itertools.chain([first.result()], parts))
+                    yield self._windowed(source, grid, itertools.chain([first.result()], parts))
             finally:
                 for _, parts, first in ahead:
                     first.exception()
                     parts.close()  # type: ignore[attr-defined]
 
-    def _windowed(self, source: Source, encoder: FilmEncoder, parts: Iterator[Part]) -> Windowed:
-        found = encoder.encode(parts)
+    def _windowed(self, source: Source, grid: Grid, parts: Iterator[Part]) -> Windowed:
+        model, limits = self.recognizer.model, self.recognizer.encoder.limits
+        again = partial(film, source, limits=limits)
+        found = encode_film(model, grid, model.config.preprocess, parts, again)
         ending = found.ending
         vectors = F.normalize(found.vectors.float().mean(dim=1), dim=1).numpy()
         hint = HINTS[ending.status] if ending.advice is None else ending.advice

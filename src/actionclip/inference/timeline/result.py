@@ -16,7 +16,7 @@ from torch import Tensor
 
 from actionclip.data.json_text import json_text
 from actionclip.encoding.encoder import Video, array_of, single_source
-from actionclip.encoding.film import FilmEncoder, Grid, Look, Windows
+from actionclip.encoding.film import Grid, Look, Windows, encode_film
 from actionclip.encoding.questions import Question
 from actionclip.inference.timeline.segments import Rules, Segment, find_segments, smooth
 from actionclip.model.actionclip import ActionCLIP
@@ -218,17 +218,17 @@ def watch(
     """
     preprocess = model.config.preprocess
     grid = Grid.of(model.config, window=window, stride=stride)
-    request = grid.request(preprocess)
     if isinstance(video, (np.ndarray, Tensor)):
         name, path = "frames in memory", None
-        parts = film_of_array(array_of(video), request)
+        read = partial(film_of_array, array_of(video))
     else:
         source = single_source(video)
         check_whole([source], "A timeline")
         name, path = source.name, source.path if source.data is None else None
-        parts = film(source, request, limits)
-    encoder = FilmEncoder(model, grid, preprocess, look)
-    windows = encoder.encode(parts if seen is None else _told(parts, seen))
+        read = partial(film, source, limits=limits)
+    parts = read(grid.request(preprocess))
+    parts = parts if seen is None else _told(parts, seen)
+    windows = encode_film(model, grid, preprocess, parts, read, look)
     return Watched(name, windows, grid.window, stride, precision, path)
 
 
