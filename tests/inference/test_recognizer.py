@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import actionclip
+from actionclip.errors import ActionCLIPError
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest
 from actionclip.video.sources import find_videos
@@ -187,6 +188,57 @@ def test_bf16_is_close_and_said(recognizer, folder):
 
     assert result.precision == "bf16"
     assert cosine.item() > 0.999
+
+
+def test_what_bf16_rounded_is_saved_as_it_was_loaded(tmp_path):
+    before = actionclip.load("tiny", device="cpu").model.state_dict()
+
+    actionclip.save(actionclip.load("tiny", device="cpu", precision="bf16"), tmp_path / "again")
+
+    after = actionclip.load(tmp_path / "again", device="cpu").model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_rounded_weights_that_are_not_those_loaded_are_not_saved(tmp_path):
+    changed = actionclip.load("tiny", device="cpu", precision="bf16")
+    changed.model.logit_scale.data += 1
+    raised = actionclip.Recognizer(changed.model, precision="fp32")
+    for model in (changed, changed.model, raised):
+        with pytest.raises(ActionCLIPError, match=r"rounded to bfloat16.*precision='fp32'"):
+            actionclip.save(model, tmp_path / "again")
+
+
+def test_vectors_of_many_videos_do_not_keep_their_frames(recognizer, folder, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"this is no video")
+
+    rows = list(recognizer.embeddings([folder / "0.mp4", tmp_path / "bad.mp4"]))
+
+    assert [row.result.clip is None for row in rows] == [True, False]
+    assert [row.embedding is None for row in rows] == [False, True]
+
+
+def test_options_beside_a_question_that_was_made_are_refused(recognizer, folder):
+    question, film = recognizer.question(LABELS), recognizer.watch(folder / "0.mp4")
+    asked = {
+        "classify": lambda **options: recognizer.classify(folder / "0.mp4", question, **options),
+        "explain": lambda **options: recognizer.explain(folder / "0.mp4", question, **options),
+        "timeline": lambda **options: recognizer.timeline(film, question, **options),
+    }
+    for ask in asked.values():
+        ask()
+        for options in ({"threshold": 0.9}, {"nonsense": 1}):
+            with pytest.raises(ActionCLIPError, match="came with a question that was made already"):
+                ask(**options)
+
+
+def test_a_film_that_was_seen_is_not_asked_about_other_windows(recognizer, folder):
+    film = recognizer.watch(folder / "0.mp4", window=2.0, stride=0.25)
+
+    assert recognizer.timeline(film, LABELS, window=2.0).stride == 0.25
+    with pytest.raises(ActionCLIPError, match=r"A window of 4 s was asked.*seen with 2 s"):
+        recognizer.timeline(film, LABELS, window=4.0)
+    with pytest.raises(ActionCLIPError, match=r"A stride of 0\.5 s"):
+        recognizer.timeline(film, LABELS, stride=0.5)
 
 
 def test_auto_precision_leaves_a_small_model_in_fp32():

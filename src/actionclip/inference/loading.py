@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from actionclip.inference.precision import choose_device
 from actionclip.inference.recognizer import Recognizer
@@ -32,16 +33,37 @@ def load(
         ActionCLIPError: for a name we do not know, or weights that cannot be had.
     """
     model = build(str(name))
-    return Recognizer(model.to(choose_device(device)), precision=precision, **options)
+    recognizer = Recognizer(model.to(choose_device(device)), precision=precision, **options)
+    recognizer.origin = str(name)
+    return recognizer
 
 
 def save(model: Recognizer | ActionCLIP, folder: str | Path) -> None:
     """Write a model folder that `load` reads: weights, settings, labels and a card.
 
+    Of a model that `load` rounded to bf16 the weights are written as they were loaded.
+
     Raises:
         StorageError: when it cannot be written; what was there before stays whole.
+        ActionCLIPError: for weights that were rounded and cannot be had as they were.
     """
-    save_folder(model.model if isinstance(model, Recognizer) else model, Path(folder))
+    if isinstance(model, Recognizer):
+        save_folder(model.model, Path(folder), tensors=_as_loaded(model))
+    else:
+        save_folder(model, Path(folder))
+
+
+def _as_loaded(recognizer: Recognizer) -> dict[str, Tensor] | None:
+    """The weights before they were rounded; None where they were not, or are others by now."""
+    model, origin = recognizer.model, recognizer.origin
+    if not model.rounded or origin is None:
+        return None
+    before = build(origin).state_dict()
+    now = {name: value.cpu() for name, value in model.state_dict().items()}
+    same = before.keys() == now.keys() and all(
+        torch.equal(before[name].to(value.dtype), value) for name, value in now.items()
+    )
+    return before if same else None
 
 
 def push_to_hub(

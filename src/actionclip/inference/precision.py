@@ -68,6 +68,9 @@ def set_precision(model: "ActionCLIP", precision: Literal["fp32", "bf16"]) -> "A
 
     The text tower stays as it is: it runs once for a set of labels, and its error would shift the
     scores of every video. `model.cast(torch.bfloat16)` lowers everything.
+
+    Rounding cannot be undone: float32 computes from then on with the rounded weights, and
+    `model.rounded` says so.
     """
     visual = model.backbone.visual
     if precision == "fp32":
@@ -75,6 +78,7 @@ def set_precision(model: "ActionCLIP", precision: Literal["fp32", "bf16"]) -> "A
             if part is not None:
                 part.float()
         return model
+    model.rounded |= any(p.dtype == torch.float32 for p in visual.parameters())
     branches = _branches(visual)
     for branch in branches:
         branch.to(torch.bfloat16)

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from actionclip.encoding.asking import question_of
 from actionclip.encoding.encoder import Decoder, Video, VideoEncoder, Views
-from actionclip.encoding.questions import Question, ask
+from actionclip.encoding.questions import Question
 from actionclip.inference.embeddings import EmbeddedVideo
 from actionclip.inference.explain.explaining import explain_clip
 from actionclip.inference.explain.explanation import Explanation
@@ -48,6 +49,8 @@ class Recognizer:
         decoder: Decoder = "pyav",
     ) -> None:
         self.model = set_precision(model, choose_precision(precision, model)).eval()
+        self.origin: str | None = None
+        """What `load` was asked for."""
         self.encoder = VideoEncoder(self.model, workers=workers, limits=limits, decoder=decoder)
 
     @property
@@ -121,12 +124,12 @@ class Recognizer:
                 `ensemble` ("scores" or "embeddings"), `reject` (competing labels, reported together
                 as *none of these*), `threshold` (labels below it are not reported; replaces the
                 calibrated one), `clean_labels`, `calibrated` (False: scores as without
-                `actionclip calibrate`).
+                `actionclip calibrate`). A question that was made already takes none.
 
         Raises:
             ActionCLIPError: for labels or options we cannot use.
         """
-        return labels if isinstance(labels, Question) else ask(self.model, labels, **options)
+        return question_of(self.model, labels, **options)
 
     def results(
         self,
@@ -250,7 +253,8 @@ class Recognizer:
         views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
         precision = self.precision
         for clip, views_embedding in self.encoder.encode(videos, views, batch_size=batch_size):
-            result = VideoResult.of(clip, [], precision, keep=True)
+            # a clip that was read is let go: there may be thousands
+            result = VideoResult.of(clip, [], precision, keep=views_embedding is None)
             mean = None if views_embedding is None else views_embedding.mean(dim=0)
             yield EmbeddedVideo(
                 result, None if mean is None else torch.nn.functional.normalize(mean, dim=0)
@@ -306,8 +310,8 @@ class Recognizer:
         video: Video | Watched,
         labels: Labels,
         *,
-        window: float = 2.0,
-        stride: float = 0.5,
+        window: float | None = None,
+        stride: float | None = None,
         multi_label: bool = False,
         rules: Rules | None = None,
         seen: Seen | None = None,
@@ -319,8 +323,8 @@ class Recognizer:
             video: a file, a folder of frames, frames as uint8 [T, H, W, 3] (RGB), or what `watch`
                 gave.
             labels: as for `classify`. Where none of them fits there is no segment.
-            window: seconds that are judged together.
-            stride: seconds from one window to the next.
+            window: seconds that are judged together; None: 2, or those of `watch`.
+            stride: seconds from one window to the next; None: 0.5, or those of `watch`.
             multi_label: whether several labels may hold at the same time.
             rules: smoothing, thresholds and lengths of segments.
             seen: as for `watch`.
@@ -336,6 +340,7 @@ class Recognizer:
         if question.threshold is not None:
             rules = (rules or Rules()).entering_at(question.threshold)
         if isinstance(video, Watched):
+            video.check(window=window, stride=stride)
             return video.ask(question, multi_label=multi_label, rules=rules)
         return find(
             self.model,
@@ -343,8 +348,8 @@ class Recognizer:
             question,
             multi_label=multi_label,
             rules=rules,
-            window=window,
-            stride=stride,
+            window=2.0 if window is None else window,
+            stride=0.5 if stride is None else stride,
             precision=self.precision,
             limits=self.encoder.limits,
             seen=seen,

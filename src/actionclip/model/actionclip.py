@@ -36,6 +36,10 @@ class ActionCLIP(nn.Module):
         ActionCLIPError: for prompts that do not go together or do not fit the towers.
     """
 
+    rounded = False
+    """Whether weights were rounded so that it computes faster: what it has is then not what it was
+    loaded with, and `save` refuses it."""
+
     def __init__(self, backbone: Backbone, config: ModelConfig) -> None:
         super().__init__()
         prompts = config.prompts

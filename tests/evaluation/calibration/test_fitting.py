@@ -1,5 +1,6 @@
 """Temperature, threshold and what is measured, on answers made by hand."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -238,8 +239,33 @@ def test_threshold_and_sets_are_fitted_on_other_recordings_than_the_temperature(
     rest = answers.only(np.flatnonzero(~first))
     scores = rest.scores(found.temperature)  # as it is kept, six digits
     assert found.temperature == round(fit_temperature(answers.only(np.flatnonzero(first))), 6)
-    assert found.floor == fit_floor(scores[np.arange(len(rest)), rest.truth], 0.9)
-    assert found.threshold == fit_threshold(rest.nearness(), np.zeros(0), 0.95)
+    floor = fit_floor(scores[np.arange(len(rest)), rest.truth], 0.9)
+    threshold = fit_threshold(rest.nearness(), np.zeros(0), 0.95)
+    assert floor * 0.9998 < found.floor < floor
+    assert threshold - 2e-6 < found.threshold < threshold
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_clips_that_set_the_limits_are_within_them_when_they_come_alone(seed):
+    """Their numbers differ a little when they are computed by themselves."""
+    answers, rng = made_up(12, 2.0, seed=seed), np.random.default_rng(seed)
+    turn = torch.linalg.qr(torch.from_numpy(rng.normal(size=(512, 8)).astype(np.float32)))[0].T
+    texts = answers.question.texts @ turn  # of many numbers, whose sums are rounded
+    answers = replace(
+        answers,
+        views=(torch.from_numpy(answers.views) @ turn).numpy(),
+        question=replace(answers.question, texts=texts, scale=100.0),
+    )
+
+    found = fit(answers, Wanted(coverage=0.8, keep=1.0, seed=seed))
+
+    rest = answers.only(np.flatnonzero(~in_part(answers.groups, 1 / 3, seed)))
+    alone = [rest.only([n]) for n in range(len(rest))]
+    assert all(one.nearness()[0] >= found.threshold for one in alone)
+    right = [one.scores(found.temperature)[0, one.truth[0]] for one in alone]
+    together = rest.scores(found.temperature)[np.arange(len(rest)), rest.truth]
+    wanted = np.sort(together)[-math.floor(0.8 * len(rest)) :]
+    assert sum(score >= found.floor for score in right) >= len(wanted)
 
 
 @pytest.mark.parametrize("ensemble", ["scores", "embeddings"])

@@ -26,6 +26,11 @@ FOR_TEMPERATURE = 1 / 3
 KEPT = 0.95
 """Share of known clips that are kept where nothing else is known."""
 TINY = 1e-12
+CLOSE = 1e-6
+"""What a clip's cosine may differ by when it is computed among others and alone. The limits were
+some clip's own numbers: they are kept that much lower, or they would reject that clip."""
+CLOSE_SCORES = 1e-4
+"""The same for scores, as a share of them: their logits are a hundred times a cosine."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,10 @@ def fit(answers: Answers, wanted: Wanted) -> Fitted:
     right = scores[np.arange(len(rest)), rest.truth]
     floor = None
     if wanted.coverage is not None and len(rest) >= clips_needed(wanted.coverage):
-        floor = fit_floor(right, wanted.coverage)
+        floor = fit_floor(right, wanted.coverage) * (1 - CLOSE_SCORES)
     keep = KEPT if wanted.keep is None and not len(unknown) else wanted.keep
     threshold = fit_threshold(rest.nearness(), unknown.nearness(), keep)
-    return Fitted(temperature, threshold, floor)
+    return Fitted(temperature, max(threshold - CLOSE, -1.0), floor)
 
 
 def in_part(groups: tuple[str, ...], share: float, seed: int) -> np.ndarray:

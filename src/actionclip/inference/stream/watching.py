@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from actionclip.encoding.asking import question_of
 from actionclip.encoding.encoder import Views
 from actionclip.encoding.questions import Question, ask, resolve_labels
 from actionclip.errors import ActionCLIPError
@@ -96,7 +97,8 @@ class Stream:
             ActionCLIPError: for labels we cannot use; the old ones stay.
         """
         if not isinstance(labels, Question):
-            labels = ask(self.model, labels, **{**self._options, **options})
+            options = {**self._options, **options}
+        labels = question_of(self.model, labels, **options)
         with self._lock:
             self._question, self._news = labels, True
 

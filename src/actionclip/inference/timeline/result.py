@@ -18,6 +18,7 @@ from actionclip.data.json_text import json_text
 from actionclip.encoding.encoder import Video, array_of, single_source
 from actionclip.encoding.film import Grid, Look, Windows, encode_film
 from actionclip.encoding.questions import Question
+from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline.segments import Rules, Segment, find_segments, smooth
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.scoring import fold_rejected
@@ -127,6 +128,20 @@ class Watched:
     stride: float
     precision: str
     path: Path | None = None
+
+    def check(self, **asked: float | None) -> None:
+        """Refuse a `window` or `stride` other than those that the film was seen with.
+
+        Raises:
+            ActionCLIPError: naming it.
+        """
+        for name, value in asked.items():
+            had = getattr(self, name)
+            if value is not None and value != had:
+                raise ActionCLIPError(
+                    f"A {name} of {value:g} s was asked of a film that was seen with {had:g} s.",
+                    hint=f"Watch it again, with {name}={value:g}.",
+                )
 
     def ask(
         self, question: Question, *, multi_label: bool = False, rules: Rules | None = None

@@ -70,8 +70,8 @@ def save(
 
     Raises:
         StorageError: when the disk is full or the place is not writable.
-        ActionCLIPError: for weights that are not finite, a label with a line break, or labels that
-            are one text.
+        ActionCLIPError: for weights that are not finite or were rounded for speed, a label with a
+            line break, or labels that are one text.
     """
     config = model.config
     if labels is not None:
@@ -81,6 +81,12 @@ def save(
     if files:
         backbone = dataclasses.replace(config.backbone, tokenizer=TOKENIZER)
         config = dataclasses.replace(config, backbone=backbone)
+    if tensors is None and model.rounded:
+        raise ActionCLIPError(
+            "The weights of this model were rounded to bfloat16 for speed.",
+            expected="What is saved is what was loaded.",
+            hint="Load it with precision='fp32', and save that.",
+        )
     weights = model.state_dict() if tensors is None else tensors
     return write_folder(folder, config, weights, about=about, more=files)
 
