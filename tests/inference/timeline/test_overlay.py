@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from timelines import timeline_of
 
+import actionclip
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline import overlay as overlay_module
 from actionclip.inference.timeline.overlay import caption_picture, write_overlay
+from actionclip.inference.timeline.page import timeline_page
 from actionclip.inference.timeline.plot import colour_of
 from actionclip.inference.timeline.segments import Segment
+from actionclip.inference.timeline.text import clock, to_srt, to_vtt
 from actionclip.video.decode.workers.protocol import Channel, Nonsense, clean
 from actionclip.video.film.drawing import COPIED, Caption, Drawn, _Overlay
 from actionclip.video.film.recording import receive_drawn, record
@@ -48,6 +51,28 @@ def write_talkie(path, *, sound="aac", frames=50, late=0.0, form=None, rate=RATE
             container.mux(audio.encode(piece))
         container.mux(audio.encode(None))
     return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "late", "shown"),
+    [(".mp4", 0.8, 0.8), (".mkv", 0.8, 0.8), (".ts", 0.8, 0.8), (".mp4", 0, 0), (".mp4", 0.02, 0)],
+)
+def test_subtitles_and_pages_wait_for_a_picture_that_begins_after_the_sound(
+    tmp_path, ending, late, shown
+):
+    """Players count from where the sound begins."""
+    film = write_talkie(tmp_path / f"film{ending}", late=late)
+    with actionclip.load("tiny", device="cpu", workers=1) as recognizer:
+        found = recognizer.timeline(film, [SEGMENTS[0].label, "b"])
+    made = replace(found, segments=list(SEGMENTS[:1]))
+    [segment] = SEGMENTS[:1]
+
+    begins = made.begins
+    assert begins == pytest.approx(shown, abs=0.03)
+    assert made.to_dict()["begins"] == round(begins, 3)
+    for text in (to_srt(made).replace(",", "."), to_vtt(made)):
+        assert f"{clock(segment.start + begins)} --> {clock(segment.end + begins)}" in text
+    assert f'data-begins="{begins:.3f}"' in timeline_page(made, tmp_path / "page.html")
 
 
 SEGMENTS = (Segment(0.5, 1.0, "waving <b>", 0.9), Segment(1.5, 2.0, "x" * 500, 0.5))

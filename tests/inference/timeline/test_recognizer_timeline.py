@@ -46,7 +46,7 @@ def test_the_result_is_json_with_stable_keys(found):
 
     assert set(row) == {
         *("source", "status", "segments", "labels", "seconds", "frames", "window", "stride"),
-        *("multi_label", "precision", "notes"),
+        *("multi_label", "precision", "notes", "begins"),
     }
     assert set(row["segments"][0]) == {"start", "end", "label", "score"}
     more = found.to_dict(scores=True)

@@ -72,9 +72,10 @@ SCRIPT = """
 const player = document.querySelector("video"), head = document.getElementById("head");
 const lanes = document.querySelectorAll(".lane"), times = document.querySelector(".times");
 const parts = document.querySelectorAll("[data-start]"), whole = Number(times.dataset.seconds);
+const begins = Number(times.dataset.begins);
 const jump = (seconds) => {
   if (!player) return;
-  player.currentTime = seconds;
+  player.currentTime = begins + seconds;
   const playing = player.play();
   if (playing) playing.catch(() => {});
 };
@@ -89,13 +90,14 @@ for (const lane of lanes) lane.addEventListener("click", (event) => {
   jump((event.clientX - box.left) / box.width * whole);
 });
 const show = () => {
-  const now = player.currentTime, lane = lanes[0];
+  const now = player.currentTime - begins, lane = lanes[0];
   for (const part of parts) part.classList.toggle("now",
     Number(part.dataset.start) <= now && now < Number(part.dataset.end));
   if (!lane || !whole) return;
   const box = lane.getBoundingClientRect(), all = times.getBoundingClientRect();
   head.hidden = false;
-  head.style.left = (box.left - all.left + box.width * Math.min(now / whole, 1)) + "px";
+  const share = Math.min(Math.max(now / whole, 0), 1);
+  head.style.left = (box.left - all.left + box.width * share) + "px";
 };
 if (player) {
   for (const name of ["timeupdate", "seeked", "loadedmetadata"])
@@ -133,7 +135,8 @@ def timeline_page(result: TimelineResult, page: Path, *, embed_video: bool = Fal
         f"<title>{name}</title><style>{STYLE}</style></head><body>\n"
         f"<h1>{name}</h1><p>{_about(result)}</p>\n"
         f"{_player(result, page, embed_video)}\n"
-        f'<div class="times" data-seconds="{result.seconds or 0:.3f}">\n{lanes}'
+        f'<div class="times" data-seconds="{result.seconds or 0:.3f}" '
+        f'data-begins="{result.begins:.3f}">\n{lanes}'
         f'<div class="axis"><span class="gap"></span>{_ticks(result.seconds or 0)}</div>'
         '<div id="head" hidden></div></div>\n'
         f"{_table(result, rows)}\n<script>{SCRIPT}</script>\n</body></html>\n"

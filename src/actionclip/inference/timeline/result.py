@@ -57,6 +57,9 @@ class TimelineResult:
     notes: tuple[str, ...] = ()
     path: Path | None = None
     """The video's file, where it is one."""
+    begins: float = 0.0
+    """What a player's clock shows at the first frame, where all times here begin: above 0 where the
+    sound begins earlier. Subtitles and pages, which players time, are moved by it."""
 
     def raise_for_status(self) -> "TimelineResult":
         """The result itself, if the video had frames.
@@ -99,6 +102,7 @@ class TimelineResult:
             ],
             "labels": list(self.labels),
             "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "begins": round(self.begins, 3),
             "frames": self.frames,
             "window": self.window,
             "stride": self.stride,
@@ -192,6 +196,7 @@ class Watched:
             decoder=ending.decoder,
             notes=seen.notes,
             path=self.path,
+            begins=ending.begins,
         )
 
 

@@ -68,7 +68,8 @@ def one_line(text: str) -> str:
 
 def _cues(result: TimelineResult, mark: str, escape: Callable[[str], str]) -> Iterator[str]:
     for one in result.segments:
-        yield f"{clock(one.start, mark)} --> {clock(one.end, mark)}\n{_said(one, escape)}\n"
+        start, end = (clock(result.begins + time, mark) for time in (one.start, one.end))
+        yield f"{start} --> {end}\n{_said(one, escape)}\n"
 
 
 def _said(segment: Segment, escape: Callable[[str], str]) -> str:

@@ -33,6 +33,8 @@ class Part:
     message: str = ""
     seconds: float | None = None
     """How long the film is."""
+    begins: float = 0.0
+    """What a player's clock shows at the first frame, seconds: the sound may begin before it."""
     size: tuple[int, int] | None = None
     """Height and width of the film's own picture."""
     notes: tuple[str, ...] = ()

@@ -206,10 +206,24 @@ class _FilmReader:
             status=Outcome.DEGRADED if complaint else Outcome.OK,
             message=complaint,
             seconds=seconds,
+            begins=self._begins(),
             size=self._size,
             notes=tuple(notes),
             decoder=decoder_name(),
         )
+
+    def _begins(self) -> float:
+        """What a player's clock shows at the first frame; less than a frame is nothing."""
+        first = self.clock.start
+        if self.clock.counts or first is None:
+            return 0.0
+        sounds = [
+            float(stream.start_time * stream.time_base)
+            for stream in self.decoder.container.streams.audio
+            if stream.start_time is not None and stream.time_base is not None
+        ]
+        late = first - min(sounds, default=first)
+        return late if late > 1 / self.clock.rate else 0.0
 
     def _complaint(self, seconds: float) -> str:
         """What is wrong with the film, in sentences; empty when nothing is."""
