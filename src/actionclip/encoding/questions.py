@@ -8,7 +8,6 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -312,9 +311,8 @@ def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
             the name of a set.
     """
     found = read_labels(labels, known=_built_in)
-    sets = label_sets.names()
-    if isinstance(labels, str) and found == [labels.strip()] and get_close_matches(found[0], sets):
-        raise unknown("set of labels", found[0], sets)
+    if isinstance(labels, str) and found == [labels.strip()]:
+        label_sets.refuse_misspelt(found[0])
     return found
 
 
