@@ -246,6 +246,10 @@ def test_a_film_that_is_gone_keeps_its_segments(command_line, film, monkeypatch)
     assert "wrote" not in result.stderr
 
 
-def test_one_picture_is_not_enough_for_all_segments(command_line, film):
-    with pytest.raises(ActionCLIPError, match="every segment gets a picture"):
-        command_line("timeline", film, "--labels", LABELS, "--explain", "why.png")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("why.png", "every segment gets"), ("why.PNG", "every segment gets"), ("w.jpg", "no .png")],
+)
+def test_one_picture_is_not_enough_for_all_segments(command_line, film, name, words):
+    with pytest.raises(ActionCLIPError, match=words):
+        command_line("timeline", film, "--labels", LABELS, "--explain", name)

@@ -127,22 +127,21 @@ def timeline(
             "sentences. With --json also the key `explanation` of each."
         ),
     ] = None,
-    failures: options.Failures = Path("failures.csv"),
+    failures: options.FailuresOfSeveral = None,
 ) -> None:
     """Say when each of the given labels happens in a video."""
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
     from actionclip.inference.timeline.text import one_line
 
-    if explain is not None and explain.suffix == ".png":
-        raise ActionCLIPError(
-            f"--explain is {explain}, and every segment gets a picture.",
-            expected="It must be a folder.",
-        )
+    _check_explain(explain)
     sources = options.find_sources(videos, model, whole="A timeline")
     wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
     wanted.folder, wanted.embed_video = save_all, embed_video
-    wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])
+    inputs = [*videos, labels, reject, descriptions, *(template or ())]
+    wanted.check(sources, inputs)
+    failures = failures or (options.FAILURES if len(sources) > 1 else None)
+    options.check_outputs(sources, inputs, failures=failures, outputs=wanted.paths(sources))
     rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
     if threshold is not None:
         rules = rules.entering_at(threshold)
@@ -187,10 +186,18 @@ def timeline(
                     wanted.notes.clear()
                     say(f"  wrote {one_line(str(path))}{notes}")
     if failed:
-        finish_failed(failed, failures, listed=len(sources) > 1)
+        finish_failed(failed, failures)
 
 
 timeline.__doc__ = f"{timeline.__doc__}\n\n{EXAMPLES}"
+
+
+def _check_explain(place: Path | None) -> None:
+    if place is not None and options.is_picture("--explain", place):
+        raise ActionCLIPError(
+            f"--explain is {place}, and every segment gets a picture.",
+            expected="It must be a folder.",
+        )
 
 
 class Watching:

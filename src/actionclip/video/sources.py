@@ -241,6 +241,44 @@ def check_whole(sources: Iterable[Source], purpose: str) -> None:
             )
 
 
+def refuse_overwriting(
+    outputs: Iterable[Path],
+    sources: Iterable[Source],
+    inputs: Iterable[str | Path | None] = (),
+    *,
+    hint: str = "",
+) -> None:
+    """Refuse outputs that would take the place of what they are made from, or of each other.
+
+    Args:
+        outputs: files to be written.
+        sources: the videos; the images of a folder of frames are meant with it.
+        inputs: what else was named; it need not be a file.
+        hint: what to do.
+
+    Raises:
+        ActionCLIPError: naming the first.
+    """
+    videos = list(sources)
+    read = {resolved(one) for one in inputs if one} | {source.path for source in videos}
+    folders = {source.path for source in videos if source.kind == "frames"}
+    written = set[Path]()
+    for output in outputs:
+        path = resolved(output)
+        is_frame = path.parent in folders and _is_visible(path.name, "image")
+        if path in read or (is_frame and _test(path.exists)):
+            raise ActionCLIPError(
+                f"{output} is read, and would be written over.",
+                expected="An output has another name than what it is made from.",
+                hint=hint,
+            )
+        if path in written:
+            raise ActionCLIPError(
+                f"Two outputs have the same name, {output}.", expected="A file for each."
+            )
+        written.add(path)
+
+
 def _listed(file: Path, rows: list[_Row]) -> Iterator[Source]:
     """The rows of a list. A row never stops the rest: whatever it names becomes a source."""
     for row, start, end in rows:

@@ -14,7 +14,7 @@ from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import to_csv, to_srt, to_vtt
 from actionclip.model.weights.files import Content, write_together
 from actionclip.video.film.recording import FORMS
-from actionclip.video.sources import Source, resolved
+from actionclip.video.sources import Source, refuse_overwriting
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Wanted:
 
         Raises:
             ActionCLIPError: one file for several videos, an ending that does not fit, an output
-                that is an input, a video that is no file where one is needed.
+                that is an input or another output, a video that is no file where one is needed.
         """
         named = {name: path for name, path in self._files().items() if path is not None}
         if len(sources) > 1 and named:
@@ -57,19 +57,16 @@ class Wanted:
                 raise ActionCLIPError(
                     f"{path} ends in {path.suffix!r}.", expected=f"{' or '.join(endings)}."
                 )
-        if len(set(map(resolved, named.values()))) < len(named):
-            raise ActionCLIPError("Two outputs have the same name.", expected="A file for each.")
-        paths = list(named.values())
+        for source in sources:
+            self._check_file(source)
+        refuse_overwriting(self.paths(sources), sources, inputs)
+
+    def paths(self, sources: Sequence[Source]) -> list[Path]:
+        """Every file that `write` will write for these videos."""
+        paths = [path for path in self._files().values() if path is not None]
         for number, source in enumerate(sources, start=len(sources) > 1):
             paths += self._in_folder(source.name, number).values()
-            self._check_file(source)
-        read = {resolved(one) for one in inputs if one} | {source.path for source in sources}
-        for path in paths:
-            if resolved(path) in read:
-                raise ActionCLIPError(
-                    f"{path} is read, and would be written over.",
-                    expected="An output has another name than what it is made from.",
-                )
+        return paths
 
     def _check_file(self, source: Source) -> None:
         """Refuse early what `write` would after a long film was read."""
