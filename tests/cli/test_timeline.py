@@ -91,6 +91,26 @@ def test_many_videos_get_their_files_in_a_folder_and_a_bad_one_stops_nobody(
     assert "bad.mp4,unreadable" in (tmp_path / "failures.csv").read_text()
 
 
+def test_files_about_the_current_folder_have_its_name(command_line, tmp_path, monkeypatch):
+    frames = tmp_path / "jumping"
+    frames.mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(frames / f"{number}.png")
+    monkeypatch.chdir(frames)
+    asked = ("--labels", LABELS, "--model", "tiny", "--save-all", tmp_path / "out")
+
+    told = command_line("timeline", ".", *asked)
+    pictures = ("--save-plot", tmp_path / "out" / "plots", "--workers", "1")
+    command_line("classify", ".", *asked[:4], *pictures)
+
+    assert told.exit_code == 0
+    kinds = ("csv", "html", "json", "png", "srt", "vtt")
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.*"))
+    assert names == [f"jumping.{kind}" for kind in kinds]
+    assert "jumping.*" in told.stderr
+    assert [path.name for path in (tmp_path / "out" / "plots").iterdir()] == ["0000-jumping.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

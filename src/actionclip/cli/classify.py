@@ -75,14 +75,10 @@ def classify(
     sources = options.find_sources(videos, model)
     several = len(sources) > 1
     failures = failures or (options.FAILURES if several else None)
+    inputs = [*videos, labels, reject, descriptions, *(template or ())]
     plots = _pictures("--save-plot", save_plot, sources)
     whys = _pictures("--explain", explain, sources)
-    options.check_outputs(
-        sources,
-        [*videos, labels, reject, descriptions, *(template or ())],
-        failures=failures,
-        outputs=[*plots, *whys],
-    )
+    options.check_outputs(sources, inputs, failures=failures, outputs=[*plots, *whys])
     asked = options.words_asked(
         model,
         labels,
@@ -111,9 +107,8 @@ def classify(
                 **{"frames": frames, "windows": windows, "spacing": spacing},
                 "crops": options.crops_of(crops),
             }
-            results = recognizer.results(
-                sources, question, top_k=top_k, keep_clips=bool(plots), **views
-            )
+            keep = bool(plots)
+            results = recognizer.results(sources, question, top_k=top_k, keep_clips=keep, **views)
             show = Printer(as_json=as_json, as_csv=as_csv)
             failed = []
             with Progress(len(sources)) as progress:
@@ -154,10 +149,13 @@ def _pictures(option: str, place: Path | None, sources: "Sequence[Source]") -> l
     Raises:
         ActionCLIPError: for one picture of several videos, or one of another kind.
     """
+    from actionclip.video.sources import stem_of
+
     if place is None:
         return []
     if not options.is_picture(option, place):
-        return [place / f"{n:04d}-{Path(one.name).stem}.png" for n, one in enumerate(sources)]
+        stems = [stem_of(one.name, one.path) for one in sources]
+        return [place / f"{number:04d}-{stem}.png" for number, stem in enumerate(stems)]
     if len(sources) > 1:
         raise ActionCLIPError(
             f"{option} is the picture {place}, and there are {len(sources)} videos.",

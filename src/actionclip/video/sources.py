@@ -153,6 +153,20 @@ def resolved(name: str | Path) -> Path:
         return Path(os.path.abspath(name))  # noqa: PTH100  Path.absolute keeps `..`
 
 
+def stem_of(name: str, path: Path | None) -> str:
+    """What files about a video are called: its name without folder and ending.
+
+    Args:
+        name: as the user gave it.
+        path: where it lies; asked where the name says nothing, as in `.` for the current folder.
+
+    >>> stem_of("clips/a.mp4", None), stem_of(".", Path("/films/jumping"))
+    ('a', 'jumping')
+    """
+    says_nothing = Path(name).name in ("", "..")
+    return (path if says_nothing and path is not None else Path(name)).stem
+
+
 def _source(name: str, kind: Literal["file", "frames"] = "file") -> Source:
     return Source(name, resolved(name), kind)
 

@@ -14,7 +14,7 @@ from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import to_csv, to_srt, to_vtt
 from actionclip.model.weights.files import Content, write_together
 from actionclip.video.film.recording import FORMS
-from actionclip.video.sources import Source, refuse_overwriting
+from actionclip.video.sources import Source, refuse_overwriting, stem_of
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Wanted:
         """Every file that `write` will write for these videos."""
         paths = [path for path in self._files().values() if path is not None]
         for number, source in enumerate(sources, start=len(sources) > 1):
-            paths += self._in_folder(source.name, number).values()
+            paths += self._in_folder(stem_of(source.name, source.path), number).values()
         return paths
 
     def _check_file(self, source: Source) -> None:
@@ -93,7 +93,7 @@ class Wanted:
             if path is not None:
                 write_together(path.parent, {path.name: self._content(name, result, path)})
                 yield path
-        paths = self._in_folder(result.source, number)
+        paths = self._in_folder(stem_of(result.source, result.path), number)
         if self.folder is not None:
             write_together(
                 self.folder,
@@ -101,11 +101,10 @@ class Wanted:
             )
             yield paths["json"].with_suffix(".*")
 
-    def _in_folder(self, source: str, number: int) -> dict[str, Path]:
+    def _in_folder(self, stem: str, number: int) -> dict[str, Path]:
         """The files of a video in the folder, if there is to be one."""
         if self.folder is None:
             return {}
-        stem = Path(source).stem
         stem = f"{number:04d}-{stem}" if number else stem
         kinds = ("json", "csv", "srt", "vtt", "png", "html")
         return {name: self.folder / f"{stem}.{name}" for name in kinds}
