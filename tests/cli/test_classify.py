@@ -169,6 +169,7 @@ WORDS = {
     "a template": (["--labels", LABELS, "--template", "a video"], "A template has {} once"),
     "descriptions": (["--labels", LABELS, "--descriptions", "no.json"], "Cannot read no.json"),
     "an ensemble": (["--labels", LABELS, "--ensemble", "votes"], "No ensemble is called 'votes'"),
+    "a label for nothing": (["--labels", "None of these, a", "--reject", "b"], "is no label"),
     "to reject": (["--labels", LABELS, "--reject", ","], "holds no label"),
 }
 

@@ -160,6 +160,14 @@ def test_reject_and_threshold(recognizer, folder):
     assert nothing.label == "none of these"
 
 
+@pytest.mark.parametrize("name", ["none of these", "None  of\tThese"])
+@pytest.mark.parametrize("options", [{"reject": ["running"]}, {"threshold": 0.3}])
+def test_a_label_is_not_called_as_the_answer_where_nothing_fits(recognizer, name, options):
+    with pytest.raises(actionclip.ActionCLIPError, match=r"A label is called .*'none of these'"):
+        recognizer.question([name, "walking"], **options)
+    assert recognizer.question([name, "walking"]).labels == (name, "walking")
+
+
 def test_a_threshold_of_zero_rejects_nothing(recognizer):
     question = recognizer.question(LABELS, threshold=0.0)
     opposite = -question.texts.mean(dim=(0, 1))[None]

@@ -125,6 +125,15 @@ def test_reject_threshold_and_sets_of_labels_are_understood(service, clips):
     assert len(many.json["scores"]) == 101
 
 
+@pytest.mark.parametrize("asked", [{"reject": ["running"]}, {"threshold": 0.3}])
+def test_a_label_called_as_the_answer_where_nothing_fits_is_refused(service, clips, asked):
+    video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
+    answer = service.ask("/classify", video=video, labels=["None of these", "walking"], **asked)
+
+    assert (answer.status, answer.code) == (400, "labels")
+    assert "'None of these'" in answer.json["error"]["message"]
+
+
 EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
 
 

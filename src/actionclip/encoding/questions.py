@@ -33,12 +33,10 @@ from actionclip.model.scoring import (
     fold_rejected,
     in_set,
     rank,
+    refuse_none,
     score,
 )
 from actionclip.model.text_cache import encode_cached
-
-SHOWN = 5
-"""Names listed in a warning."""
 
 MEANING = "the threshold is a cosine"
 """What a calibration's numbers are. It goes into the key: one whose numbers are something else (the
@@ -69,6 +67,13 @@ class Question:
     def names(self) -> tuple[str, ...]:
         """The labels and then those to reject: what the columns of `matrix` are."""
         return self.labels if self.prompts is None else self.prompts.labels
+
+    @property
+    def may_reject(self) -> bool:
+        """Whether *none of these* may be the answer."""
+        known = self.calibration
+        calibrated = known is not None and known.threshold is not None
+        return len(self.names) > len(self.labels) or bool(self.threshold) or calibrated
 
     def matrix(self, videos: Float[Tensor, "B V D"]) -> Float[Tensor, "B C"]:
         """How well each label fits each of B videos, from the unit vectors of their views."""
@@ -158,8 +163,8 @@ def ask(
         calibrated: whether the model's calibration is used, where it has one.
 
     Raises:
-        ActionCLIPError: for labels that are missing, twice there, or too long; for an option that
-            is not one.
+        ActionCLIPError: for labels that are missing, twice there, or too long; for one called *none
+            of these* where that may be the answer; for an option that is not one.
     """
     config = model.config
     names = labels_of(model, labels)
@@ -173,7 +178,7 @@ def ask(
         descriptions=None if descriptions is None else read_descriptions(descriptions),
         clean_labels=clean,
     )
-    for complaint in _mismatches(prompts):
+    for complaint in prompts.complaints:
         warnings.warn(complaint, stacklevel=3)
     check(
         [*names, *rejected], clean_labels=clean, tokenize=model.tokenize, templates=sentences
@@ -209,6 +214,10 @@ def assemble(
         ensemble: as for `ask`, as are the others.
         threshold: see there.
         calibrated: see there.
+
+    Raises:
+        ActionCLIPError: for an ensemble that is none; for a label that is called *none of these*
+            where that may be the answer.
     """
     scale, bias = _scale_and_bias(model)
     question = Question(
@@ -221,7 +230,11 @@ def assemble(
         threshold=threshold,
         prompts=prompts,
     )
-    return _obeying(model.config.calibration if calibrated else None, question, threshold is None)
+    known = model.config.calibration if calibrated else None
+    question = _obeying(known, question, threshold is None)
+    if question.may_reject:
+        refuse_none(question.labels)
+    return question
 
 
 def uncalibrated(model: ActionCLIP, question: Question) -> str | None:
@@ -340,7 +353,8 @@ def read_words(
         ActionCLIPError: for words or files we cannot use.
     """
     if labels is not None:
-        resolve_labels(labels)
+        names = resolve_labels(labels)
+        refuse_none(names if reject else [])
     return {
         "labels": labels,
         "templates": None if templates is None else read_templates(templates),
@@ -368,19 +382,6 @@ def _built_in(name: str) -> list[str] | None:
 
 def _is_built_in(labels: object) -> bool:
     return labels is None or (isinstance(labels, str) and labels.strip() in label_sets.names())
-
-
-def _mismatches(prompts: Prompts) -> list[str]:
-    """Labels without a description, and descriptions without a label."""
-    found = []
-    if prompts.undescribed:
-        names = ", ".join(map(repr, prompts.undescribed[:SHOWN]))
-        more = " and more" if len(prompts.undescribed) > SHOWN else ""
-        found.append(f"No description for {names}{more}: the templates were used.")
-    if prompts.unused:
-        names = ", ".join(map(repr, prompts.unused[:SHOWN]))
-        found.append(f"There are descriptions of labels that were not asked for: {names}.")
-    return found
 
 
 def _ensemble(name: str) -> Ensemble:

@@ -127,6 +127,21 @@ def fold_rejected(
     return torch.cat([scores[:, :labels], whole[:, None]], dim=1)
 
 
+def refuse_none(labels: Sequence[str]) -> None:
+    """Refuse a label that is called as the answer where none of the labels fits.
+
+    Raises:
+        ActionCLIPError: naming it.
+    """
+    for label in labels:
+        if " ".join(label.split()).casefold() == NONE_OF_THESE:
+            raise ActionCLIPError(
+                f"A label is called {label!r}, and so is the answer where none of them fits.",
+                expected=f"With labels to reject or a threshold, {NONE_OF_THESE!r} is no label.",
+                hint="Take it out: it is among the answers by itself.",
+            )
+
+
 def rank(
     scores: Float[Tensor, " C1"],
     labels: Sequence[str],
