@@ -111,7 +111,8 @@ def timeline(
         Path | None, _file("One page with a player: click a segment, and it plays there.")
     ] = None,
     embed_video: Annotated[
-        bool, typer.Option("--embed-video", help="The page holds the video itself.")
+        bool,
+        typer.Option("--embed-video", help="The page (--html, --save-all) holds the video itself."),
     ] = False,
     overlay: Annotated[
         Path | None, _file("The video with the labels drawn in, its sound kept (.mp4, .mkv).")
@@ -134,7 +135,7 @@ def timeline(
     from actionclip.inference.timeline.segments import Rules
     from actionclip.inference.timeline.text import one_line
 
-    _check_explain(explain)
+    _check_options(explain, scores=scores, as_json=as_json)
     sources = options.find_sources(videos, model, whole="A timeline")
     wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
     wanted.folder, wanted.embed_video = save_all, embed_video
@@ -192,11 +193,17 @@ def timeline(
 timeline.__doc__ = f"{timeline.__doc__}\n\n{EXAMPLES}"
 
 
-def _check_explain(place: Path | None) -> None:
-    if place is not None and options.is_picture("--explain", place):
+def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None:
+    """Refuse options that would have no effect, or not the one meant."""
+    if explain is not None and options.is_picture("--explain", explain):
         raise ActionCLIPError(
-            f"--explain is {place}, and every segment gets a picture.",
+            f"--explain is {explain}, and every segment gets a picture.",
             expected="It must be a folder.",
+        )
+    if scores and not as_json:
+        raise ActionCLIPError(
+            "--scores is about JSON, and --json was not given.",
+            hint="Add --json. The NAME.json files of --save-all always hold the scores.",
         )
 
 

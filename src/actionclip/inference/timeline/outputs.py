@@ -41,9 +41,15 @@ class Wanted:
             inputs: what else was named; where that is a file, nothing is written over it.
 
         Raises:
-            ActionCLIPError: one file for several videos, an ending that does not fit, an output
-                that is an input or another output, a video that is no file where one is needed.
+            ActionCLIPError: a video for a page where there is none, one file for several videos, an
+                ending that does not fit, an output that is an input or another output, a video that
+                is no file where one is needed.
         """
+        if self.embed_video and self.html is None and self.folder is None:
+            raise ActionCLIPError(
+                "--embed-video is about a page, and no page is asked for.",
+                expected="A page is written by --html FILE or --save-all FOLDER.",
+            )
         named = {name: path for name, path in self._files().items() if path is not None}
         if len(sources) > 1 and named:
             raise ActionCLIPError(
