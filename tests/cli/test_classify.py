@@ -208,6 +208,18 @@ def test_descriptions_are_read_once(run, folder, tmp_path):
     assert {score["label"] for score in json.loads(result.stdout)["scores"]} == set(told)
 
 
+@pytest.mark.parametrize("option", ["--labels", "--template"])
+@pytest.mark.parametrize("verb", ["classify", "timeline"])
+def test_words_may_come_through_a_pipe(command_line, folder, pipe, verb, option):
+    words = pipe("{}\na man {}\n" if option == "--template" else "running\nwalking\n")
+    labels = [] if option == "--labels" else ["--labels", "running, walking"]
+    asked = (folder / "0.mp4", *labels, "--model", "tiny", "--json")
+    row = json.loads(command_line(verb, *asked, option, words).stdout)
+
+    found = row["labels"] if verb == "timeline" else [one["label"] for one in row["scores"]]
+    assert set(found) == {"running", "walking"}
+
+
 def test_labels_come_from_a_file_or_a_built_in_set(run, folder, tmp_path):
     (tmp_path / "words.txt").write_text("walking\nrunning\n")
 

@@ -342,8 +342,8 @@ def read_words(
     No model is needed, so words that cannot be used are refused before one is loaded.
 
     Args:
-        labels: as for `ask`, as are the others. They stay as they are: the name of a built-in set
-            means more than its labels.
+        labels: as for `ask`, as are the others. The name of a built-in set stays as it is: it means
+            more than its labels.
         templates: see there.
         descriptions: see there.
         ensemble: see there.
@@ -355,6 +355,7 @@ def read_words(
     if labels is not None:
         names = resolve_labels(labels)
         refuse_none(names if reject else [])
+        labels = labels if _is_built_in(labels) else names
     return {
         "labels": labels,
         "templates": None if templates is None else read_templates(templates),

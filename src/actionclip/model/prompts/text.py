@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actionclip.errors import ActionCLIPError, unknown
-from actionclip.model.prompts.label_files import read_json, read_text
+from actionclip.model.prompts.label_files import looks_like_file, read_json, read_text
 from actionclip.model.prompts.labels import key, worded
 
 SHOWN = 5
@@ -91,7 +91,7 @@ def read_templates(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
             return TEMPLATE_SETS[templates]
         if "{" in templates or " " in templates.strip():
             return _checked([(1, templates)], "The template")
-        if not templates.lower().endswith(".txt") and not Path(templates).is_file():
+        if not looks_like_file(templates):
             raise unknown("set of templates", templates, TEMPLATE_SETS)
     lines = read_text(Path(templates)).splitlines()
     return _checked(
