@@ -30,6 +30,7 @@ from actionclip.model.scoring import (
     LabelSet,
     Score,
     arrange,
+    check_answer,
     fold_rejected,
     in_set,
     rank,
@@ -166,6 +167,7 @@ def ask(
         ActionCLIPError: for labels that are missing, twice there, or too long; for one called *none
             of these* where that may be the answer; for an option that is not one.
     """
+    check_answer(threshold=threshold)
     config = model.config
     names = labels_of(model, labels)
     rejected = read_labels(reject) if reject else []
