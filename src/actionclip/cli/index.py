@@ -95,7 +95,7 @@ def _show(line: "FileReport", *, as_json: bool) -> None:
     if as_json:
         typer.echo(line.to_json())
     elif line.change != "unchanged":
-        from actionclip.inference.search.page import printable
+        from actionclip.figures import printable
 
         words = f"{line.change:>8}  {printable(options.from_here(line.source))}"
         if line.before is not None:
