@@ -367,11 +367,13 @@ class Recognizer:
             source: a camera's number; `http://`, `https://` or `rtsp://` with `allow_network=True`;
                 `-` for standard input; or a file.
             labels: as for `classify`; `Stream.set_labels` changes them while it runs.
-            options: those of `actionclip.inference.stream.watch` and of `question`.
+            options: those of `actionclip.inference.stream.watch` and of `question`; `limits` are
+                the recognizer's own unless others are given.
 
         Raises:
             ActionCLIPError: for a source, labels or options we cannot use.
         """
+        options["limits"] = options.get("limits") or self.encoder.limits
         return watch_live(self.model, source, labels, **options)
 
     def close(self) -> None:
