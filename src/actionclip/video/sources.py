@@ -274,7 +274,8 @@ def refuse_overwriting(
         ActionCLIPError: naming the first.
     """
     videos = list(sources)
-    read = {resolved(one) for one in inputs if one} | {source.path for source in videos}
+    read = {resolved(one) for one in inputs if one and _test(Path(one).exists)}
+    read |= {source.path for source in videos}
     folders = {source.path for source in videos if source.kind == "frames"}
     written = set[Path]()
     for output in outputs:
