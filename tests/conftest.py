@@ -1,6 +1,7 @@
 """Fixtures for every test: recorded numbers, real videos, and the same examples everywhere."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,23 @@ def videos():
     if not VIDEOS.is_dir():
         pytest.skip(f"the real clips are not here: no folder {VIDEOS}")
     return VIDEOS
+
+
+@pytest.fixture
+def pipe():
+    """Gives the name of a pipe that holds a text, as `<(...)` in a shell: it can be read once."""
+    ends = []
+
+    def pipe(text):
+        read, write = os.pipe()
+        ends.append(read)
+        os.write(write, text.encode())
+        os.close(write)
+        return f"/dev/fd/{read}"
+
+    yield pipe
+    for end in ends:
+        os.close(end)
 
 
 @pytest.fixture

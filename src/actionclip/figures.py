@@ -1,4 +1,4 @@
-"""A matplotlib figure becomes a picture in which words are words, whoever wrote them."""
+"""Words of strangers where they are shown, and a matplotlib figure as a picture that has them."""
 
 import re
 import warnings
@@ -9,6 +9,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BYTES = re.compile(r"[\ud800-\udfff]")
+
+
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Invisible, and part of words and emoji: without them these are others."""
+
+
+def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
+    r"""Text from a stranger for a terminal, a page or a subtitle: nothing in it moves other text.
+
+    Control characters, ends of lines, marks that turn the direction of writing, and bytes that are
+    no text become `instead`.
+
+    >>> print(printable("a\x1b[31m", " "))
+    a [31m
+    """
+    return "".join(c if c.isprintable() or c in JOINERS else instead for c in text)
 
 
 def legible(text: str) -> str:

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from huggingface_hub import constants
+from PIL import Image
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.weights import hub
@@ -109,6 +110,30 @@ def test_a_missing_file_says_so(run):
     assert "nowhere.mp4" in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("verb", ["classify", "timeline"])
+def test_a_single_video_that_fails_is_listed_where_a_place_is_named(command_line, tmp_path, verb):
+    asked = (verb, "nowhere.mp4", "--labels", LABELS, "--model", "tiny")
+
+    assert command_line(*asked).exit_code == 3
+    assert list(tmp_path.iterdir()) == []
+    assert command_line(*asked, "--failures", "gone.csv").exit_code == 3
+    assert "nowhere.mp4,unreadable" in (tmp_path / "gone.csv").read_text()
+
+
+@pytest.mark.parametrize("name", ["clips.csv", "failures.csv"])
+@pytest.mark.parametrize("verb", ["classify", "timeline", "embed", "index"])
+def test_a_list_of_videos_is_not_written_over_by_those_that_failed(
+    command_line, tmp_path, verb, name
+):
+    (tmp_path / name).write_text("path\n1.mp4\n2.mp4\n")
+    what = {"embed": ["--output", "out.npz"], "index": []}.get(verb, ["--labels", LABELS])
+    named = [] if name == "failures.csv" else ["--failures", f"./{name}"]
+
+    with pytest.raises(ActionCLIPError, match=r"written over.*--failures FILE"):
+        command_line(verb, name, *what, *named, "--model", "tiny")
+    assert (tmp_path / name).read_text() == "path\n1.mp4\n2.mp4\n"
+
+
 @pytest.mark.parametrize("model", [None, "ViT-B-32/openai", "hf-hub:somebody/model"])
 @pytest.mark.parametrize("verb", ["classify", "timeline", "embed", "index"])
 def test_a_mistyped_path_is_said_before_a_model_is_downloaded(
@@ -144,6 +169,7 @@ WORDS = {
     "a template": (["--labels", LABELS, "--template", "a video"], "A template has {} once"),
     "descriptions": (["--labels", LABELS, "--descriptions", "no.json"], "Cannot read no.json"),
     "an ensemble": (["--labels", LABELS, "--ensemble", "votes"], "No ensemble is called 'votes'"),
+    "a label for nothing": (["--labels", "None of these, a", "--reject", "b"], "is no label"),
     "to reject": (["--labels", LABELS, "--reject", ","], "holds no label"),
 }
 
@@ -182,6 +208,18 @@ def test_descriptions_are_read_once(run, folder, tmp_path):
     assert {score["label"] for score in json.loads(result.stdout)["scores"]} == set(told)
 
 
+@pytest.mark.parametrize("option", ["--labels", "--template"])
+@pytest.mark.parametrize("verb", ["classify", "timeline"])
+def test_words_may_come_through_a_pipe(command_line, folder, pipe, verb, option):
+    words = pipe("{}\na man {}\n" if option == "--template" else "running\nwalking\n")
+    labels = [] if option == "--labels" else ["--labels", "running, walking"]
+    asked = (folder / "0.mp4", *labels, "--model", "tiny", "--json")
+    row = json.loads(command_line(verb, *asked, option, words).stdout)
+
+    found = row["labels"] if verb == "timeline" else [one["label"] for one in row["scores"]]
+    assert set(found) == {"running", "walking"}
+
+
 def test_labels_come_from_a_file_or_a_built_in_set(run, folder, tmp_path):
     (tmp_path / "words.txt").write_text("walking\nrunning\n")
 
@@ -203,8 +241,6 @@ def test_json_and_csv_do_not_go_together(run, folder):
 
 
 def test_a_plot_is_a_picture_of_frames_and_bars(run, folder, tmp_path):
-    from PIL import Image
-
     run("classify", folder / "0.mp4", "--labels", LABELS, "--save-plot", "one.png")
     run("classify", folder, "--labels", LABELS, "--save-plot", "many")
 
@@ -212,6 +248,42 @@ def test_a_plot_is_a_picture_of_frames_and_bars(run, folder, tmp_path):
     assert picture.width > 800
     assert len(picture.convert("RGB").getcolors(maxcolors=10**6) or []) > 100
     assert len(list((tmp_path / "many").glob("*.png"))) == 3
+
+
+def test_a_picture_may_end_in_capitals(run, folder, tmp_path):
+    run("classify", folder / "0.mp4", "--labels", LABELS, "--save-plot", "a.PNG")
+
+    assert (tmp_path / "a.PNG").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--save-plot", "a.png", "--explain", "./a.png"), "same name"),
+        (("--save-plot", "many", "--explain", "many"), "same name"),
+        (("--save-plot", "a.png", "--failures", "a.png"), "same name"),
+        (("--save-plot", "a.jpg"), r"no \.png.*--save-plot a\.png"),
+        (("--explain", "a.PDF"), r"no \.png.*--explain a\.png"),
+        (("--explain", "photo.png"), "written over"),
+    ],
+)
+def test_pictures_that_would_be_lost_are_refused(run, tmp_path, options, words):
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64)).save(photo)
+    before = photo.read_bytes()
+
+    with pytest.raises(ActionCLIPError, match=words):
+        run("classify", "photo.png", "--labels", LABELS, *options)
+    assert photo.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [photo]
+
+
+def test_a_frame_of_a_folder_of_frames_is_not_written_over(run, tmp_path):
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "frames" / "1.png")
+
+    with pytest.raises(ActionCLIPError, match="written over"):
+        run("classify", "frames", "--labels", LABELS, "--explain", "frames/1.png")
 
 
 def test_dollars_and_strange_letters_are_words_in_every_picture(run, folder, tmp_path):

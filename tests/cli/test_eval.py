@@ -57,6 +57,14 @@ def test_a_table_and_a_folder_and_a_comparison(run, folder, tmp_path):
     assert (row["could_be_chance"], row["difference"]["low"]) == (None, None)
 
 
+def test_labels_through_a_pipe_are_read_once(run, folder, pipe):
+    words = pipe("hop\nrun\nsit\n")
+    result = run("tiny", "--data", folder, "--workers", "1", "--labels", words)
+
+    assert result.exit_code == 0
+    assert "4 clips, 3 labels" in result.stdout
+
+
 def test_a_bad_file_is_listed_and_the_exit_code_is_3(run, folder, tmp_path):
     (tmp_path / "m.csv").write_text(
         f"path,label\n{folder}/hop/a.mp4,hop\n{folder}/run/c.mp4,run\nbad.mp4,run\n"

@@ -81,6 +81,11 @@ def test_a_folder_that_is_a_file_is_said_before_any_work(run, tmp_path, words):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_check_of_no_labels_is_refused(command_line):
+    with pytest.raises(ActionCLIPError, match="--check looks at labels, and there are none"):
+        command_line("labels", "--check", "--model", "tiny")
+
+
 def test_labels_lists_the_sets_and_shows_one(run):
     listed = run("labels").stdout
     shown = run("labels", "kinetics400").stdout.splitlines()

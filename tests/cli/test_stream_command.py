@@ -88,6 +88,17 @@ def test_a_source_may_be_longer_than_the_name_of_a_file(command_line):
         command_line("stream", "7" * 300 + ".mp4", "--labels", "a, b", "--model", "no-such-model")
 
 
+def test_labels_through_a_pipe_are_read_once(command_line, film, pipe):
+    words = pipe(LABELS.replace(", ", "\n"))
+    options = ("--model", "tiny", "--speed", "0", "--json")
+    result = command_line("stream", film, "--labels", words, *options)
+
+    assert result.exit_code == 0
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {one["label"] for e in events for one in e.get("scores", ())} == set(LABELS.split(", "))
+    assert "warning" not in result.stderr
+
+
 def test_labels_may_be_longer_than_the_name_of_a_file(command_line, film):
     many = ", ".join(f"doing thing number {number}" for number in range(20))
 

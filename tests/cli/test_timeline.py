@@ -91,6 +91,26 @@ def test_many_videos_get_their_files_in_a_folder_and_a_bad_one_stops_nobody(
     assert "bad.mp4,unreadable" in (tmp_path / "failures.csv").read_text()
 
 
+def test_files_about_the_current_folder_have_its_name(command_line, tmp_path, monkeypatch):
+    frames = tmp_path / "jumping"
+    frames.mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(frames / f"{number}.png")
+    monkeypatch.chdir(frames)
+    asked = ("--labels", LABELS, "--model", "tiny", "--save-all", tmp_path / "out")
+
+    told = command_line("timeline", ".", *asked)
+    pictures = ("--save-plot", tmp_path / "out" / "plots", "--workers", "1")
+    command_line("classify", ".", *asked[:4], *pictures)
+
+    assert told.exit_code == 0
+    kinds = ("csv", "html", "json", "png", "srt", "vtt")
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.*"))
+    assert names == [f"jumping.{kind}" for kind in kinds]
+    assert "jumping.*" in told.stderr
+    assert [path.name for path in (tmp_path / "out" / "plots").iterdir()] == ["0000-jumping.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -100,6 +120,9 @@ def test_many_videos_get_their_files_in_a_folder_and_a_bad_one_stops_nobody(
         (("--overlay", "film.avi"), ".mp4"),
         (("--overlay", "film.mp4"), "written over"),
         (("--csv", "{film}"), "written over"),
+        (("--embed-video",), "no page.*--html"),
+        (("--embed-video", "--json"), "no page.*--html"),
+        (("--scores",), "--json"),
         (("--window", "0"), "above 0"),
         (("--window", "1e9"), "to a day"),
         (("--stride", "-1"), "above 0"),
@@ -246,6 +269,10 @@ def test_a_film_that_is_gone_keeps_its_segments(command_line, film, monkeypatch)
     assert "wrote" not in result.stderr
 
 
-def test_one_picture_is_not_enough_for_all_segments(command_line, film):
-    with pytest.raises(ActionCLIPError, match="every segment gets a picture"):
-        command_line("timeline", film, "--labels", LABELS, "--explain", "why.png")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("why.png", "every segment gets"), ("why.PNG", "every segment gets"), ("w.jpg", "no .png")],
+)
+def test_one_picture_is_not_enough_for_all_segments(command_line, film, name, words):
+    with pytest.raises(ActionCLIPError, match=words):
+        command_line("timeline", film, "--labels", LABELS, "--explain", name)

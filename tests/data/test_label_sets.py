@@ -1,6 +1,7 @@
 import pytest
 
 from actionclip.data import label_sets
+from actionclip.encoding.questions import resolve_labels
 from actionclip.errors import ActionCLIPError
 
 COUNTS = {
@@ -39,3 +40,20 @@ def test_zero_shot_labels_are_new_in_kinetics_600():
 def test_a_misspelt_set_gets_a_suggestion():
     with pytest.raises(ActionCLIPError, match="Did you mean 'kinetics400'"):
         label_sets.load("kinetics40")
+
+
+NEARLY_SETS = "kinetics40 kinetcs400 kinetics4000 ucf-101 UCF101 hmdb Kinetics charade"
+WORDS = "parade arcade cards chase hands shade heads crashes chart card shares shards charge"
+
+
+@pytest.mark.parametrize("word", NEARLY_SETS.split())
+def test_a_single_word_that_is_nearly_the_name_of_a_set_is_refused(word):
+    with pytest.raises(ActionCLIPError, match=f"called '{word}'.*Did you mean .* '{word},'"):
+        resolve_labels(word)
+    assert resolve_labels(f"{word},") == [word]
+    assert resolve_labels([word]) == [word]
+
+
+@pytest.mark.parametrize("word", WORDS.split())
+def test_an_ordinary_word_is_a_label(word):
+    assert resolve_labels(word) == [word]

@@ -161,6 +161,14 @@ def test_reject_and_threshold(recognizer, folder):
     assert nothing.label == "none of these"
 
 
+@pytest.mark.parametrize("name", ["none of these", "None  of\tThese"])
+@pytest.mark.parametrize("options", [{"reject": ["running"]}, {"threshold": 0.3}])
+def test_a_label_is_not_called_as_the_answer_where_nothing_fits(recognizer, name, options):
+    with pytest.raises(actionclip.ActionCLIPError, match=r"A label is called .*'none of these'"):
+        recognizer.question([name, "walking"], **options)
+    assert recognizer.question([name, "walking"]).labels == (name, "walking")
+
+
 def test_a_threshold_of_zero_rejects_nothing(recognizer):
     question = recognizer.question(LABELS, threshold=0.0)
     opposite = -question.texts.mean(dim=(0, 1))[None]
@@ -252,6 +260,61 @@ def test_unknown_options_are_refused_with_the_nearest_name(recognizer, folder):
         actionclip.load("tiny", precision="fp23")
     with pytest.raises(actionclip.ActionCLIPError, match="cpu"):
         actionclip.load("tiny", device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"top_k": 0}, "top_k is 0"),
+        ({"threshold": 2.0}, "threshold is 2"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"frames": 0}, "frames is 0"),
+        ({"spacing": 1e300}, "a day"),
+        ({"spacing": float("nan")}, "a day"),
+    ],
+)
+def test_options_are_refused_before_a_video_is_opened(recognizer, options, words):
+    videos = (pytest.fail("a video was taken") for _ in range(1))
+    with pytest.raises(actionclip.ActionCLIPError, match=words):
+        recognizer.results(videos, LABELS, **options)
+    if options.keys() & {"batch_size", "frames", "spacing"}:
+        with pytest.raises(actionclip.ActionCLIPError, match=words):
+            recognizer.embeddings(videos, **options)
+
+
+def test_what_is_of_another_type_is_refused_in_words(folder):
+    """Without the annotations being checked, as where the package is used."""
+    script = textwrap.dedent(f"""
+        import actionclip
+        model = actionclip.load("tiny", workers=1)
+        video, labels = {str(folder / "0.mp4")!r}, {LABELS!r}
+        for asked in (
+            lambda: model.results([video], labels, crops=2),
+            lambda: model.results([video], labels, frames=1.5),
+            lambda: model.results([video], labels, top_k=1.5),
+            lambda: model.results([video], labels, batch_size=0.5),
+            lambda: model.classify(None, labels),
+            lambda: model.timeline(7, labels),
+        ):
+            try:
+                asked()
+            except actionclip.ActionCLIPError as error:
+                print(error)
+    """)
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    beginnings = ["crops is 2.", "frames is 1.5.", "top_k is 1.5.", "batch_size is 0.5."]
+    beginnings += ["A video is None.", "A video is 7."]
+    assert [line[: len(words)] for line, words in zip(told, beginnings, strict=True)] == beginnings
+
+
+def test_of_no_videos_there_are_no_embeddings(recognizer, folder):
+    width = len(recognizer.embed_video(folder / "0.mp4"))
+
+    assert recognizer.embed_video([]).shape == (0, width)
+    assert recognizer.classify([], LABELS) == []
 
 
 def test_no_labels_and_none_in_the_model_is_an_error(recognizer, folder, monkeypatch):

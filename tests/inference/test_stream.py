@@ -18,6 +18,7 @@ from actionclip.inference.stream.watching import live_views
 from actionclip.inference.stream.window import RollingWindow
 from actionclip.video.live.queue import End, Gap, LiveFrame, Lost
 from actionclip.video.live.sources import LiveSettings
+from actionclip.video.settings import Limits
 from actionclip.video.transforms import to_input
 from live_server import LiveServer, broadcast
 from model_of_each_kind import KINDS, model_of
@@ -108,6 +109,15 @@ def test_a_model_without_a_spacing_gets_a_window_of_two_seconds(recognizer):
 
 def labels_of(events):
     return [event for event in events if event.event == "label"]
+
+
+def test_the_limits_of_the_recognizer_hold_for_its_streams(recognizer, film):
+    strict = actionclip.Recognizer(recognizer.model, limits=Limits(pixels=1000))
+
+    with strict.stream(film, LABELS) as stream, pytest.raises(ActionCLIPError, match="Not one"):
+        list(stream)
+    with strict.stream(film, LABELS, settings=AT_ONCE, limits=Limits()) as stream:
+        assert labels_of(stream)
 
 
 def test_a_file_gives_the_answers_of_its_windows(recognizer, film):

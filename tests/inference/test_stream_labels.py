@@ -163,7 +163,7 @@ class Script:
         """Nobody asks us to stop."""
 
 
-def test_a_file_is_read_when_nobody_writes_to_it_any_more(tmp_path, monkeypatch):
+def test_a_file_is_read_when_nobody_writes_to_it_any_more_and_missed_once(tmp_path, monkeypatch):
     """At the beginning too: it may have changed since. Deleted, it says nothing."""
     path = tmp_path / "labels.txt"
     path.write_text("running\n")
@@ -181,8 +181,9 @@ def test_a_file_is_read_when_nobody_writes_to_it_any_more(tmp_path, monkeypatch)
         """And nothing else."""
 
     halves = [write("run\nju"), write("run\njump"), write("run\njump\n")]
-    gone = [path.unlink, look, look, write("sit\n"), look, look]
-    script = Script([look, look, *halves, look, look, write(""), look, look, *gone])
+    gone = [path.unlink, look, look, look, write("sit\n"), look, look]
+    replaced = [path.unlink, write("hop\n"), look, look]
+    script = Script([look, look, *halves, look, look, write(""), look, look, *gone, *replaced])
     names = {"Thread": threading.Thread, "current_thread": threading.current_thread}
     monkeypatch.setattr(label_file, "threading", SimpleNamespace(Event=script, **names))
 
@@ -190,8 +191,8 @@ def test_a_file_is_read_when_nobody_writes_to_it_any_more(tmp_path, monkeypatch)
     assert script.over.wait(PATIENT)
     watched.close()
 
-    assert read == ["running\n", "run\njump\n", "", "sit\n"]
-    assert [error.what for error in complaints] == ["It is empty."]
+    assert read == ["running\n", "run\njump\n", "", "sit\n", "hop\n"]
+    assert [error.what for error in complaints] == ["It is empty.", f"{path} is gone."]
 
 
 def test_a_file_that_changed_before_it_is_followed_counts(recognizer, tmp_path):

@@ -178,6 +178,7 @@ def test_a_file_that_is_missing_or_no_text_is_an_error(tmp_path):
         read_labels(tmp_path)
     with pytest.raises(ActionCLIPError, match="holds no label"):
         read_labels(" , ")
+    assert read_labels(f"{tmp_path}") == [str(tmp_path)]
 
 
 def test_long_text_is_labels_and_not_a_file_name():

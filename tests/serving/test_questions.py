@@ -125,6 +125,22 @@ def test_reject_threshold_and_sets_of_labels_are_understood(service, clips):
     assert len(many.json["scores"]) == 101
 
 
+@pytest.mark.parametrize("asked", [{"reject": ["running"]}, {"threshold": 0.3}])
+def test_a_label_called_as_the_answer_where_nothing_fits_is_refused(service, clips, asked):
+    video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
+    answer = service.ask("/classify", video=video, labels=["None of these", "walking"], **asked)
+
+    assert (answer.status, answer.code) == (400, "labels")
+    assert "'None of these'" in answer.json["error"]["message"]
+
+
+def test_a_name_is_shown_without_what_turns_other_text(service):
+    word = "\u0645\u06cc\u200c\u0631"
+    answer = service.send("/classify", b"no video", labels="a,b", name=f"{word}\u202e.mp4")
+
+    assert answer.json["source"] == f"{word}.mp4"
+
+
 EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
 
 

@@ -13,6 +13,7 @@ from actionclip.errors import ActionCLIPError
 if TYPE_CHECKING:
     from actionclip.inference.explain.explanation import Explanation
     from actionclip.inference.results import Unread, VideoResult
+    from actionclip.video.sources import Source
 
 SOME_FAILED = 3
 
@@ -66,18 +67,18 @@ def classify(
         ),
     ] = None,
     explain: options.Explain = None,
-    failures: options.Failures = Path("failures.csv"),
+    failures: options.FailuresOfSeveral = None,
 ) -> None:
     """Say which of the given labels each video shows."""
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
     sources = options.find_sources(videos, model)
-    for name, place in (("--save-plot", save_plot), ("--explain", explain)):
-        if place is not None and place.suffix == ".png" and len(sources) > 1:
-            raise ActionCLIPError(
-                f"{name} is the picture {place}, and there are {len(sources)} videos.",
-                expected="For several videos it must be a folder; each gets a picture there.",
-            )
+    several = len(sources) > 1
+    failures = failures or (options.FAILURES if several else None)
+    inputs = [*videos, labels, reject, descriptions, *(template or ())]
+    plots = _pictures("--save-plot", save_plot, sources)
+    whys = _pictures("--explain", explain, sources)
+    options.check_outputs(sources, inputs, failures=failures, outputs=[*plots, *whys])
     asked = options.words_asked(
         model,
         labels,
@@ -106,36 +107,35 @@ def classify(
                 **{"frames": frames, "windows": windows, "spacing": spacing},
                 "crops": options.crops_of(crops),
             }
-            keep = save_plot is not None
+            keep = bool(plots)
             results = recognizer.results(sources, question, top_k=top_k, keep_clips=keep, **views)
             show = Printer(as_json=as_json, as_csv=as_csv)
             failed = []
             with Progress(len(sources)) as progress:
                 for number, result in enumerate(results):
                     progress.add(result)
-                    place = number if len(sources) > 1 else None
                     why = None
-                    if explain is not None and result.status.usable:
+                    if whys and result.status.usable:
                         why = recognizer.explain(sources[number], question, **views)
-                        _draw(why, _picture(explain, result, place))
+                        _draw(why, whys[number])
                     with progress.aside():
                         show(result, why)
                     if not result.status.usable:
                         failed.append(result)
-                    elif save_plot is not None:
-                        _plot(result, _picture(save_plot, result, place))
-    if len(sources) > 1:
+                    elif plots:
+                        _plot(result, plots[number])
+    if several:
         say(f"{progress.done} videos: {progress.summary} ({progress.rate})")
     if failed:
-        finish_failed(failed, failures, listed=len(sources) > 1)
+        finish_failed(failed, failures)
 
 
 classify.__doc__ = f"{classify.__doc__}\n\n{EXAMPLES}"
 
 
-def finish_failed(failed: "Sequence[Unread]", path: Path, *, listed: bool) -> None:
-    """Name the videos that failed, write them down when there were several, and leave with 3."""
-    if listed:
+def finish_failed(failed: "Sequence[Unread]", path: Path | None) -> None:
+    """Write the videos that failed down where a place is named, and leave with 3."""
+    if path is not None:
         from actionclip.inference.results import write_failures
 
         write_failures(failed, path)
@@ -143,11 +143,25 @@ def finish_failed(failed: "Sequence[Unread]", path: Path, *, listed: bool) -> No
     raise typer.Exit(SOME_FAILED)
 
 
-def _picture(path: Path, result: "VideoResult", number: int | None) -> Path:
-    """The file of a picture: the one named, or one of many in that folder."""
-    if path.suffix == ".png":
-        return path
-    return path / f"{number or 0:04d}-{Path(result.source).stem}.png"
+def _pictures(option: str, place: Path | None, sources: "Sequence[Source]") -> list[Path]:
+    """The file of each video's picture: the one named, or one in that folder; none if not wanted.
+
+    Raises:
+        ActionCLIPError: for one picture of several videos, or one of another kind.
+    """
+    from actionclip.video.sources import stem_of
+
+    if place is None:
+        return []
+    if not options.is_picture(option, place):
+        stems = [stem_of(one.name, one.path) for one in sources]
+        return [place / f"{number:04d}-{stem}.png" for number, stem in enumerate(stems)]
+    if len(sources) > 1:
+        raise ActionCLIPError(
+            f"{option} is the picture {place}, and there are {len(sources)} videos.",
+            expected="For several videos it must be a folder; each gets a picture there.",
+        )
+    return [place]
 
 
 def _plot(result: "VideoResult", path: Path) -> None:

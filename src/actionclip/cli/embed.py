@@ -34,7 +34,7 @@ def embed(
     timeout: options.Timeout = 10.0,
     decoder: options.DecoderName = "pyav",
     as_json: options.Json = False,
-    failures: options.Failures = Path("failures.csv"),
+    failures: options.Failures = options.FAILURES,
 ) -> None:
     """Write the embedding (unit length) of each video to a file."""
     from actionclip.inference.embeddings import check_output, write_embeddings
@@ -42,6 +42,7 @@ def embed(
     check_output(output)
     sources = options.find_sources(videos, model)
     check_output(output, (source.name for source in sources))
+    options.check_outputs(sources, videos, failures=failures, outputs=[output])
     with plain_warnings():
         recognizer = options.open_model(
             model,
@@ -71,7 +72,7 @@ def embed(
         write_embeddings(good, output)
         say(f"{len(good)} embeddings in {output}: {progress.summary} ({progress.rate})")
     if failed:
-        finish_failed(failed, failures, listed=True)
+        finish_failed(failed, failures)
 
 
 embed.__doc__ = f"{embed.__doc__}\n\n{EXAMPLES}"

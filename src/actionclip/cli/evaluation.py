@@ -141,13 +141,13 @@ def evaluate(
         )
     with plain_warnings(), _processes(device) as (where, is_first):
         read = _read(data, protocol, layout, root, class_names, fold, intervals)
-        wanted = None if labels is None else _names(labels)
         asked = read_words(
             labels,
             templates=options.sentences(template),
             descriptions=descriptions,
             ensemble=ensemble,
         )
+        wanted = None if labels is None else _names(asked["labels"])
         settings = {
             "protocol": protocol,
             "split": split,
@@ -204,7 +204,7 @@ def _processes(device: str | None) -> Iterator[tuple[str | None, bool]]:
             torch.distributed.destroy_process_group()
 
 
-def _names(text: str) -> list[str]:
+def _names(text: str | list[str]) -> list[str]:
     from actionclip.encoding.questions import resolve_labels
 
     return resolve_labels(text)

@@ -1,6 +1,5 @@
 """`actionclip index`: videos become an index that `actionclip search` looks into."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +48,7 @@ def index(
     device: options.Device = None,
     timeout: options.Timeout = 10.0,
     as_json: options.Json = False,
-    failures: options.Failures = Path("failures.csv"),
+    failures: options.Failures = options.FAILURES,
 ) -> None:
     """Bring an index of videos up to date: encode what is new, notice what moved or is gone.
 
@@ -60,6 +59,7 @@ def index(
     from actionclip.model.zoo.pretrained import DEFAULT
 
     seen, _ = find(videos)  # what is wrong with them, before the model is loaded
+    options.check_outputs([video.source for video in seen], videos, failures=failures)
     before = None if rebuild else Index.info(place)
     name = options.model_name(model) or (before.model if before else "") or DEFAULT
     options.check_worth_downloading(name, [video.source for video in seen])
@@ -84,7 +84,7 @@ def index(
         say(f"error: {report.asked} videos were asked for, and the lines above are not as many.")
         raise typer.Exit(DOES_NOT_ADD_UP)
     if report.failed:
-        finish_failed(report.failed, failures, listed=True)
+        finish_failed(report.failed, failures)
 
 
 index.__doc__ = f"{index.__doc__}\n\n{EXAMPLES}"
@@ -95,7 +95,7 @@ def _show(line: "FileReport", *, as_json: bool) -> None:
     if as_json:
         typer.echo(line.to_json())
     elif line.change != "unchanged":
-        from actionclip.inference.search.page import printable
+        from actionclip.figures import printable
 
         words = f"{line.change:>8}  {printable(options.from_here(line.source))}"
         if line.before is not None:

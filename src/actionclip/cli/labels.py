@@ -7,6 +7,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.console import plain_warnings
+from actionclip.errors import ActionCLIPError
 
 EXAMPLES = """Examples:
 
@@ -37,6 +38,12 @@ def labels(
     """List the built-in label sets, show one, or check labels of your own."""
     from actionclip.data import label_sets
 
+    if name is None and check:
+        raise ActionCLIPError(
+            "--check looks at labels, and there are none.",
+            expected="A built-in set, a file, or words between commas.",
+            hint="For example: actionclip labels actions.txt --check",
+        )
     if name is None:
         for each in label_sets.names():
             size = len(label_sets.load(each))

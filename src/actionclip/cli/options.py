@@ -1,6 +1,7 @@
 """Options that several verbs share, so that they are spelled and explained once."""
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,8 +61,17 @@ Explain = Annotated[
         show_default=False,
     ),
 ]
+FAILURES = Path("failures.csv")
 Failures = Annotated[
     Path, typer.Option(help="Where videos that failed are listed (only when some did).")
+]
+FailuresOfSeveral = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where videos that failed are listed (only when some did). "
+        f"Default: {FAILURES} where there are several videos, else nowhere.",
+        show_default=False,
+    ),
 ]
 
 
@@ -79,6 +89,55 @@ def own_gpu() -> str | None:
 
     number = os.environ.get("LOCAL_RANK")
     return f"cuda:{number}" if number is not None and torch.cuda.is_available() else None
+
+
+OTHER_PICTURES = (".avif", ".bmp", ".eps", ".gif", ".heic", ".jpeg", ".jpg")
+OTHER_PICTURES += (".pdf", ".ps", ".svg", ".tif", ".tiff", ".webp")
+
+
+def is_picture(option: str, place: Path) -> bool:
+    """Whether a place for pictures names a single one; else it is a folder for them.
+
+    Raises:
+        ActionCLIPError: for a picture of another kind than we write.
+    """
+    suffix = place.suffix.lower()
+    if place.is_dir():
+        return False
+    if suffix in OTHER_PICTURES:
+        raise ActionCLIPError(
+            f"{option} is {place}, and that is no .png.",
+            expected="A picture is written as a .png; any other name is a folder for pictures.",
+            hint=f"For example: {option} {place.with_suffix('.png')}.",
+        )
+    return suffix == ".png"
+
+
+def check_outputs(
+    sources: "Sequence[Source]",
+    inputs: Iterable[str | Path | None],
+    *,
+    failures: Path | None,
+    outputs: Iterable[Path] = (),
+) -> None:
+    """Refuse to write over what was named as input, or one output over another.
+
+    Args:
+        sources: the videos.
+        inputs: what the command line names besides: where it is a file, it is kept.
+        failures: where videos that fail are listed, if that is wanted.
+        outputs: the other files.
+
+    Raises:
+        ActionCLIPError: naming the output.
+    """
+    from actionclip.video.sources import refuse_overwriting
+
+    named, others = list(inputs), list(outputs)
+    refuse_overwriting(others, sources, named)
+    if failures is not None:
+        hint = "Videos that fail are listed there: name another place with --failures FILE."
+        refuse_overwriting([*others, failures], sources, named, hint=hint)
 
 
 def crops_of(crops: int | None) -> int | None:

@@ -127,7 +127,7 @@ def _day(option: str, text: str | None) -> date | None:
 
 def _print(moments: "Sequence[Moment]", *, as_json: bool, as_csv: bool) -> None:
     """JSON, CSV, a table on a terminal, or plain lines with tabs in a pipe."""
-    from actionclip.inference.search.page import printable
+    from actionclip.figures import printable
 
     if as_json:
         for moment in moments:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -153,13 +154,13 @@ def _check(kind: str, where: str) -> None:
 
 
 def _follow(watched: "Stream", labels: str | None, show: "_Printer") -> None:
-    """Where the labels come from a file, take over what it says later."""
+    """Where the labels come from a file, take over what it says later; a pipe says it once."""
     from actionclip.data import label_sets
     from actionclip.model.prompts.label_files import looks_like_file
 
     if labels is None or labels.strip() in label_sets.names():
         return
-    if looks_like_file(labels):
+    if looks_like_file(labels) and Path(labels).is_file():
         watched.follow_labels(labels, complain=show.complain)
 
 

@@ -111,7 +111,8 @@ def timeline(
         Path | None, _file("One page with a player: click a segment, and it plays there.")
     ] = None,
     embed_video: Annotated[
-        bool, typer.Option("--embed-video", help="The page holds the video itself.")
+        bool,
+        typer.Option("--embed-video", help="The page (--html, --save-all) holds the video itself."),
     ] = False,
     overlay: Annotated[
         Path | None, _file("The video with the labels drawn in, its sound kept (.mp4, .mkv).")
@@ -127,22 +128,21 @@ def timeline(
             "sentences. With --json also the key `explanation` of each."
         ),
     ] = None,
-    failures: options.Failures = Path("failures.csv"),
+    failures: options.FailuresOfSeveral = None,
 ) -> None:
     """Say when each of the given labels happens in a video."""
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
     from actionclip.inference.timeline.text import one_line
 
-    if explain is not None and explain.suffix == ".png":
-        raise ActionCLIPError(
-            f"--explain is {explain}, and every segment gets a picture.",
-            expected="It must be a folder.",
-        )
+    _check_options(explain, scores=scores, as_json=as_json)
     sources = options.find_sources(videos, model, whole="A timeline")
     wanted = Wanted(csv=csv, srt=srt, vtt=vtt, png=save_plot, html=html, overlay=overlay)
     wanted.folder, wanted.embed_video = save_all, embed_video
-    wanted.check(sources, [*videos, labels, reject, descriptions, *(template or ())])
+    inputs = [*videos, labels, reject, descriptions, *(template or ())]
+    wanted.check(sources, inputs)
+    failures = failures or (options.FAILURES if len(sources) > 1 else None)
+    options.check_outputs(sources, inputs, failures=failures, outputs=wanted.paths(sources))
     rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
     if threshold is not None:
         rules = rules.entering_at(threshold)
@@ -187,10 +187,24 @@ def timeline(
                     wanted.notes.clear()
                     say(f"  wrote {one_line(str(path))}{notes}")
     if failed:
-        finish_failed(failed, failures, listed=len(sources) > 1)
+        finish_failed(failed, failures)
 
 
 timeline.__doc__ = f"{timeline.__doc__}\n\n{EXAMPLES}"
+
+
+def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None:
+    """Refuse options that would have no effect, or not the one meant."""
+    if explain is not None and options.is_picture("--explain", explain):
+        raise ActionCLIPError(
+            f"--explain is {explain}, and every segment gets a picture.",
+            expected="It must be a folder.",
+        )
+    if scores and not as_json:
+        raise ActionCLIPError(
+            "--scores is about JSON, and --json was not given.",
+            hint="Add --json. The NAME.json files of --save-all always hold the scores.",
+        )
 
 
 class Watching:

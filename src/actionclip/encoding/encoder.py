@@ -23,12 +23,14 @@ from actionclip.video.decode import Clip, DecodePool
 from actionclip.video.outcomes import Outcome
 from actionclip.video.resize import resize
 from actionclip.video.sampling import Timeline, choose_for
-from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling
+from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling, check_counts
 from actionclip.video.sources import Source, find_videos
 from actionclip.video.transforms import cut, normalise
 
 Video: TypeAlias = str | Path | Source | np.ndarray | Tensor
 Decoder: TypeAlias = Literal["pyav", "torchcodec"]
+Encoded: TypeAlias = tuple[Clip, Float[Tensor, "V D"] | None]
+"""A video's frames, and the unit vectors of its views; None where it gave no frames."""
 
 FRAMES_AT_ONCE = 512
 """Frames in one pass through the image tower on an accelerator."""
@@ -70,7 +72,11 @@ class Views:
         spacing: float | None = None,
         crops: Literal[1, 3] | None = None,
     ) -> "Views":
-        """The model's own views, with what is given in their place."""
+        """The model's own views, with what is given in their place.
+
+        Raises:
+            ActionCLIPError: for a number that is none.
+        """
         sampling = config.sampling
         if spacing is not None:
             sampling = dataclasses.replace(sampling, rule="spaced", spacing=spacing)
@@ -128,10 +134,19 @@ class VideoEncoder:
 
     def encode(
         self, videos: Iterable[Video], views: Views, *, batch_size: int | None = None
-    ) -> Iterator[tuple[Clip, Float[Tensor, "V D"] | None]]:
-        """Each video in the order given, with its unit vectors, or None if it gave no frames."""
-        clips = self.clips(videos, views)
+    ) -> Iterator[Encoded]:
+        """Each video in the order given, with its unit vectors, or None if it gave no frames.
+
+        Raises:
+            ActionCLIPError: for a size of batches that is none, at once.
+        """
+        if batch_size is not None:
+            check_counts(batch_size=batch_size)
         size = batch_size or max(1, frames_at_once(self.model) // views.frames)
+        return self._encode(videos, views, size)
+
+    def _encode(self, videos: Iterable[Video], views: Views, size: int) -> Iterator[Encoded]:
+        clips = self.clips(videos, views)
         while batch := list(itertools.islice(clips, size)):
             embeddings = iter(self.forward([c for c in batch if c.status.usable], views))
             for clip in batch:
@@ -260,11 +275,15 @@ def single_source(video: Video) -> Source:
     """The one file or folder that a video stands for.
 
     Raises:
-        ActionCLIPError: when it stands for several.
+        ActionCLIPError: when it stands for several, or is no name at all.
     """
     if isinstance(video, Source):
         return video
-    assert isinstance(video, (str, Path))
+    if not isinstance(video, (str, Path)):
+        raise ActionCLIPError(
+            f"A video is {video!r}.",
+            expected="A file, a folder of frames, or frames as uint8 [T, H, W, 3] were expected.",
+        )
     found = find_videos([video])
     if len(found) > 1:
         raise ActionCLIPError(

@@ -8,7 +8,6 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +30,14 @@ from actionclip.model.scoring import (
     LabelSet,
     Score,
     arrange,
+    check_answer,
     fold_rejected,
     in_set,
     rank,
+    refuse_none,
     score,
 )
 from actionclip.model.text_cache import encode_cached
-
-SHOWN = 5
-"""Names listed in a warning."""
 
 MEANING = "the threshold is a cosine"
 """What a calibration's numbers are. It goes into the key: one whose numbers are something else (the
@@ -70,6 +68,13 @@ class Question:
     def names(self) -> tuple[str, ...]:
         """The labels and then those to reject: what the columns of `matrix` are."""
         return self.labels if self.prompts is None else self.prompts.labels
+
+    @property
+    def may_reject(self) -> bool:
+        """Whether *none of these* may be the answer."""
+        known = self.calibration
+        calibrated = known is not None and known.threshold is not None
+        return len(self.names) > len(self.labels) or bool(self.threshold) or calibrated
 
     def matrix(self, videos: Float[Tensor, "B V D"]) -> Float[Tensor, "B C"]:
         """How well each label fits each of B videos, from the unit vectors of their views."""
@@ -159,9 +164,10 @@ def ask(
         calibrated: whether the model's calibration is used, where it has one.
 
     Raises:
-        ActionCLIPError: for labels that are missing, twice there, or too long; for an option that
-            is not one.
+        ActionCLIPError: for labels that are missing, twice there, or too long; for one called *none
+            of these* where that may be the answer; for an option that is not one.
     """
+    check_answer(threshold=threshold)
     config = model.config
     names = labels_of(model, labels)
     rejected = read_labels(reject) if reject else []
@@ -174,7 +180,7 @@ def ask(
         descriptions=None if descriptions is None else read_descriptions(descriptions),
         clean_labels=clean,
     )
-    for complaint in _mismatches(prompts):
+    for complaint in prompts.complaints:
         warnings.warn(complaint, stacklevel=3)
     check(
         [*names, *rejected], clean_labels=clean, tokenize=model.tokenize, templates=sentences
@@ -210,6 +216,10 @@ def assemble(
         ensemble: as for `ask`, as are the others.
         threshold: see there.
         calibrated: see there.
+
+    Raises:
+        ActionCLIPError: for an ensemble that is none; for a label that is called *none of these*
+            where that may be the answer.
     """
     scale, bias = _scale_and_bias(model)
     question = Question(
@@ -222,7 +232,11 @@ def assemble(
         threshold=threshold,
         prompts=prompts,
     )
-    return _obeying(model.config.calibration if calibrated else None, question, threshold is None)
+    known = model.config.calibration if calibrated else None
+    question = _obeying(known, question, threshold is None)
+    if question.may_reject:
+        refuse_none(question.labels)
+    return question
 
 
 def uncalibrated(model: ActionCLIP, question: Question) -> str | None:
@@ -312,9 +326,8 @@ def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
             the name of a set.
     """
     found = read_labels(labels, known=_built_in)
-    sets = label_sets.names()
-    if isinstance(labels, str) and found == [labels.strip()] and get_close_matches(found[0], sets):
-        raise unknown("set of labels", found[0], sets)
+    if isinstance(labels, str) and found == [labels.strip()]:
+        label_sets.refuse_misspelt(found[0])
     return found
 
 
@@ -331,8 +344,8 @@ def read_words(
     No model is needed, so words that cannot be used are refused before one is loaded.
 
     Args:
-        labels: as for `ask`, as are the others. They stay as they are: the name of a built-in set
-            means more than its labels.
+        labels: as for `ask`, as are the others. The name of a built-in set stays as it is: it means
+            more than its labels.
         templates: see there.
         descriptions: see there.
         ensemble: see there.
@@ -342,7 +355,9 @@ def read_words(
         ActionCLIPError: for words or files we cannot use.
     """
     if labels is not None:
-        resolve_labels(labels)
+        names = resolve_labels(labels)
+        refuse_none(names if reject else [])
+        labels = labels if _is_built_in(labels) else names
     return {
         "labels": labels,
         "templates": None if templates is None else read_templates(templates),
@@ -370,19 +385,6 @@ def _built_in(name: str) -> list[str] | None:
 
 def _is_built_in(labels: object) -> bool:
     return labels is None or (isinstance(labels, str) and labels.strip() in label_sets.names())
-
-
-def _mismatches(prompts: Prompts) -> list[str]:
-    """Labels without a description, and descriptions without a label."""
-    found = []
-    if prompts.undescribed:
-        names = ", ".join(map(repr, prompts.undescribed[:SHOWN]))
-        more = " and more" if len(prompts.undescribed) > SHOWN else ""
-        found.append(f"No description for {names}{more}: the templates were used.")
-    if prompts.unused:
-        names = ", ".join(map(repr, prompts.unused[:SHOWN]))
-        found.append(f"There are descriptions of labels that were not asked for: {names}.")
-    return found
 
 
 def _ensemble(name: str) -> Ensemble:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from actionclip.encoding.asking import question_of
-from actionclip.encoding.encoder import Decoder, Video, VideoEncoder, Views
+from actionclip.encoding.encoder import Decoder, Encoded, Video, VideoEncoder, Views
 from actionclip.encoding.questions import Question
 from actionclip.inference.embeddings import EmbeddedVideo
 from actionclip.inference.explain.explaining import explain_clip
@@ -26,7 +26,7 @@ from actionclip.inference.timeline.result import Seen, TimelineResult, Watched, 
 from actionclip.inference.timeline.segments import Rules
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
-from actionclip.model.scoring import Score
+from actionclip.model.scoring import Score, check_answer
 from actionclip.video.settings import Limits
 
 Labels: TypeAlias = Sequence[str] | str | Path | Question | None
@@ -162,21 +162,16 @@ class Recognizer:
         Raises:
             ActionCLIPError: for labels or options we cannot use, before the first video is opened.
         """
-        question = self.question(labels, **options)
+        check_answer(top_k=top_k)
         views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
-        return self._results(videos, question, views, top_k, batch_size, keep_clips)
+        encoded = self.encoder.encode(videos, views, batch_size=batch_size)
+        return self._results(encoded, self.question(labels, **options), top_k, keep_clips)
 
     def _results(
-        self,
-        videos: Iterable[Video],
-        question: Question,
-        views: Views,
-        top_k: int | None,
-        batch_size: int | None,
-        keep_clips: bool,
+        self, encoded: Iterable[Encoded], question: Question, top_k: int | None, keep_clips: bool
     ) -> Iterator[VideoResult]:
         precision = self.precision
-        for clip, embedding in self.encoder.encode(videos, views, batch_size=batch_size):
+        for clip, embedding in encoded:
             scores = [] if embedding is None else question.scores(embedding, top_k=top_k)
             sure = None if embedding is None else question.label_set(embedding)
             yield VideoResult.of(clip, scores, precision, keep=keep_clips, label_set=sure)
@@ -249,10 +244,16 @@ class Recognizer:
         """A unit vector for each video (the mean over its views), in order, as they come.
 
         A bad video is a result without a vector, not an error. Arguments as for `results`.
+
+        Raises:
+            ActionCLIPError: for options we cannot use, before the first video is opened.
         """
         views = Views.of(self.config, frames=frames, windows=windows, spacing=spacing, crops=crops)
+        return self._embeddings(self.encoder.encode(videos, views, batch_size=batch_size))
+
+    def _embeddings(self, encoded: Iterable[Encoded]) -> Iterator[EmbeddedVideo]:
         precision = self.precision
-        for clip, views_embedding in self.encoder.encode(videos, views, batch_size=batch_size):
+        for clip, views_embedding in encoded:
             # a clip that was read is let go: there may be thousands
             result = VideoResult.of(clip, [], precision, keep=views_embedding is None)
             mean = None if views_embedding is None else views_embedding.mean(dim=0)
@@ -271,6 +272,7 @@ class Recognizer:
 
         Raises:
             VideoError: for a video that gives no frames.
+            ActionCLIPError: for options we cannot use.
         """
         many, videos = _listed(video)
         rows = []
@@ -279,6 +281,8 @@ class Recognizer:
                 row.result.clip.raise_for_status()
             assert row.embedding is not None
             rows.append(row.embedding)
+        if not videos:
+            return torch.zeros(0, self.model.backbone.embed_dim)
         return torch.stack(rows) if many else rows[0]
 
     def watch(
@@ -368,11 +372,13 @@ class Recognizer:
             source: a camera's number; `http://`, `https://` or `rtsp://` with `allow_network=True`;
                 `-` for standard input; or a file.
             labels: as for `classify`; `Stream.set_labels` changes them while it runs.
-            options: those of `actionclip.inference.stream.watch` and of `question`.
+            options: those of `actionclip.inference.stream.watch` and of `question`; `limits` are
+                the recognizer's own unless others are given.
 
         Raises:
             ActionCLIPError: for a source, labels or options we cannot use.
         """
+        options["limits"] = options.get("limits") or self.encoder.limits
         return watch_live(self.model, source, labels, **options)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ have unit length, but for the means that `arrange` makes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import torch
@@ -127,6 +128,35 @@ def fold_rejected(
     return torch.cat([scores[:, :labels], whole[:, None]], dim=1)
 
 
+def check_answer(*, top_k: int | None = None, threshold: float | None = None) -> None:
+    """Refuse what cannot decide which entries are reported; see `rank`.
+
+    Raises:
+        ActionCLIPError: for a top_k below 1 or a threshold outside 0 to 1.
+    """
+    if top_k is not None and (not isinstance(top_k, Integral) or top_k < 1):
+        raise ActionCLIPError(
+            f"top_k is {top_k}.", expected="It must be a whole number, 1 or more, or none."
+        )
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ActionCLIPError(f"threshold is {threshold}.", expected="It must be from 0 to 1.")
+
+
+def refuse_none(labels: Sequence[str]) -> None:
+    """Refuse a label that is called as the answer where none of the labels fits.
+
+    Raises:
+        ActionCLIPError: naming it.
+    """
+    for label in labels:
+        if " ".join(label.split()).casefold() == NONE_OF_THESE:
+            raise ActionCLIPError(
+                f"A label is called {label!r}, and so is the answer where none of them fits.",
+                expected=f"With labels to reject or a threshold, {NONE_OF_THESE!r} is no label.",
+                hint="Take it out: it is among the answers by itself.",
+            )
+
+
 def rank(
     scores: Float[Tensor, " C1"],
     labels: Sequence[str],
@@ -147,10 +177,7 @@ def rank(
     Raises:
         ActionCLIPError: for a top_k below 1 or a threshold outside 0 to 1.
     """
-    if top_k is not None and top_k < 1:
-        raise ActionCLIPError(f"top_k is {top_k}.", expected="It must be 1 or more, or none.")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ActionCLIPError(f"threshold is {threshold}.", expected="It must be from 0 to 1.")
+    check_answer(top_k=top_k, threshold=threshold)
     values = scores.tolist()
     has_rejected = len(values) == len(labels) + 1
     names = [*labels, NONE_OF_THESE] if has_rejected else list(labels)

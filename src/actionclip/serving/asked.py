@@ -19,6 +19,7 @@ from pydantic import (
 from actionclip.data import label_sets
 from actionclip.encoding.encoder import Views
 from actionclip.errors import ActionCLIPError
+from actionclip.figures import printable
 from actionclip.inference.explain.explanation import MapKind
 from actionclip.inference.timeline.segments import Rules
 from actionclip.model.config import ModelConfig
@@ -92,7 +93,7 @@ class Asked(BaseModel):
         It is shown and never used as a path; what cannot be shown is left out.
         """
         text = self.name or name
-        return "".join(c for c in text if c.isprintable())[:LONGEST_NAME] or "video"
+        return printable(text, "")[:LONGEST_NAME] or "video"
 
 
 class Frames(Asked):

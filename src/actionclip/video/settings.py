@@ -1,6 +1,7 @@
 """What a model folder or a user may set about pixels: which frames, how large, how much effort."""
 
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
@@ -9,10 +10,21 @@ LONGEST, LONGEST_PER_FRAME = 1_000_000.0, 1000.0
 """Most seconds for a video, and more for each of its frames: a socket waits for 24 days at most."""
 
 
-def _at_least_one(**values: int) -> None:
+LONGEST_SPACING = 86_400.0
+"""Most seconds from frame to frame: a day."""
+
+
+def check_counts(**values: Any) -> None:
+    """Refuse what is no whole number from 1 on, and name it.
+
+    Raises:
+        ActionCLIPError: for the first that is none.
+    """
     for name, value in values.items():
-        if value < 1:
-            raise ActionCLIPError(f"{name} is {value}.", expected=f"{name} must be 1 or more.")
+        if not isinstance(value, Integral) or int(value) < 1:
+            raise ActionCLIPError(
+                f"{name} is {value}.", expected=f"{name} must be a whole number, 1 or more."
+            )
 
 
 @config
@@ -33,15 +45,16 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        _at_least_one(frames=self.frames, windows=self.windows)
+        check_counts(frames=self.frames, windows=self.windows)
         if (self.rule == "spaced") != (self.spacing is not None):
             raise ActionCLIPError(
                 f"sampling.rule is {self.rule!r} and sampling.spacing is {self.spacing}.",
                 expected="The rule 'spaced' needs a spacing in seconds; the others take none.",
             )
-        if self.spacing is not None and not 0 < self.spacing < float("inf"):
+        if self.spacing is not None and not 0 < self.spacing <= LONGEST_SPACING:
             raise ActionCLIPError(
-                f"sampling.spacing is {self.spacing}.", expected="It must be above 0 seconds."
+                f"sampling.spacing is {self.spacing}.",
+                expected="It must be above 0 seconds, and a day at most.",
             )
 
 
@@ -56,7 +69,7 @@ class Resize:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        _at_least_one(size=self.size)
+        check_counts(size=self.size)
 
 
 @config
@@ -73,7 +86,9 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        _at_least_one(size=self.size)
+        check_counts(size=self.size)
+        if self.crops not in (1, 3):
+            raise ActionCLIPError(f"crops is {self.crops}.", expected="It must be 1 or 3.")
         if min(self.std) <= 0:
             raise ActionCLIPError(f"preprocess.std is {self.std}.", expected="It must be above 0.")
 
@@ -106,7 +121,7 @@ class Limits:
                 f"limits.seconds_per_frame is {self.seconds_per_frame}.",
                 expected=f"It must be from 0 to {LONGEST_PER_FRAME:g} seconds.",
             )
-        _at_least_one(
+        check_counts(
             memory=self.memory,
             pixels=self.pixels,
             decoded_frames=self.decoded_frames,
@@ -152,7 +167,7 @@ class GridRequest:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        _at_least_one(points=self.points)
+        check_counts(points=self.points)
         if not 0 < self.spacing < float("inf"):
             raise ActionCLIPError(
                 f"The spacing is {self.spacing} s.", expected="It must be above 0 seconds."

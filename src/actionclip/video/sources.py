@@ -153,6 +153,20 @@ def resolved(name: str | Path) -> Path:
         return Path(os.path.abspath(name))  # noqa: PTH100  Path.absolute keeps `..`
 
 
+def stem_of(name: str, path: Path | None) -> str:
+    """What files about a video are called: its name without folder and ending.
+
+    Args:
+        name: as the user gave it.
+        path: where it lies; asked where the name says nothing, as in `.` for the current folder.
+
+    >>> stem_of("clips/a.mp4", None), stem_of(".", Path("/films/jumping"))
+    ('a', 'jumping')
+    """
+    says_nothing = Path(name).name in ("", "..")
+    return (path if says_nothing and path is not None else Path(name)).stem
+
+
 def _source(name: str, kind: Literal["file", "frames"] = "file") -> Source:
     return Source(name, resolved(name), kind)
 
@@ -239,6 +253,45 @@ def check_whole(sources: Iterable[Source], purpose: str) -> None:
                 f"{purpose} is of whole videos, and {source.name} is a stretch of one.",
                 hint="Give the videos themselves, or a table without start and end.",
             )
+
+
+def refuse_overwriting(
+    outputs: Iterable[Path],
+    sources: Iterable[Source],
+    inputs: Iterable[str | Path | None] = (),
+    *,
+    hint: str = "",
+) -> None:
+    """Refuse outputs that would take the place of what they are made from, or of each other.
+
+    Args:
+        outputs: files to be written.
+        sources: the videos; the images of a folder of frames are meant with it.
+        inputs: what else was named; it need not be a file.
+        hint: what to do.
+
+    Raises:
+        ActionCLIPError: naming the first.
+    """
+    videos = list(sources)
+    read = {resolved(one) for one in inputs if one and _test(Path(one).exists)}
+    read |= {source.path for source in videos}
+    folders = {source.path for source in videos if source.kind == "frames"}
+    written = set[Path]()
+    for output in outputs:
+        path = resolved(output)
+        is_frame = path.parent in folders and _is_visible(path.name, "image")
+        if path in read or (is_frame and _test(path.exists)):
+            raise ActionCLIPError(
+                f"{output} is read, and would be written over.",
+                expected="An output has another name than what it is made from.",
+                hint=hint,
+            )
+        if path in written:
+            raise ActionCLIPError(
+                f"Two outputs have the same name, {output}.", expected="A file for each."
+            )
+        written.add(path)
 
 
 def _listed(file: Path, rows: list[_Row]) -> Iterator[Source]:

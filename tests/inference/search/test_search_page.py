@@ -27,6 +27,13 @@ def test_names_and_queries_are_text(tmp_path):
     assert f"{film.as_uri()}#t=1" in page.replace("&amp;", "&").replace("&#x27;", "'")
 
 
+def test_words_and_emoji_with_joiners_stay_what_they_are():
+    told = "\U0001f468\u200d\U0001f467 \u0645\u06cc\u200c\u0631\u0648\u062f"
+
+    assert told in render_page(told, [], [])
+    assert "\u202e" not in render_page("a\u202eb", [], [])
+
+
 def test_a_moment_without_a_picture_and_no_moment_at_all(tmp_path):
     assert "no picture" in render_page("q", [Moment("/gone.mp4", 0, 2, 0.1, 1)], [None])
     assert "Nothing was found" in render_page("q", [], [])

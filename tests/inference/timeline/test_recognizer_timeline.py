@@ -53,6 +53,15 @@ def test_the_result_is_json_with_stable_keys(found):
     assert len(more["scores"]) == len(more["times"]) == len(found.times)
 
 
+def test_what_is_shorter_than_the_least_length_has_its_label(recognizer):
+    blink = np.full((3, 64, 64, 3), 99, np.uint8)  # 0.12 s
+    found = recognizer.timeline(blink, ["running", "waving one hand"])
+
+    [one] = found.segments
+    assert (one.start, one.end) == (0.0, pytest.approx(0.12))
+    assert one.score == found.scores.max() > 0.5
+
+
 def test_labels_change_without_reading_the_film_again(recognizer, film, found):
     watched = recognizer.watch(film)
     film_is_gone = recognizer.timeline(watched, [*ACTIONS, "crawling"])

@@ -111,6 +111,25 @@ def test_csv_says_what_was_found(given_segments):
     assert all(row[0] == made.source for row in rows)
 
 
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+JOINED = [f"{FAMILY} plays", "\u0645\u06cc\u200c\u0631\u0648", "e\u0301te\u0301", "\u2764\ufe0f"]
+MOVING = "\0\x1b\x85\u2028\u2029\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\udce9"
+
+
+@pytest.mark.parametrize("label", JOINED)
+def test_emoji_and_words_with_joiners_stay_what_they_are(label):
+    made = timeline_of([Segment(0, 1, label, 0.5)])
+
+    for text in (to_srt(made), to_vtt(made)):
+        assert f"{label} (50%)" in text
+    assert one_line(label) == label
+
+
+@pytest.mark.parametrize("character", MOVING)
+def test_what_would_move_or_turn_other_text_is_a_space(character):
+    assert one_line(f"a{character}b") == "a b"
+
+
 def test_clocks_roll_over():
     assert short_clock(59.96) == "1:00.0"
     assert short_clock(3599.99) == "1:00:00.0"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from actionclip.figures import printable
 from actionclip.inference.search.moments import Moment
 from actionclip.inference.timeline.text import short_clock
 from actionclip.video.decode import DecodePool
@@ -151,11 +152,6 @@ know. Another player can open it.</p>
 </body>
 </html>
 """
-
-
-def printable(text: str) -> str:
-    """Text from a stranger for a terminal or a page: what cannot be printed becomes a mark."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _card(number: int, moment: Moment, picture: NDArray[np.uint8] | None) -> str:

@@ -25,7 +25,7 @@ class LabelFile:
     Args:
         path: the file.
         changed: called with the path; may raise an `ActionCLIPError` for content it cannot use.
-        complain: called with that error.
+        complain: called with that error; and once when the file is gone.
     """
 
     def __init__(
@@ -48,8 +48,15 @@ class LabelFile:
 
     def _watch(self) -> None:
         known, last = None, self._mark()
+        missed = last is None
         while not self._stop.wait(LOOK):
             now = self._mark()
+            if now is not None:
+                missed = False
+            elif last is None and not missed:  # for two looks: it is not just being replaced
+                missed = True
+                hint = "Write it again, and it is read again."
+                self._complain(ActionCLIPError(f"{self.path} is gone.", hint=hint))
             if now != known and now == last and now is not None:
                 known = now
                 try:

@@ -14,7 +14,7 @@ from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import to_csv, to_srt, to_vtt
 from actionclip.model.weights.files import Content, write_together
 from actionclip.video.film.recording import FORMS
-from actionclip.video.sources import Source, resolved
+from actionclip.video.sources import Source, refuse_overwriting, stem_of
 
 
 @dataclass
@@ -41,9 +41,15 @@ class Wanted:
             inputs: what else was named; where that is a file, nothing is written over it.
 
         Raises:
-            ActionCLIPError: one file for several videos, an ending that does not fit, an output
-                that is an input, a video that is no file where one is needed.
+            ActionCLIPError: a video for a page where there is none, one file for several videos, an
+                ending that does not fit, an output that is an input or another output, a video that
+                is no file where one is needed.
         """
+        if self.embed_video and self.html is None and self.folder is None:
+            raise ActionCLIPError(
+                "--embed-video is about a page, and no page is asked for.",
+                expected="A page is written by --html FILE or --save-all FOLDER.",
+            )
         named = {name: path for name, path in self._files().items() if path is not None}
         if len(sources) > 1 and named:
             raise ActionCLIPError(
@@ -57,19 +63,16 @@ class Wanted:
                 raise ActionCLIPError(
                     f"{path} ends in {path.suffix!r}.", expected=f"{' or '.join(endings)}."
                 )
-        if len(set(map(resolved, named.values()))) < len(named):
-            raise ActionCLIPError("Two outputs have the same name.", expected="A file for each.")
-        paths = list(named.values())
-        for number, source in enumerate(sources, start=len(sources) > 1):
-            paths += self._in_folder(source.name, number).values()
+        for source in sources:
             self._check_file(source)
-        read = {resolved(one) for one in inputs if one} | {source.path for source in sources}
-        for path in paths:
-            if resolved(path) in read:
-                raise ActionCLIPError(
-                    f"{path} is read, and would be written over.",
-                    expected="An output has another name than what it is made from.",
-                )
+        refuse_overwriting(self.paths(sources), sources, inputs)
+
+    def paths(self, sources: Sequence[Source]) -> list[Path]:
+        """Every file that `write` will write for these videos."""
+        paths = [path for path in self._files().values() if path is not None]
+        for number, source in enumerate(sources, start=len(sources) > 1):
+            paths += self._in_folder(stem_of(source.name, source.path), number).values()
+        return paths
 
     def _check_file(self, source: Source) -> None:
         """Refuse early what `write` would after a long film was read."""
@@ -96,7 +99,7 @@ class Wanted:
             if path is not None:
                 write_together(path.parent, {path.name: self._content(name, result, path)})
                 yield path
-        paths = self._in_folder(result.source, number)
+        paths = self._in_folder(stem_of(result.source, result.path), number)
         if self.folder is not None:
             write_together(
                 self.folder,
@@ -104,11 +107,10 @@ class Wanted:
             )
             yield paths["json"].with_suffix(".*")
 
-    def _in_folder(self, source: str, number: int) -> dict[str, Path]:
+    def _in_folder(self, stem: str, number: int) -> dict[str, Path]:
         """The files of a video in the folder, if there is to be one."""
         if self.folder is None:
             return {}
-        stem = Path(source).stem
         stem = f"{number:04d}-{stem}" if number else stem
         kinds = ("json", "csv", "srt", "vtt", "png", "html")
         return {name: self.folder / f"{stem}.{name}" for name in kinds}

@@ -7,7 +7,7 @@ Arrays in, segments out; no video and no model. N windows in time, K labels.
    `enter` somewhere. So a score that swings about one threshold does not make ten segments. Where
    only one label may hold at a time, the stretch is where it is also the best one.
 3. *Merge* what is separated by a short gap in which nothing else is, *drop* what is short, and
-   merge again over the gaps that opened.
+   merge again over the gaps that opened. A film of a single window is not too short for itself.
 
 The same backwards in time gives the same segments backwards.
 """
@@ -49,7 +49,7 @@ class Rules:
     smooth: float = 1.0
     """Seconds before and after over which scores are averaged, near ones more; 0: not at all."""
     min_length: float = 1.0
-    """Shorter segments are dropped, seconds."""
+    """Shorter segments are dropped, seconds; but not of a film that is a single window."""
     merge_gap: float = 0.5
     """Segments of a label separated by no more than this become one, seconds."""
 
@@ -112,6 +112,8 @@ def find_segments(
     """
     if not len(scores):
         return []
+    if len(scores) == 1:  # all of the film: nothing flickers there
+        rules = replace(rules, min_length=0.0)
     # By name, so that equal scores do not depend on the order of the columns.
     order = np.array(sorted(range(len(labels)), key=lambda k: labels[k]), np.int64)
     ordered = scores[:, order]

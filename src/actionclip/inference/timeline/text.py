@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from actionclip.figures import printable
 from actionclip.inference.results import csv_lines
 from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.segments import Segment
@@ -62,8 +63,7 @@ def short_clock(seconds: float) -> str:
 
 def one_line(text: str) -> str:
     """A text without what would end a line or a cue."""
-    kept = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub("-{2,}>", "->", kept).strip()
+    return re.sub("-{2,}>", "->", printable(text, " ")).strip()
 
 
 def _cues(result: TimelineResult, mark: str, escape: Callable[[str], str]) -> Iterator[str]:

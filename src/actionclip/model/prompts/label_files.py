@@ -48,12 +48,12 @@ def read_labels(
 
 
 def looks_like_file(text: str) -> bool:
-    """Whether words for labels are the name of a file, as `read_labels` takes them."""
+    """Whether words for labels are the name of a file or a pipe, as `read_labels` takes them."""
     name = text.strip()
     if name.lower().endswith(FILE_TYPES):
         return "\n" not in name
     try:
-        return Path(name).is_file()
+        return Path(name).exists() and not Path(name).is_dir()
     except OSError:  # longer than a file name may be
         return False
 

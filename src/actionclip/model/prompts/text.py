@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actionclip.errors import ActionCLIPError, unknown
-from actionclip.model.prompts.label_files import read_json, read_text
+from actionclip.model.prompts.label_files import looks_like_file, read_json, read_text
 from actionclip.model.prompts.labels import key, worded
+
+SHOWN = 5
+"""Names listed in a warning."""
 
 AUTHORS_TEMPLATES = (
     "a photo of action {}",
@@ -88,7 +91,7 @@ def read_templates(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
             return TEMPLATE_SETS[templates]
         if "{" in templates or " " in templates.strip():
             return _checked([(1, templates)], "The template")
-        if not templates.lower().endswith(".txt") and not Path(templates).is_file():
+        if not looks_like_file(templates):
             raise unknown("set of templates", templates, TEMPLATE_SETS)
     lines = read_text(Path(templates)).splitlines()
     return _checked(
@@ -139,6 +142,19 @@ class Prompts:
     """Labels without a description among described ones: they got the templates."""
     unused: tuple[str, ...] = ()
     """Descriptions of labels that are not in the set."""
+
+    @property
+    def complaints(self) -> list[str]:
+        """Sentences about labels without a description, and descriptions without a label."""
+        found = []
+        if self.undescribed:
+            names = ", ".join(map(repr, self.undescribed[:SHOWN]))
+            more = " and more" if len(self.undescribed) > SHOWN else ""
+            found.append(f"No description for {names}{more}: the templates were used.")
+        if self.unused:
+            names = ", ".join(map(repr, self.unused[:SHOWN]))
+            found.append(f"There are descriptions of labels that were not asked for: {names}.")
+        return found
 
 
 def make_prompts(

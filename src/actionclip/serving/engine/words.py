@@ -17,6 +17,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.prompts.labels import check
 from actionclip.model.prompts.text import make_prompts
+from actionclip.model.scoring import refuse_none
 from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.asked import Labelled
 from actionclip.serving.settings import MIB, ServeConfig
@@ -83,6 +84,8 @@ class Words:
         clean = config.clean_labels if asked.clean_labels is None else asked.clean_labels
         try:
             check(every, clean_labels=clean).raise_for_errors()
+            if asked.reject:
+                refuse_none(labels)
         except ActionCLIPError as error:
             raise wrong(error, "labels") from None
         return Wording(
@@ -111,14 +114,12 @@ class Words:
         vectors = torch.stack(texts, dim=1) if whole else self._encode(every, wording).texts
         config = self._model.config
         clean = config.clean_labels if wording.clean is None else wording.clean
-        return assemble(
-            self._model,
-            make_prompts(every, wording.templates or config.templates, clean_labels=clean),
-            len(wording.labels),
-            vectors,
-            wording.ensemble,
-            threshold=threshold,
-        )
+        prompts = make_prompts(every, wording.templates or config.templates, clean_labels=clean)
+        count, how = len(wording.labels), wording.ensemble
+        try:
+            return assemble(self._model, prompts, count, vectors, how, threshold=threshold)
+        except ActionCLIPError as error:
+            raise wrong(error, "labels") from None
 
     def warnings(self, wording: Wording, question: Question) -> list[str]:
         """Sentences about labels that are hard to tell apart, or alone."""
