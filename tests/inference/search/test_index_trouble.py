@@ -28,6 +28,45 @@ def test_a_file_that_was_renamed_and_copied_at_once(index, films):
     assert found(index) == brute_force(index, "somebody")
 
 
+@pytest.mark.parametrize("names", [("one.mp4", "two.mp4"), ("two.mp4", "a.mp4")])
+def test_a_folder_with_twins_moves_without_a_trace(index, embedder, films, names):
+    """Each file that is gone is the origin of one; the rest would stay in the answers for ever."""
+    old, new = films.parent / "old", films.parent / "new"
+    old.mkdir()
+    for name in ("one.mp4", "two.mp4"):
+        (old / name).write_text("4\ntwins")
+    index.add(old)
+    embedder.films.clear()
+    old.rename(new)
+    (new / "one.mp4").rename(new / f"{names[0]}.moving")
+    (new / "two.mp4").rename(new / names[1])
+    (new / f"{names[0]}.moving").rename(new / names[0])
+
+    report = index.add(new)
+
+    assert set(changes(report).values()) == {"renamed"}
+    before = {os.path.basename(one.source): os.path.basename(one.before) for one in report.files}
+    assert before["two.mp4"] == "two.mp4"
+    assert sorted(before.values()) == ["one.mp4", "two.mp4"]
+    assert embedder.films == []
+    assert {e.path for e in index.files() if "film" not in e.path} == {str(new / n) for n in names}
+    assert found(index) == brute_force(index, "somebody")
+
+
+def test_more_copies_than_files_that_are_gone(index, embedder, films):
+    kept = films / "copy.mp4"
+    shutil.copy(films / "5.mp4", kept)
+    index.add(films)
+    shutil.copy(kept, films / "x.mp4")
+    (films / "5.mp4").rename(films / "y.mp4")
+
+    lines = changes(index.add(films))
+
+    assert sorted((lines["x.mp4"], lines["y.mp4"])) == ["copied", "renamed"]
+    assert embedder.films == []
+    assert found(index) == brute_force(index, "somebody")
+
+
 def test_the_content_of_a_folder_of_frames_is_names_and_pictures(tmp_path):
     def content(**frames):
         folder = tmp_path / "frames"
