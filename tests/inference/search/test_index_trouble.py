@@ -3,6 +3,7 @@
 import datetime
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_folder_with_twins_moves_without_a_trace(index, embedder, films, names
     report = index.add(new)
 
     assert set(changes(report).values()) == {"renamed"}
-    before = {os.path.basename(one.source): os.path.basename(one.before) for one in report.files}
+    before = {Path(one.source).name: Path(one.before).name for one in report.files}
     assert before["two.mp4"] == "two.mp4"
     assert sorted(before.values()) == ["one.mp4", "two.mp4"]
     assert embedder.films == []

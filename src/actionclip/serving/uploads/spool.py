@@ -1,9 +1,11 @@
 """Where uploads lie while they are worked on: a folder of this process, and nothing left behind.
 
 The folder is locked while its process lives. Whoever starts next removes the folders nobody holds:
-those of processes that were killed.
+those of processes that were killed. What else tidies up there may remove it while the process
+lives: then it is made anew.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -34,23 +36,44 @@ class Spool:
     """
 
     def __init__(self, parent: Path | None, limit: int) -> None:
-        place = Path(tempfile.gettempdir()) if parent is None else parent
+        self.place = Path(tempfile.gettempdir()) if parent is None else parent
         self.limit, self.used = limit, 0
         self._counting = threading.Lock()
         try:
-            sweep(place)
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-            self._lock = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            sweep(self.place)
+            self.folder, self._lock = self._make()
         except OSError as error:
             raise StorageError(
-                f"Uploads cannot be kept in {place}: {error.strerror}.",
+                f"Uploads cannot be kept in {self.place}: {error.strerror}.",
                 hint="Name a place that is writable with --uploads FOLDER.",
             ) from None
 
+    def _make(self) -> tuple[Path, int]:
+        """A new folder, and the file that is locked while it is in use."""
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.place))
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return folder, lock
+
     def new(self, most: int) -> "Upload":
-        """An empty file of at most `most` bytes. Its name has nothing to do with the client's."""
-        return Upload(self, self.folder / secrets.token_hex(16), most)
+        """An empty file of at most `most` bytes. Its name has nothing to do with the client's.
+
+        Raises:
+            RequestError: 507 when it cannot be made; 429 when too many files are open.
+        """
+        name = secrets.token_hex(16)
+        try:
+            try:
+                return Upload(self, self.folder / name, most)
+            except FileNotFoundError:
+                before = self._lock
+                self.folder, self._lock = self._make()
+                os.close(before)
+                return Upload(self, self.folder / name, most)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise _busy("Too many files are open.") from None
+            raise _cannot_keep(error) from None
 
     def take(self, count: int) -> None:
         """Set bytes aside.
@@ -62,13 +85,7 @@ class Spool:
             if self.used + count <= self.limit:
                 self.used += count
                 return
-        raise RequestError(
-            429,
-            "busy",
-            "The disk space for uploads is taken.",
-            hint="Send it again later.",
-            wait=10,
-        )
+        raise _busy("The disk space for uploads is taken.")
 
     def give_back(self, count: int) -> None:
         """Bytes that are not needed any more."""
@@ -117,12 +134,7 @@ class Upload:
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise RequestError(
-                507,
-                "storage",
-                f"The video cannot be kept while it is worked on: {error.strerror}.",
-                hint="Try again later; whoever runs the service has to make room.",
-            ) from None
+            raise _cannot_keep(error) from None
 
     @property
     def digest(self) -> str:
@@ -156,3 +168,16 @@ def sweep(place: Path) -> list[Path]:
         finally:
             os.close(lock)
     return removed
+
+
+def _busy(what: str) -> RequestError:
+    return RequestError(429, "busy", what, hint="Send it again later.", wait=10)
+
+
+def _cannot_keep(error: OSError) -> RequestError:
+    return RequestError(
+        507,
+        "storage",
+        f"The video cannot be kept while it is worked on: {error.strerror}.",
+        hint="Try again later; whoever runs the service has to make room.",
+    )

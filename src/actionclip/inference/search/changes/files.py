@@ -220,8 +220,8 @@ def _find_origins(
             left.setdefault(entry.content, []).append(entry)
     strangers: list[tuple[Seen, str]] = []
     for one, content in moving:
-        name = os.path.basename(one.path)  # noqa: PTH119  names need not be text
-        same = [e for e in left.get(content, ()) if os.path.basename(e.path) == name]  # noqa: PTH119
+        name = Path(one.path).name
+        same = [entry for entry in left.get(content, ()) if Path(entry.path).name == name]
         if same:
             left[content].remove(same[0])
             plan.renamed.append((one, same[0]))
