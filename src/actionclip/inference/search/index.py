@@ -123,6 +123,24 @@ class Index:
         known = {} if store is None else store.entries()
         return [known[path] for path in sorted(known)]
 
+    def path_of(self, key: str) -> str | None:
+        """The path of a file by its key (`file_key`); None when the index knows no such file now.
+
+        Raises:
+            StorageError: when the index cannot be read.
+        """
+        store = self._latest()
+        return None if store is None else store.path_of(key)
+
+    def check(self) -> None:
+        """Make sure that there is an index of this model, and that it can be read.
+
+        Raises:
+            ActionCLIPError: when there is none, or it was made with another model.
+            StorageError: when it cannot be read.
+        """
+        self._ready().probe()
+
     def add(
         self,
         videos: Iterable[str | Path] | str | Path,
@@ -191,11 +209,7 @@ class Index:
         """
         if top < 1:
             raise ActionCLIPError(f"top is {top}.", expected="It must be 1 or more.")
-        store = self._latest()
-        info = _info(store)
-        if store is None or info is None:
-            raise no_index(self.place)
-        self._check(info, windows=False)  # another process may have made it anew meanwhile
+        store = self._ready()
         where = _condition(folder, since, until)
         if isinstance(query, Path):
             vector = self.embedder.clip(query)
@@ -224,6 +238,15 @@ class Index:
                 self._store.tidy(always=True)
                 if reindex:
                     self._store.approximate()
+
+    def _ready(self) -> Store:
+        """The store as it is now, where it holds an index of this model."""
+        store = self._latest()
+        info = _info(store)
+        if store is None or info is None:
+            raise no_index(self.place)
+        self._check(info, windows=False)  # another process may have made it anew meanwhile
+        return store
 
     def _latest(self) -> Store | None:
         """The store with all that others have written; None where there is none."""

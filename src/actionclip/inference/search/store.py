@@ -26,6 +26,7 @@ from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.inference.search.changes.files import Entry
 from actionclip.inference.search.rows import (
     COLUMNS,
+    KEY,
     SETTINGS,
     among,
     entry_of,
@@ -207,6 +208,23 @@ class Store:
         """All windows of some files."""
         with _storage(self.place):
             return self._windows.search().where(among(paths)).to_arrow()
+
+    def path_of(self, key: str) -> str | None:
+        """The path of a file by its key; None for one that is not here."""
+        if not KEY.fullmatch(key):
+            return None
+        with _storage(self.place):
+            for table in (self._windows, self._failures):
+                if table is not None:
+                    query = table.search().where(f"file = '{key}'").select(["path"]).limit(1)
+                    for row in query.to_arrow().to_pylist():
+                        return to_path(row["path"])
+        return None
+
+    def probe(self) -> None:
+        """Read a row, to see whether that can be done."""
+        with _storage(self.place):
+            self._windows.search().limit(1).to_arrow()
 
     def nearest(
         self,

@@ -242,6 +242,11 @@ class Service:
         """The place of the index."""
         return None if self._library is None else self._library.place
 
+    async def index_opens(self) -> bool | None:
+        """Whether the index can be read now; None where there is none."""
+        library = self._library
+        return None if library is None else await asyncio.to_thread(lambda: library.opens)
+
     async def search(self, asked: SearchRequest) -> dict[str, Any]:
         """Moments in the index.
 
