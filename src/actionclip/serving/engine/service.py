@@ -7,7 +7,6 @@ explanations; they take turns at the image tower with the rest.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from actionclip.serving.asked import (
     SearchRequest,
     TimelineRequest,
 )
-from actionclip.serving.engine.batching import Batcher, one_at_a_time
+from actionclip.serving.engine.batching import Batcher, Heed, one_at_a_time, while_wanted
 from actionclip.serving.engine.kept import Encoded, KeptVideo, KeptVideos
 from actionclip.serving.engine.thumbnails import Thumbnail, thumbnails
 from actionclip.serving.engine.words import Wording, Words
@@ -205,21 +204,15 @@ class Service:
         return film, None if kept is None else kept.id
 
     async def _watch(self, source: Source, window: float, stride: float) -> Watched:
-        """See a whole film; given up when the client is gone."""
-        gone = threading.Event()
-
-        def seen(*_: object) -> None:
-            if gone.is_set():
-                raise RequestError(400, "disconnected", "The client went away.")
-
+        """See a whole film."""
+        watch = self.recognizer.watch
         try:
-            return await self._run(
-                self._films, self.recognizer.watch, source, window=window, stride=stride, seen=seen
+            return await while_wanted(
+                self._films,
+                lambda heed: watch(source, window=window, stride=stride, seen=lambda *_: heed()),
             )
         except ActionCLIPError as error:
             raise wrong(error) from None
-        finally:
-            gone.set()
 
     @property
     def library(self) -> "Library":
@@ -281,14 +274,14 @@ class Service:
     ) -> tuple[Question, list[str]]:
         """The labels as vectors, and sentences about what is wrong with them."""
 
-        def ask() -> tuple[Question, list[str]]:
-            question = self.words.question(wording, threshold)
+        def ask(heed: Heed) -> tuple[Question, list[str]]:
+            question = self.words.question(wording, threshold, heed)
             return question, self.words.warnings(wording, question)
 
         if not self.words.missing(wording):
-            return await self._score(ask)
+            return await self._score(ask, lambda: None)
         async with self.place():
-            return await self._run(self._sentences, ask)
+            return await while_wanted(self._sentences, ask)
 
     async def encoded(
         self, received: Received, asked: Asked, views: Views
@@ -365,10 +358,10 @@ class Service:
             pictures = await self._run(self._decoding, thumbnails, clip)
             return result, Encoded(result, await vectors), pictures
 
-    async def explain(self, work: Callable[..., T], *args: object) -> T:
+    async def explain(self, work: Callable[[Heed], T]) -> T:
         """Something long that nobody else has to wait for."""
         async with self.place():
-            return await self._run(self._explanations, work, *args)
+            return await while_wanted(self._explanations, work)
 
     async def _score(self, work: Callable[..., T], *args: object, **options: object) -> T:
         """Something short, in turn."""
