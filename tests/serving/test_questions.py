@@ -1,10 +1,12 @@
 """Questions over HTTP get the answers of Python."""
 
+import hashlib
 import time
 
 import pytest
 
 import actionclip
+from serving_client import Client, served
 
 LABELS = ["waving one hand", "jumping jacks", "running"]
 
@@ -108,6 +110,34 @@ def test_what_is_not_to_be_kept_is_not(service, clips):
 
     assert answer.status == 200
     assert answer.json["video"] is None
+
+
+def test_what_is_known_already_is_not_named_or_kept_longer_where_that_is_not_wanted(spool, clips):
+    model = actionclip.load("tiny", device="cpu", workers=1)
+    with served(model, folder=spool) as (url, insides):
+        client, kept = Client(url), insides.service.kept
+        for path in ("/classify", "/timeline"):
+            client.send(path, clips[0], labels="a,b")
+            before = kept.find(hashlib.sha256(clips[0]).hexdigest()).used
+
+            again = client.send(path, clips[0], labels="a,b", keep="false")
+
+            assert (again.status, again.json["video"]) == (200, None)
+            assert kept.find(hashlib.sha256(clips[0]).hexdigest()).used == before
+
+
+def test_the_frames_are_those_of_the_answer_that_named_the_video(service, clips):
+    def times(**views):
+        sent = service.send("/classify", clips[2], labels="a,b", windows=1, **views).json["video"]
+        frames = service.get(f"/videos/{sent}/frames").json["frames"]
+        return [frame["time"] for frame in frames]
+
+    few, many = times(frames=2), times(frames=5)
+    video = service.send("/classify", clips[2], labels="a,b", windows=1, frames=2).json["video"]
+    assert (len(few), len(many)) == (2, 5)
+    assert (times(frames=2), times(frames=5), times(frames=2)) == (few, many, few)
+    service.ask("/classify", video=video, labels="a,b", windows=1, frames=5)
+    assert len(service.get(f"/videos/{video}/frames").json["frames"]) == 5
 
 
 def test_reject_threshold_and_sets_of_labels_are_understood(service, clips):

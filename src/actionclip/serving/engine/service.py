@@ -181,16 +181,16 @@ class Service:
             kept = self._named(asked)
             if key not in kept.films:
                 raise other_frames("window and stride")
-            film = kept.films[key]
+            film, kept.views = kept.films[key], Views.of(self.recognizer.config)
             return replace(film, source=asked.source(film.source)), kept.id
         self._check_one(asked)
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
-        if known is not None and key in known.films:
-            return replace(known.films[key], source=source), self.kept.get(known.id).id
         views = Views.of(self.recognizer.config)
+        if known is not None and key in known.films:
+            return replace(known.films[key], source=source), self._reused(known, asked, views)
         async with self.place():
-            _, encoded, pictures = await self._see(Source(source, upload.path), views)
+            _, encoded = await self._see(Source(source, upload.path), views)
             film = await self._watch(Source(source, upload.path), *key)
         if not film.windows.ending.status.usable or not asked.keep:
             return film, None
@@ -198,7 +198,7 @@ class Service:
         def add(video: KeptVideo) -> None:
             video.films[key] = film
             if encoded is not None:
-                video.encoded[views], video.frames = encoded, pictures
+                video.encoded[views], video.views = encoded, views
 
         kept = self.kept.keep(upload.digest, add)
         return film, None if kept is None else kept.id
@@ -298,20 +298,25 @@ class Service:
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
         if known is not None and views in known.encoded:
-            known = self.kept.get(known.id)
-            encoded = known.encoded[views]
-            return replace(encoded.result, source=source), encoded, known.id
+            encoded, id = known.encoded[views], self._reused(known, asked, views)
+            return replace(encoded.result, source=source), encoded, id
         async with self.place():
-            result, encoded, pictures = await self._see(Source(source, upload.path), views)
+            result, encoded = await self._see(Source(source, upload.path), views)
         if encoded is None or not asked.keep:
             return result, encoded, None
 
         def add(video: KeptVideo) -> None:
-            video.encoded[views] = encoded
-            video.frames = pictures
+            video.encoded[views], video.views = encoded, views
 
         kept = self.kept.keep(upload.digest, add)
         return result, encoded, None if kept is None else kept.id
+
+    def _reused(self, video: KeptVideo, asked: Asked, views: Views) -> str | None:
+        """Note that a video was asked about again; its id, where it is to be kept."""
+        if not asked.keep:
+            return None
+        video.views = views
+        return self.kept.get(video.id).id
 
     def _again(self, asked: Asked, views: Views) -> tuple[VideoResult, Encoded, str]:
         """A video that is kept."""
@@ -319,6 +324,7 @@ class Service:
         encoded = video.encoded.get(views)
         if encoded is None:
             raise other_frames("frames, windows, spacing and crops")
+        video.views = views
         source = asked.source(encoded.result.source)
         return replace(encoded.result, source=source), encoded, video.id
 
@@ -340,9 +346,7 @@ class Service:
                 400, "request", "There is a file, and `video` names one.", hint="Send one of them."
             )
 
-    async def _see(
-        self, source: Source, views: Views
-    ) -> tuple[VideoResult, Encoded | None, list[Thumbnail]]:
+    async def _see(self, source: Source, views: Views) -> tuple[VideoResult, Encoded | None]:
         """Decode a file and encode what came."""
         encoder, precision = self.recognizer.encoder, self.recognizer.precision
         async with self._ahead:
@@ -353,10 +357,10 @@ class Service:
                 self._coming -= 1
             result = VideoResult.of(clip, [], precision, keep=False)
             if not clip.status.usable:
-                return result, None, []
+                return result, None
             vectors = asyncio.wrap_future(self.batcher.encode(clip, views))
             pictures = await self._run(self._decoding, thumbnails, clip)
-            return result, Encoded(result, await vectors), pictures
+            return result, Encoded(result, await vectors, pictures)
 
     async def explain(self, work: Callable[[Heed], T]) -> T:
         """Something long that nobody else has to wait for."""
