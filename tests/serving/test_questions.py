@@ -186,6 +186,8 @@ def test_a_broken_video_is_a_row_with_its_outcome(service):
     ("fields", "status", "code"),
     [
         ({"labels": "running, running"}, 400, "labels"),
+        ({"labels": []}, 400, "labels"),
+        ({"labels": ","}, 400, "labels"),
         ({"labels": ["x" * 3000]}, 400, "labels"),
         ({"labels": [f"label {n}" for n in range(10_000)]}, 400, "labels"),
         ({"labels": "a,b", "templates": ["no place for it"]}, 400, "labels"),

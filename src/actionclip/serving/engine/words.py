@@ -66,7 +66,7 @@ class Words:
         """
         config = self._model.config
         try:
-            labels = labels_of(self._model, asked.labels or None)
+            labels = labels_of(self._model, asked.labels)
         except ActionCLIPError as error:
             raise _labels(error.what, "Send labels: words between commas, or a list.") from None
         every = [*labels, *asked.reject]
