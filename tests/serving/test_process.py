@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.serving import server
 from serving_client import running
 
@@ -92,6 +92,13 @@ def test_a_port_that_is_taken_is_an_error_that_says_so():
         port = taken.getsockname()[1]
         with pytest.raises(ActionCLIPError, match=f"port {port}"):
             server.listen("127.0.0.1", port)
+
+
+def test_a_folder_for_uploads_that_is_not_there_is_an_error_that_says_so(command_line):
+    with pytest.raises(StorageError, match="Uploads cannot be kept in nothere") as caught:
+        command_line("serve", "tiny", "--uploads", "nothere", "--port", "0")
+
+    assert "--uploads FOLDER" in caught.value.hint
 
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch, command_line):
