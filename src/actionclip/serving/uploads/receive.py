@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from actionclip.serving.answers import RequestError, too_large
+from actionclip.serving.answers import RequestError, too_large, too_large_video
 from actionclip.serving.settings import ServeConfig
 from actionclip.serving.uploads.parts import Parts
 from actionclip.serving.uploads.spool import Spool, Upload
@@ -102,7 +102,8 @@ async def _read(request: Request, received: Received, spool: Spool, settings: Se
     elif kind == "multipart/form-data":
         parts = Parts(request.headers["content-type"], settings)
         limit = settings.max_upload + 2 * settings.max_text
-        async for data in pieces(request, limit, settings):
+        refused = too_large_video("The form with its video", settings.max_upload)
+        async for data in pieces(request, limit, settings, refused):
             for piece in parts.feed(data):
                 if received.upload is None:
                     received.upload = spool.new(settings.max_upload)
@@ -112,7 +113,8 @@ async def _read(request: Request, received: Received, spool: Spool, settings: Se
         received.name = parts.name or received.name
     elif kind == "application/octet-stream" or kind.startswith("video/"):
         received.upload = spool.new(settings.max_upload)
-        async for data in pieces(request, settings.max_upload, settings):
+        limit = settings.max_upload
+        async for data in pieces(request, limit, settings, too_large_video("The video", limit)):
             await _take(received.upload, data)
     else:
         raise _unknown(
@@ -139,7 +141,9 @@ async def _take(upload: Upload, data: bytes) -> None:
 
 
 async def _json(request: Request, settings: ServeConfig) -> dict[str, Any]:
-    text = b"".join([data async for data in pieces(request, settings.max_text, settings)])
+    limit = settings.max_text
+    refused = too_large("The body", limit)
+    text = b"".join([data async for data in pieces(request, limit, settings, refused)])
     try:
         found = json.loads(text)
         json.dumps(found, ensure_ascii=False).encode()  # halves of characters are no text
@@ -150,21 +154,24 @@ async def _json(request: Request, settings: ServeConfig) -> dict[str, Any]:
     return found
 
 
-async def pieces(request: Request, limit: int, settings: ServeConfig) -> AsyncIterator[bytes]:
+async def pieces(
+    request: Request, limit: int, settings: ServeConfig, refused: RequestError
+) -> AsyncIterator[bytes]:
     """The body as it comes.
 
     Args:
         request: whose body.
         limit: most bytes.
         settings: how slow and how silent a sender may be.
+        refused: what is said beyond the limit.
 
     Raises:
-        RequestError: 413 beyond the limit (at once where the length is announced), 408 for a sender
-            who is silent or slow, 400 for one who went away.
+        RequestError: `refused` beyond the limit (at once where the length is announced), 408 for a
+            sender who is silent or slow, 400 for one who went away.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
-        raise too_large("The body", limit, f"--max-upload {settings.max_upload}")
+        raise refused
     loop = asyncio.get_running_loop()
     start, total = loop.time(), 0
     while True:
@@ -184,7 +191,7 @@ async def pieces(request: Request, limit: int, settings: ServeConfig) -> AsyncIt
         data = message.get("body", b"")
         total += len(data)
         if total > limit:
-            raise too_large("The body", limit, f"--max-upload {settings.max_upload}")
+            raise refused
         if data:
             yield data
         if not message.get("more_body", False):

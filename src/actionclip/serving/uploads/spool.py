@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 from actionclip.errors import StorageError
-from actionclip.serving.answers import RequestError, too_large
+from actionclip.serving.answers import RequestError, too_large_video
 
 PREFIX = "actionclip-serve-"
 LOCK = "lock"
@@ -115,7 +115,7 @@ class Upload:
             RequestError: 413 beyond the limit, 429 when the disk space for uploads is taken.
         """
         if self.size + len(data) > self._most:
-            raise too_large("The video", self._most, f"--max-upload {self._most}")
+            raise too_large_video("The video", self._most)
         self._spool.take(len(data))
         self.size += len(data)
         self._waiting += data
