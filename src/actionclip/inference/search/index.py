@@ -199,7 +199,7 @@ class Index:
             folder: only files below it.
             since: only files modified at that time or later; a day begins at midnight, local time.
             until: only files modified before that time; of a day, until its end.
-            templates: sentences with `{}`, in place of the model's.
+            templates: sentences with `{}`, in place of the model's; for words only.
             merge: whether neighbouring windows become one moment.
             exact: look at every window, also where there is an approximate index.
 
@@ -211,6 +211,10 @@ class Index:
             raise ActionCLIPError(f"top is {top}.", expected="It must be 1 or more.")
         store = self._ready()
         where = _condition(folder, since, until)
+        if isinstance(query, Path) and templates is not None:
+            raise ActionCLIPError(
+                "Templates are for words, and the query is an example.", hint="Leave one out."
+            )
         if isinstance(query, Path):
             vector = self.embedder.clip(query)
         elif query.strip():
