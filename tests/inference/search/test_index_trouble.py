@@ -285,6 +285,20 @@ def empty_versions(place, table):
         file.write_bytes(b"")
 
 
+def zero_versions(place, table):
+    """It then opens as a table without columns."""
+    for file in (place / f"{table}.lance" / "_versions").iterdir():
+        file.write_bytes(bytes(file.stat().st_size))
+
+
+def break_versions(place, table):
+    """Over such a length LanceDB panics."""
+    for file in (place / f"{table}.lance" / "_versions").iterdir():
+        data = bytearray(file.read_bytes())
+        data[1] ^= 0x55
+        file.write_bytes(data)
+
+
 def cut_data(place, table):
     for file in (place / f"{table}.lance" / "data").iterdir():
         file.write_bytes(file.read_bytes()[:100])
@@ -296,23 +310,26 @@ def overwrite_data(place, table):
 
 
 @pytest.mark.parametrize("table", ["windows", "failures"])
-@pytest.mark.parametrize("damage", [empty_versions, cut_data, overwrite_data])
+@pytest.mark.parametrize(
+    "damage", [empty_versions, zero_versions, break_versions, cut_data, overwrite_data]
+)
 def test_a_damaged_index(place, films, damage, table):
     (films / "bad.mp4").write_text("bad")
     Index(place, StubEmbedder()).add(films)
     damage(place, table)
 
-    with pytest.raises(StorageError, match="cannot be used") as caught:
+    with pytest.raises(StorageError, match=r"cannot be used|is damaged") as caught:
         Index(place, StubEmbedder()).add(films)
-    assert "damaged" in caught.value.hint
+    assert "damaged" in str(caught.value)
+    assert f"actionclip index FOLDER --index {place} --rebuild" in caught.value.hint
     assert ".rs:" not in caught.value.what
     if table == "windows":
-        with pytest.raises(StorageError, match="cannot be used"):
+        with pytest.raises(StorageError, match=r"cannot be used|is damaged"):
             Index(place, StubEmbedder()).search("somebody")
-    shutil.rmtree(place)
-    index = Index(place, StubEmbedder())
+    index = Index(place, StubEmbedder(), rebuild=True)
     index.add(films)
     assert found(index) == brute_force(index, "somebody")
+    assert found(Index(place, StubEmbedder())) == found(index)
 
 
 @pytest.mark.parametrize("place", ["x" * 300, "http://localhost/x", "no-such-store://bucket/x"])

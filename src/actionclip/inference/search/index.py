@@ -60,7 +60,7 @@ class Index:
         rebuild: bool = False,
     ) -> None:
         self.place, self.embedder = str(place), embedder
-        self._store, self._rebuild = _open_store(self.place), rebuild
+        self._store, self._rebuild = _open_store(self.place, anew=rebuild), rebuild
         info = _info(self._store)  # also where it will be thrown away: it has to be an index
         info = None if rebuild else info
         self.span = span or (Span() if info is None else info.span)
@@ -96,7 +96,8 @@ class Index:
 
         span = None
         if window is not None or stride is not None:
-            before = Index.info(place) or IndexInfo("", "", Span())
+            store = _open_store(str(place), anew=rebuild)
+            before = _info(store) or IndexInfo("", "", Span())
             length = before.span.window if window is None else window
             span = Span(length, min(before.span.stride, length) if stride is None else stride)
         return cls(place, ModelEmbedder(recognizer, model), span, rebuild=rebuild)
@@ -168,7 +169,8 @@ class Index:
         """
         inputs = [videos] if isinstance(videos, (str, Path)) else list(videos)
         seen, roots = find(inputs)
-        self._store = self._store or Store(self.place, connect(self.place))
+        if self._store is None:
+            self._store = Store(self.place, connect(self.place))
         with self._store.writing():
             self._prepare(self._store)
             run = Run(self.embedder, self.span, self._store, report, asked=len(seen))
@@ -254,7 +256,8 @@ class Index:
 
     def _latest(self) -> Store | None:
         """The store with all that others have written; None where there is none."""
-        self._store = self._store or _open_store(self.place)
+        if self._store is None:
+            self._store = _open_store(self.place)
         if self._store is not None:
             self._store.refresh()
         return self._store
@@ -262,7 +265,7 @@ class Index:
     def _prepare(self, store: Store) -> None:
         """See to it that there is an index, and that it is ours."""
         info = _info(store)
-        if self._rebuild and info is not None:
+        if self._rebuild and (info is not None or store.damaged):
             store.drop()
             info = None
         self._rebuild = False
@@ -322,8 +325,12 @@ def no_index(place: str) -> ActionCLIPError:
     )
 
 
-def _open_store(place: str) -> Store | None:
+def _open_store(place: str, *, anew: bool = False) -> Store | None:
     """The store at a place; None where there is no such folder (LanceDB would make it).
+
+    Args:
+        place: folder or address.
+        anew: whether it is about to be dropped, so that damage is in nobody's way.
 
     Raises:
         ActionCLIPError: when it is a file.
@@ -333,7 +340,7 @@ def _open_store(place: str) -> Store | None:
         if os.path.lexists(place):
             raise ActionCLIPError(f"{place} is a file.", expected="An index is a folder.")
         return None
-    return Store(place, connect(place))
+    return Store(place, connect(place), anew=anew)
 
 
 def _info(store: Store | None) -> IndexInfo | None:
