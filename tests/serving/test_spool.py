@@ -82,6 +82,31 @@ def test_where_nothing_can_be_kept_the_answer_says_so(tmp_path):
     assert list(place.iterdir()) == []
 
 
+def test_uploads_at_once_leave_files_for_everything_else(tmp_path, monkeypatch):
+    """Each of them is a file and a connection, and those of silent senders may be many."""
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, 1000))
+    spool = Spool(tmp_path, limit=100)
+    uploads = []
+
+    def fill():
+        for _ in range(41):
+            uploads.append(spool.new(most=80))
+
+    with pytest.raises(RequestError, match="Too many videos") as caught:
+        fill()
+
+    assert 4 <= len(uploads) <= 40
+    assert (caught.value.status, caught.value.code) == (429, "busy")
+    uploads[0].remove()
+    uploads[0].remove()
+    uploads[0] = spool.new(most=80)
+    with pytest.raises(RequestError, match="Too many videos"):
+        spool.new(most=80)
+    for upload in uploads:
+        upload.remove()
+    spool.close()
+
+
 def test_too_many_open_files_are_a_reason_to_come_again(spool):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     fewest = os.dup(0)

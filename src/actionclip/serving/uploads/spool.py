@@ -8,7 +8,9 @@ lives: then it is made anew.
 import errno
 import fcntl
 import hashlib
+import math
 import os
+import resource
 import secrets
 import shutil
 import tempfile
@@ -22,6 +24,10 @@ PREFIX = "actionclip-serve-"
 LOCK = "lock"
 BLOCK = 64 * 1024
 """Bytes gathered before they are written: little, for there may be many uploads at once."""
+RESERVED = 64
+"""Open files that are left for everything but uploads and their connections."""
+FEWEST = 4
+"""Uploads at once, however few files may be open."""
 
 
 class Spool:
@@ -38,6 +44,9 @@ class Spool:
     def __init__(self, parent: Path | None, limit: int) -> None:
         self.place = Path(tempfile.gettempdir()) if parent is None else parent
         self.limit, self.used = limit, 0
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(FEWEST, (files - RESERVED) // 2) if files > 0 else math.inf
+        self._arriving: set[Path] = set()
         self._counting = threading.Lock()
         try:
             sweep(self.place)
@@ -59,8 +68,10 @@ class Spool:
         """An empty file of at most `most` bytes. Its name has nothing to do with the client's.
 
         Raises:
-            RequestError: 507 when it cannot be made; 429 when too many files are open.
+            RequestError: 507 when it cannot be made; 429 when there are too many of them.
         """
+        if len(self._arriving) >= self._most:
+            raise _busy("Too many videos arrive or are worked on.")
         name = secrets.token_hex(16)
         try:
             try:
@@ -74,6 +85,14 @@ class Spool:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise _busy("Too many files are open.") from None
             raise _cannot_keep(error) from None
+
+    def began(self, path: Path) -> None:
+        """A file that arrives is open."""
+        self._arriving.add(path)
+
+    def ended(self, path: Path) -> None:
+        """It is not any more."""
+        self._arriving.discard(path)
 
     def take(self, count: int) -> None:
         """Set bytes aside.
@@ -105,6 +124,7 @@ class Upload:
         self.path, self.size = path, 0
         self._spool, self._most = spool, most
         self._file = path.open("xb", buffering=0)
+        spool.began(path)
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
 
@@ -144,6 +164,7 @@ class Upload:
     def remove(self) -> None:
         """Delete the file, whatever state it is in. May take a moment: better in a thread."""
         self._file.close()
+        self._spool.ended(self.path)
         self.path.unlink(missing_ok=True)
         self._spool.give_back(self.size)
         self.size = 0
