@@ -84,9 +84,9 @@ def serve(
 
         library = Library(settings.index, recognizer, name)
     listener = listen(settings.host, settings.port)
-    application = Guard(create_app(recognizer, name, settings, library), settings)
+    application = create_app(recognizer, name, settings, library)
     config = uvicorn.Config(
-        application,
+        Guard(application, settings),
         http=patient_for(settings.patience),
         ws="none",
         lifespan="on",
@@ -101,7 +101,8 @@ def serve(
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stop)
-    server = Server(config, lambda: ready(_address(listener, settings)))
+    ending = application.state.arrivals.end
+    server = Server(config, lambda: ready(_address(listener, settings)), ending)
     server.run(sockets=[listener])
 
 

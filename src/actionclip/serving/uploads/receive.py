@@ -6,7 +6,7 @@ fields are gathered in memory; slow senders, silent ones and those who send too 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +20,47 @@ from actionclip.serving.uploads.spool import Spool, Upload
 
 MOST_QUERY = 1000
 """Fields in an address."""
+AGAIN = 10
+"""Seconds after which to ask again of a service that ends."""
+
+
+class Arrivals:
+    """The bodies that are on their way, so that a service that ends need not wait for them."""
+
+    def __init__(self) -> None:
+        self._waits: set[asyncio.Timeout] = set()
+        self.ended = False
+
+    def end(self) -> None:
+        """Let none of them come further. Called in the event loop."""
+        self.ended = True
+        for wait in self._waits:
+            wait.reschedule(asyncio.get_running_loop().time())
+
+    async def next(self, request: Request, seconds: float) -> MutableMapping[str, Any]:
+        """The next message of a request.
+
+        Raises:
+            TimeoutError: when it does not come in so many seconds.
+            RequestError: 503 when the service ends.
+        """
+        try:
+            async with asyncio.timeout(0 if self.ended else seconds) as wait:
+                self._waits.add(wait)
+                try:
+                    return await request.receive()
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            if not self.ended:
+                raise
+            raise RequestError(
+                503,
+                "ending",
+                "The service is about to end.",
+                hint="Send it again later: it may have been started anew by then.",
+                wait=AGAIN,
+            ) from None
 
 
 class Received:
@@ -167,18 +208,18 @@ async def pieces(
 
     Raises:
         RequestError: `refused` beyond the limit (at once where the length is announced), 408 for a
-            sender who is silent or slow, 400 for one who went away.
+            sender who is silent or slow, 400 for one who went away, 503 when the service ends.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise refused
+    arrivals: Arrivals = request.app.state.arrivals
     loop = asyncio.get_running_loop()
     start, total = loop.time(), 0
     while True:
         left = start + 3 * settings.patience + total / settings.slowest - loop.time()
         try:
-            async with asyncio.timeout(min(settings.patience, max(left, 0))):
-                message = await request.receive()
+            message = await arrivals.next(request, min(settings.patience, max(left, 0)))
         except TimeoutError:
             raise RequestError(
                 408,
