@@ -127,6 +127,14 @@ def test_models_says_when_nothing_is_called_so(run):
     assert "ViT-Z-99" in result.stderr
 
 
+def test_models_says_when_none_of_those_called_so_is_here(run):
+    result = run("models", "openai", "--cached")
+
+    assert result.exit_code == 2
+    assert "models called like 'openai' is here" in result.stderr
+    assert "first used" in result.stderr
+
+
 def test_doctor_says_what_works(run):
     report = json.loads(run("doctor", "--json").stdout)
 

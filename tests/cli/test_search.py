@@ -130,6 +130,7 @@ def test_a_page_with_hostile_names(search, tmp_path):
         (["a", "--json", "--csv"], "both given"),
         (["a", "--since", "yesterday"], "--since is 'yesterday'"),
         (["a", "--until", "2026-02-30"], "--until is '2026-02-30'"),
+        (["--like", "b.mp4", "--template", "a {}"], "--template is for words"),
         (["--like", "nothing.mp4"], "There is no file"),
         (["a", "--index", "nowhere"], "There is no index at nowhere"),
         (["a", "--model", "ViT-B-16/nothing"], "nothing"),

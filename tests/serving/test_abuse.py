@@ -89,6 +89,29 @@ def test_a_file_in_a_form_has_the_same_limit(service):
     assert (answer.status, answer.code) == (413, "upload_too_large")
 
 
+@pytest.mark.parametrize(
+    ("kind", "size", "told", "hint"),
+    [
+        ("video/mp4", MIB + 1, "1,048,576 bytes", "takes videos of 1 MiB; --max-upload"),
+        ("multipart/form-data; boundary=b", 9 * MIB, "1,048,576 bytes", "videos of 1 MiB"),
+        ("application/json", MIB + 1, "1,048,576 bytes", "Send less."),
+    ],
+)
+def test_what_is_too_large_is_told_the_limit_that_it_broke(service, kind, size, told, hint):
+    """And the option that changes it, in the unit of that option; of JSON there is none."""
+    with service.connect() as connection:
+        head = f"POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
+        connection.sendall(f"{head}Content-Length: {size}\r\n\r\n".encode())
+        raw = b""
+        while not raw.endswith(b"}}"):  # the end of the connection comes later
+            raw += connection.recv(65536)
+        error = json.loads(raw.partition(b"\r\n\r\n")[2])["error"]
+
+    assert told in error["message"]
+    assert hint in error["hint"]
+    assert ("--max-upload" in error["hint"]) == (kind != "application/json")
+
+
 def test_ten_thousand_parts_are_too_many(service):
     answer = service.send_form("/classify", *((f"f{n}", "x") for n in range(10_000)))
 

@@ -1,5 +1,6 @@
 """The service as a process: where it listens, who may ask, how it ends."""
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.serving import server
 from serving_client import running
 
@@ -37,15 +38,39 @@ def test_what_is_asked_before_the_end_is_answered_and_nothing_is_left(tmp_path, 
         assert not left.exists()
         _check_token(client, clips)
         _check_queue(client, clips)
+        slow = _begin_to_send(client)
         late = threading.Thread(target=lambda: answers.append(client.send("/embed", clips[1])))
         late.start()
         while not client.get("/health").json["queue"]["busy"] and not answers:
             time.sleep(0.001)
         client.process.send_signal(signal.SIGTERM)
+        with slow:
+            _check_told_to_come_again(slow)
         late.join()
         assert client.process.wait(timeout=30) == 0
     assert answers[0].status == 200
     assert list(spool.iterdir()) == []
+    assert "Traceback" not in (tmp_path / "spool.log").read_text()
+
+
+def _begin_to_send(client):
+    """A connection on which a video arrives that is never whole."""
+    connection = client.connect()
+    connection.sendall(
+        b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: 400000\r\n\r\n"
+        % client.token.encode()
+        + b"x" * 1000
+    )
+    return connection
+
+
+def _check_told_to_come_again(connection):
+    """A service that ends does not wait for what still arrives, and says so."""
+    head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: " in head.lower()
+    assert json.loads(body)["error"]["code"] == "ending"
 
 
 def _check_token(client, clips):
@@ -92,6 +117,13 @@ def test_a_port_that_is_taken_is_an_error_that_says_so():
         port = taken.getsockname()[1]
         with pytest.raises(ActionCLIPError, match=f"port {port}"):
             server.listen("127.0.0.1", port)
+
+
+def test_a_folder_for_uploads_that_is_not_there_is_an_error_that_says_so(command_line):
+    with pytest.raises(StorageError, match="Uploads cannot be kept in nothere") as caught:
+        command_line("serve", "tiny", "--uploads", "nothere", "--port", "0")
+
+    assert "--uploads FOLDER" in caught.value.hint
 
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch, command_line):

@@ -1,10 +1,12 @@
 """Questions over HTTP get the answers of Python."""
 
+import hashlib
 import time
 
 import pytest
 
 import actionclip
+from serving_client import Client, served
 
 LABELS = ["waving one hand", "jumping jacks", "running"]
 
@@ -110,6 +112,34 @@ def test_what_is_not_to_be_kept_is_not(service, clips):
     assert answer.json["video"] is None
 
 
+def test_what_is_known_already_is_not_named_or_kept_longer_where_that_is_not_wanted(spool, clips):
+    model = actionclip.load("tiny", device="cpu", workers=1)
+    with served(model, folder=spool) as (url, insides):
+        client, kept = Client(url), insides.service.kept
+        for path in ("/classify", "/timeline"):
+            client.send(path, clips[0], labels="a,b")
+            before = kept.find(hashlib.sha256(clips[0]).hexdigest()).used
+
+            again = client.send(path, clips[0], labels="a,b", keep="false")
+
+            assert (again.status, again.json["video"]) == (200, None)
+            assert kept.find(hashlib.sha256(clips[0]).hexdigest()).used == before
+
+
+def test_the_frames_are_those_of_the_answer_that_named_the_video(service, clips):
+    def times(**views):
+        sent = service.send("/classify", clips[2], labels="a,b", windows=1, **views).json["video"]
+        frames = service.get(f"/videos/{sent}/frames").json["frames"]
+        return [frame["time"] for frame in frames]
+
+    few, many = times(frames=2), times(frames=5)
+    video = service.send("/classify", clips[2], labels="a,b", windows=1, frames=2).json["video"]
+    assert (len(few), len(many)) == (2, 5)
+    assert (times(frames=2), times(frames=5), times(frames=2)) == (few, many, few)
+    service.ask("/classify", video=video, labels="a,b", windows=1, frames=5)
+    assert len(service.get(f"/videos/{video}/frames").json["frames"]) == 5
+
+
 def test_reject_threshold_and_sets_of_labels_are_understood(service, clips):
     video = service.send("/classify", clips[0], labels="running,clapping").json["video"]
 
@@ -172,6 +202,8 @@ def test_a_broken_video_is_a_row_with_its_outcome(service):
     ("fields", "status", "code"),
     [
         ({"labels": "running, running"}, 400, "labels"),
+        ({"labels": []}, 400, "labels"),
+        ({"labels": ","}, 400, "labels"),
         ({"labels": ["x" * 3000]}, 400, "labels"),
         ({"labels": [f"label {n}" for n in range(10_000)]}, 400, "labels"),
         ({"labels": "a,b", "templates": ["no place for it"]}, 400, "labels"),

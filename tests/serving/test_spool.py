@@ -1,6 +1,8 @@
 """Where uploads lie: how much may, and what becomes of folders whose process is gone."""
 
 import os
+import resource
+import shutil
 
 import pytest
 
@@ -43,3 +45,78 @@ def test_only_folders_that_nobody_holds_are_swept(spool, tmp_path):
     assert not gone.folder.exists()
     assert spool.folder.exists()
     upload.remove()
+
+
+def test_a_folder_that_somebody_cleaned_away_is_made_anew(tmp_path):
+    """As programs do that keep `/tmp` small; the service may run for months."""
+    spool = Spool(tmp_path, limit=100)
+    early = spool.new(most=80)
+    shutil.rmtree(spool.folder)
+
+    late = spool.new(most=80)
+    late.take(b"x")
+    late.write()
+    early.remove()
+
+    assert late.path.read_bytes() == b"x"
+    assert sweep(tmp_path) == []  # the new folder is held
+    late.remove()
+    assert [path.name for path in spool.folder.iterdir()] == [LOCK]
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_kept_the_answer_says_so(tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    spool = Spool(place, limit=100)
+    shutil.rmtree(place)
+
+    with pytest.raises(RequestError, match="cannot be kept") as caught:
+        spool.new(most=80)
+
+    assert (caught.value.status, caught.value.code) == (507, "storage")
+    place.mkdir()
+    spool.new(most=80).remove()
+    spool.close()
+    assert list(place.iterdir()) == []
+
+
+def test_uploads_at_once_leave_files_for_everything_else(tmp_path, monkeypatch):
+    """Each of them is a file and a connection, and those of silent senders may be many."""
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, 1000))
+    spool = Spool(tmp_path, limit=100)
+    uploads = []
+
+    def fill():
+        for _ in range(41):
+            uploads.append(spool.new(most=80))
+
+    with pytest.raises(RequestError, match="Too many videos") as caught:
+        fill()
+
+    assert 4 <= len(uploads) <= 40
+    assert (caught.value.status, caught.value.code) == (429, "busy")
+    uploads[0].remove()
+    uploads[0].remove()
+    uploads[0] = spool.new(most=80)
+    with pytest.raises(RequestError, match="Too many videos"):
+        spool.new(most=80)
+    for upload in uploads:
+        upload.remove()
+    spool.close()
+
+
+def test_too_many_open_files_are_a_reason_to_come_again(spool):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fewest = os.dup(0)
+    os.close(fewest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fewest, hard))
+    try:
+        with pytest.raises(RequestError) as caught:
+            spool.new(most=80)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert (caught.value.status, caught.value.code) == (429, "busy")
+    assert int(caught.value.headers["Retry-After"]) >= 1

@@ -31,13 +31,16 @@ def models(
     from actionclip.model.zoo.catalogue import catalogue
 
     wanted = pattern if any(c in pattern for c in "*?") else f"*{pattern}*"
-    entries = [
-        entry
-        for entry in catalogue()
-        if fnmatch(entry.name.lower(), wanted.lower()) and (entry.cached or not cached)
-    ]
-    if not entries:
+    named = [entry for entry in catalogue() if fnmatch(entry.name.lower(), wanted.lower())]
+    entries = [entry for entry in named if entry.cached or not cached]
+    if not named:
         say(f"No model is called like {pattern!r}. `actionclip models` lists all of them.")
+        raise typer.Exit(2)
+    if not entries:
+        say(
+            f"None of the {len(named)} models called like {pattern!r} is here. A model is "
+            "downloaded when it is first used."
+        )
         raise typer.Exit(2)
     if as_json:
         for entry in entries:

@@ -82,6 +82,12 @@ def search(
             "There is no query." if query is None else "Words and --like were both given.",
             expected='Either words, as in actionclip search "someone jumps", or --like VIDEO.',
         )
+    if like is not None and template:
+        raise ActionCLIPError(
+            "--like and --template were both given.",
+            expected="--template is for words; a video is looked for as it is.",
+            hint="Leave one of them out.",
+        )
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
     days = {"since": _day("--since", since), "until": _day("--until", until)}

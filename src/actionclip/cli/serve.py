@@ -87,7 +87,7 @@ def serve(
     as_json: options.Json = False,
 ) -> None:
     """Answer over HTTP, and show a page, until Ctrl-C."""
-    from actionclip.serving.server import check_packages
+    from actionclip.serving.server import check_packages, check_uploads
     from actionclip.serving.server import serve as answer
     from actionclip.serving.settings import MIB, ServeConfig
 
@@ -106,6 +106,7 @@ def serve(
         index=index,
         folder=uploads,
     )
+    check_uploads(settings)  # before a model is loaded for nothing
     with plain_warnings():
         recognizer = options.open_model(
             model,

@@ -30,9 +30,14 @@ def wrong(error: ActionCLIPError, code: str = "request") -> RequestError:
     return RequestError(400, code, message, hint=error.hint)
 
 
-def too_large(what: str, limit: int, option: str = "") -> RequestError:
+def too_large(what: str, limit: int, hint: str = "Send less.") -> RequestError:
     """Something arrives that is larger than it may be."""
-    hint = "Send less." if not option else f"The service was started with {option}."
     return RequestError(
         413, "upload_too_large", f"{what} has more than {limit:,} bytes.", hint=hint
     )
+
+
+def too_large_video(what: str, limit: int) -> RequestError:
+    """A video arrives that is larger than it may be, by itself or in a form."""
+    size = f"{limit / 2**20:g} MiB"
+    return too_large(what, limit, f"The service takes videos of {size}; --max-upload changes that.")

@@ -41,6 +41,17 @@ def check_packages() -> None:
         )
 
 
+def check_uploads(settings: ServeConfig) -> None:
+    """Make sure that uploads can be kept, while that can still be said in two lines.
+
+    Raises:
+        StorageError: when they cannot.
+    """
+    from actionclip.serving.uploads.spool import Spool
+
+    Spool(settings.folder, settings.max_spool).close()
+
+
 def serve(
     recognizer: Recognizer, name: str, settings: ServeConfig, ready: Callable[[Address], None]
 ) -> None:
@@ -55,8 +66,10 @@ def serve(
     Raises:
         ActionCLIPError: when a package is missing, the address cannot be had, or there is no
             such index.
+        StorageError: when uploads cannot be kept.
     """
     check_packages()
+    check_uploads(settings)
     import uvicorn
 
     from actionclip.serving.routes.app import create_app
@@ -71,9 +84,9 @@ def serve(
 
         library = Library(settings.index, recognizer, name)
     listener = listen(settings.host, settings.port)
-    application = Guard(create_app(recognizer, name, settings, library), settings)
+    application = create_app(recognizer, name, settings, library)
     config = uvicorn.Config(
-        application,
+        Guard(application, settings),
         http=patient_for(settings.patience),
         ws="none",
         lifespan="on",
@@ -88,7 +101,8 @@ def serve(
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stop)
-    server = Server(config, lambda: ready(_address(listener, settings)))
+    ending = application.state.arrivals.end
+    server = Server(config, lambda: ready(_address(listener, settings)), ending)
     server.run(sockets=[listener])
 
 

@@ -312,6 +312,8 @@ def test_what_cannot_be_searched(place, embedder, films, index, tmp_path):
         index.search("  ")
     with pytest.raises(ActionCLIPError, match="top is 0"):
         index.search("somebody", 0)
+    with pytest.raises(ActionCLIPError, match="Templates are for words"):
+        index.search(films / "0.mp4", templates=["a video of {}"])
     with pytest.raises(ActionCLIPError, match="no video"):
         index.add(tmp_path / "index")
     with pytest.raises(ActionCLIPError, match="stride"):

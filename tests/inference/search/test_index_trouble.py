@@ -3,6 +3,7 @@
 import datetime
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,45 @@ def test_a_file_that_was_renamed_and_copied_at_once(index, films):
 
     assert sorted(lines.values()) == ["copied", "renamed", *["unchanged"] * (len(lines) - 2)]
     assert {"copy.mp4", "new.mp4"} == {name for name, how in lines.items() if how != "unchanged"}
+    assert found(index) == brute_force(index, "somebody")
+
+
+@pytest.mark.parametrize("names", [("one.mp4", "two.mp4"), ("two.mp4", "a.mp4")])
+def test_a_folder_with_twins_moves_without_a_trace(index, embedder, films, names):
+    """Each file that is gone is the origin of one; the rest would stay in the answers for ever."""
+    old, new = films.parent / "old", films.parent / "new"
+    old.mkdir()
+    for name in ("one.mp4", "two.mp4"):
+        (old / name).write_text("4\ntwins")
+    index.add(old)
+    embedder.films.clear()
+    old.rename(new)
+    (new / "one.mp4").rename(new / f"{names[0]}.moving")
+    (new / "two.mp4").rename(new / names[1])
+    (new / f"{names[0]}.moving").rename(new / names[0])
+
+    report = index.add(new)
+
+    assert set(changes(report).values()) == {"renamed"}
+    before = {Path(one.source).name: Path(one.before).name for one in report.files}
+    assert before["two.mp4"] == "two.mp4"
+    assert sorted(before.values()) == ["one.mp4", "two.mp4"]
+    assert embedder.films == []
+    assert {e.path for e in index.files() if "film" not in e.path} == {str(new / n) for n in names}
+    assert found(index) == brute_force(index, "somebody")
+
+
+def test_more_copies_than_files_that_are_gone(index, embedder, films):
+    kept = films / "copy.mp4"
+    shutil.copy(films / "5.mp4", kept)
+    index.add(films)
+    shutil.copy(kept, films / "x.mp4")
+    (films / "5.mp4").rename(films / "y.mp4")
+
+    lines = changes(index.add(films))
+
+    assert sorted((lines["x.mp4"], lines["y.mp4"])) == ["copied", "renamed"]
+    assert embedder.films == []
     assert found(index) == brute_force(index, "somebody")
 
 
@@ -245,6 +285,20 @@ def empty_versions(place, table):
         file.write_bytes(b"")
 
 
+def zero_versions(place, table):
+    """It then opens as a table without columns."""
+    for file in (place / f"{table}.lance" / "_versions").iterdir():
+        file.write_bytes(bytes(file.stat().st_size))
+
+
+def break_versions(place, table):
+    """Over such a length LanceDB panics."""
+    for file in (place / f"{table}.lance" / "_versions").iterdir():
+        data = bytearray(file.read_bytes())
+        data[1] ^= 0x55
+        file.write_bytes(data)
+
+
 def cut_data(place, table):
     for file in (place / f"{table}.lance" / "data").iterdir():
         file.write_bytes(file.read_bytes()[:100])
@@ -256,23 +310,26 @@ def overwrite_data(place, table):
 
 
 @pytest.mark.parametrize("table", ["windows", "failures"])
-@pytest.mark.parametrize("damage", [empty_versions, cut_data, overwrite_data])
+@pytest.mark.parametrize(
+    "damage", [empty_versions, zero_versions, break_versions, cut_data, overwrite_data]
+)
 def test_a_damaged_index(place, films, damage, table):
     (films / "bad.mp4").write_text("bad")
     Index(place, StubEmbedder()).add(films)
     damage(place, table)
 
-    with pytest.raises(StorageError, match="cannot be used") as caught:
+    with pytest.raises(StorageError, match=r"cannot be used|is damaged") as caught:
         Index(place, StubEmbedder()).add(films)
-    assert "damaged" in caught.value.hint
+    assert "damaged" in str(caught.value)
+    assert f"actionclip index FOLDER --index {place} --rebuild" in caught.value.hint
     assert ".rs:" not in caught.value.what
     if table == "windows":
-        with pytest.raises(StorageError, match="cannot be used"):
+        with pytest.raises(StorageError, match=r"cannot be used|is damaged"):
             Index(place, StubEmbedder()).search("somebody")
-    shutil.rmtree(place)
-    index = Index(place, StubEmbedder())
+    index = Index(place, StubEmbedder(), rebuild=True)
     index.add(films)
     assert found(index) == brute_force(index, "somebody")
+    assert found(Index(place, StubEmbedder())) == found(index)
 
 
 @pytest.mark.parametrize("place", ["x" * 300, "http://localhost/x", "no-such-store://bucket/x"])

@@ -76,6 +76,43 @@ def test_a_huge_file_is_refused_by_the_server(visit):
     trouble(seen, "bytes", "upload_too_large")
 
 
+def test_after_a_question_that_is_refused_earlier_scores_stay_grey(start, film):
+    start.open(film).scores("jumping jacks")
+    start.segments()
+    scores, downloads = start.page.locator("#scores"), start.page.locator("#downloads")
+    expect(downloads).to_be_visible()
+    start.label("jumpingJacks")
+
+    trouble(start, "same words", "labels")
+    expect(scores).to_have_class("scores stale")
+    expect(start.page.locator("#timeline.stale")).to_have_count(1)
+    for part in (downloads, start.page.locator("#why-part")):
+        expect(part).to_be_hidden()
+    start.page.locator("#label").press("Backspace")
+    start.scores("jumping jacks")
+    start.segments()
+    expect(downloads.get_by_role("button")).to_have_count(5)
+
+
+def test_two_rows_of_one_name_and_an_answer_that_cannot_be_read(start, film):
+    def twice(row):
+        row["scores"] = [{"label": "none of these", "score": 0.25}] * 2 + row["scores"]
+
+    start.page.route("**/classify", lambda route: changed(route, "", twice))
+    start.open(film)
+    names = start.page.locator("#scores:not(.stale) .name")
+    expect(names).to_have_text(["none of these"] * 2 + LABELS)
+    start.segments()
+    start.label("clapping")  # drawn once more, over what is there
+    expect(names).to_have_count(5)
+    expect(start.page.locator("#trouble")).to_be_hidden()
+
+    start.page.unroute("**/classify")
+    start.page.route("**/classify", lambda route: route.fulfill(status=200, body="<html>"))
+    start.label("bowing")
+    trouble(start, "Something went wrong on this page: ")
+
+
 def test_a_busy_server_is_waited_for_and_the_wait_is_shown(start, server, film):
     def wait_long(route):
         answer = route.fetch()

@@ -60,7 +60,7 @@ class Index:
         rebuild: bool = False,
     ) -> None:
         self.place, self.embedder = str(place), embedder
-        self._store, self._rebuild = _open_store(self.place), rebuild
+        self._store, self._rebuild = _open_store(self.place, anew=rebuild), rebuild
         info = _info(self._store)  # also where it will be thrown away: it has to be an index
         info = None if rebuild else info
         self.span = span or (Span() if info is None else info.span)
@@ -96,7 +96,8 @@ class Index:
 
         span = None
         if window is not None or stride is not None:
-            before = Index.info(place) or IndexInfo("", "", Span())
+            store = _open_store(str(place), anew=rebuild)
+            before = _info(store) or IndexInfo("", "", Span())
             length = before.span.window if window is None else window
             span = Span(length, min(before.span.stride, length) if stride is None else stride)
         return cls(place, ModelEmbedder(recognizer, model), span, rebuild=rebuild)
@@ -122,6 +123,24 @@ class Index:
         store = self._latest()
         known = {} if store is None else store.entries()
         return [known[path] for path in sorted(known)]
+
+    def path_of(self, key: str) -> str | None:
+        """The path of a file by its key (`file_key`); None when the index knows no such file now.
+
+        Raises:
+            StorageError: when the index cannot be read.
+        """
+        store = self._latest()
+        return None if store is None else store.path_of(key)
+
+    def check(self) -> None:
+        """Make sure that there is an index of this model, and that it can be read.
+
+        Raises:
+            ActionCLIPError: when there is none, or it was made with another model.
+            StorageError: when it cannot be read.
+        """
+        self._ready().probe()
 
     def add(
         self,
@@ -150,7 +169,8 @@ class Index:
         """
         inputs = [videos] if isinstance(videos, (str, Path)) else list(videos)
         seen, roots = find(inputs)
-        self._store = self._store or Store(self.place, connect(self.place))
+        if self._store is None:
+            self._store = Store(self.place, connect(self.place))
         with self._store.writing():
             self._prepare(self._store)
             run = Run(self.embedder, self.span, self._store, report, asked=len(seen))
@@ -181,7 +201,7 @@ class Index:
             folder: only files below it.
             since: only files modified at that time or later; a day begins at midnight, local time.
             until: only files modified before that time; of a day, until its end.
-            templates: sentences with `{}`, in place of the model's.
+            templates: sentences with `{}`, in place of the model's; for words only.
             merge: whether neighbouring windows become one moment.
             exact: look at every window, also where there is an approximate index.
 
@@ -191,12 +211,12 @@ class Index:
         """
         if top < 1:
             raise ActionCLIPError(f"top is {top}.", expected="It must be 1 or more.")
-        store = self._latest()
-        info = _info(store)
-        if store is None or info is None:
-            raise no_index(self.place)
-        self._check(info, windows=False)  # another process may have made it anew meanwhile
+        store = self._ready()
         where = _condition(folder, since, until)
+        if isinstance(query, Path) and templates is not None:
+            raise ActionCLIPError(
+                "Templates are for words, and the query is an example.", hint="Leave one out."
+            )
         if isinstance(query, Path):
             vector = self.embedder.clip(query)
         elif query.strip():
@@ -225,9 +245,19 @@ class Index:
                 if reindex:
                     self._store.approximate()
 
+    def _ready(self) -> Store:
+        """The store as it is now, where it holds an index of this model."""
+        store = self._latest()
+        info = _info(store)
+        if store is None or info is None:
+            raise no_index(self.place)
+        self._check(info, windows=False)  # another process may have made it anew meanwhile
+        return store
+
     def _latest(self) -> Store | None:
         """The store with all that others have written; None where there is none."""
-        self._store = self._store or _open_store(self.place)
+        if self._store is None:
+            self._store = _open_store(self.place)
         if self._store is not None:
             self._store.refresh()
         return self._store
@@ -235,7 +265,7 @@ class Index:
     def _prepare(self, store: Store) -> None:
         """See to it that there is an index, and that it is ours."""
         info = _info(store)
-        if self._rebuild and info is not None:
+        if self._rebuild and (info is not None or store.damaged):
             store.drop()
             info = None
         self._rebuild = False
@@ -295,8 +325,12 @@ def no_index(place: str) -> ActionCLIPError:
     )
 
 
-def _open_store(place: str) -> Store | None:
+def _open_store(place: str, *, anew: bool = False) -> Store | None:
     """The store at a place; None where there is no such folder (LanceDB would make it).
+
+    Args:
+        place: folder or address.
+        anew: whether it is about to be dropped, so that damage is in nobody's way.
 
     Raises:
         ActionCLIPError: when it is a file.
@@ -306,7 +340,7 @@ def _open_store(place: str) -> Store | None:
         if os.path.lexists(place):
             raise ActionCLIPError(f"{place} is a file.", expected="An index is a folder.")
         return None
-    return Store(place, connect(place))
+    return Store(place, connect(place), anew=anew)
 
 
 def _info(store: Store | None) -> IndexInfo | None:

@@ -23,6 +23,8 @@ SETTINGS = b"actionclip"
 """Under what key the settings of an index stand in the table's schema."""
 COLUMNS = ("path", "content", "size", "modified", "root", "status")
 """What is known of a file; the same in all rows of it."""
+KEY = re.compile("[0-9a-f]{32}")
+"""What the key of a file looks like."""
 
 
 def window_rows(

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,6 +27,7 @@ from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.inference.search.changes.files import Entry
 from actionclip.inference.search.rows import (
     COLUMNS,
+    KEY,
     SETTINGS,
     among,
     entry_of,
@@ -96,10 +98,13 @@ class Store:
     Args:
         place: folder or address.
         database: see `connect`.
+        anew: whether it is about to be dropped: tables that cannot be opened count as none.
     """
 
-    def __init__(self, place: str, database: Any) -> None:
-        self.place, self._database = place, database
+    def __init__(self, place: str, database: Any, *, anew: bool = False) -> None:
+        self.place, self._database, self._anew = place, database, anew
+        self.damaged = False
+        """Whether there is a table that could not be opened."""
         self._windows: Any = self._open(WINDOWS)
         self._failures: Any = self._open(FAILURES)
 
@@ -134,9 +139,9 @@ class Store:
         """Remove the index, all of it."""
         with _storage(self.place):
             for name in (FAILURES, WINDOWS):
-                if self._open(name) is not None:
-                    self._database.drop_table(name)
+                self._database.drop_table(name, ignore_missing=True)
         self._windows = self._failures = None
+        self._anew = self.damaged = False
 
     def refresh(self) -> None:
         """See what other processes have written."""
@@ -207,6 +212,23 @@ class Store:
         """All windows of some files."""
         with _storage(self.place):
             return self._windows.search().where(among(paths)).to_arrow()
+
+    def path_of(self, key: str) -> str | None:
+        """The path of a file by its key; None for one that is not here."""
+        if not KEY.fullmatch(key):
+            return None
+        with _storage(self.place):
+            for table in (self._windows, self._failures):
+                if table is not None:
+                    query = table.search().where(f"file = '{key}'").select(["path"]).limit(1)
+                    for row in query.to_arrow().to_pylist():
+                        return to_path(row["path"])
+        return None
+
+    def probe(self) -> None:
+        """Read a row, to see whether that can be done."""
+        with _storage(self.place):
+            self._windows.search().limit(1).to_arrow()
 
     def nearest(
         self,
@@ -308,24 +330,41 @@ class Store:
         return table
 
     def _open(self, name: str) -> Any:
-        with _storage(self.place):
-            try:
-                return self._database.open_table(name)
-            except (ValueError, FileNotFoundError) as error:
-                if "not found" in str(error):
-                    return None
+        try:
+            with _storage(self.place):
+                try:
+                    table = self._database.open_table(name)
+                    if not table.schema.names:  # of zeros in place of what says what is in it
+                        raise ValueError(f"the table {name!r} has no columns")
+                    return table
+                except (ValueError, FileNotFoundError) as error:
+                    if "not found" in str(error):
+                        return None
+                    raise
+        except StorageError:
+            if not self._anew:
                 raise
+            self.damaged = True
+            return None
 
 
 @contextmanager
 def _storage(place: str) -> Iterator[None]:
     """Say what is wrong with a place that cannot be written, reached or understood."""
+    anew = shlex.join(["actionclip", "index", "FOLDER", "--index", place, "--rebuild"])
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # LanceDB has no errors of its own
         text = re.sub(r",? ?/\S+\.rs:\d+:\d+.*", "", str(error), flags=re.DOTALL)
         raise StorageError(
             f"The index {place} cannot be used: {text[:300]}",
-            hint="If the place is right, writable and not full, the index is damaged: remove it, "
-            "and make it anew.",
+            hint="If the place is right, writable and not full, the index is damaged. To make it "
+            f"anew: {anew}",
+        ) from error
+    except BaseException as error:
+        if not type(error).__module__.startswith("pyo3"):  # how a panic of Rust arrives
+            raise
+        raise StorageError(
+            f"The index {place} is damaged: LanceDB breaks down over it.",
+            hint=f"To make it anew: {anew}",
         ) from error

@@ -2,23 +2,30 @@
 
 One thread works with the image tower. While it is busy, clips that were decoded meanwhile gather;
 it takes all that have the same views in one pass. When others are being decoded it waits some
-milliseconds for them.
+milliseconds for them. Long work stops between two passes when its client has gone away.
 """
 
+import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from actionclip.encoding.encoder import FRAMES_AT_ONCE, VideoEncoder, Views
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.serving.answers import RequestError
 from actionclip.video.decode.clip import Clip
 
+T = TypeVar("T")
+Heed: TypeAlias = Callable[[], None]
+"""Called now and then by long work; raises when nobody waits for it any more."""
 GATHER = 0.004
 """Seconds to wait for clips that are being decoded."""
 
@@ -108,6 +115,46 @@ def one_at_a_time(model: ActionCLIP) -> None:
 
     def encode_alone(frames: Float[Tensor, "B T 3 R R"]) -> Float[Tensor, "B N D"]:
         with lock:
+            getattr(_mine, "heed", _nothing)()
             return encode(frames)
 
     model.encode_frames = encode_alone  # type: ignore[method-assign]
+
+
+_mine = threading.local()
+
+
+def _nothing() -> None:
+    pass
+
+
+@contextmanager
+def heeding(heed: Heed) -> Iterator[None]:
+    """Let passes of this thread through the image tower be made only while somebody waits."""
+    _mine.heed = heed
+    try:
+        yield
+    finally:
+        del _mine.heed
+
+
+async def while_wanted(pool: ThreadPoolExecutor, work: Callable[[Heed], T]) -> T:
+    """Something long in a thread; when its client goes away it is told so, and waited for.
+
+    So whoever counts what is worked on counts it for as long as the thread is not free.
+    """
+    gone = threading.Event()
+
+    def heed() -> None:
+        if gone.is_set():
+            raise RequestError(400, "disconnected", "The client went away.")
+
+    future = pool.submit(work, heed)
+    answer = asyncio.wrap_future(future)
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        gone.set()
+        if not future.cancel():
+            await asyncio.wait({answer})
+        raise

@@ -12,6 +12,7 @@ from actionclip.inference.explain.picture import frames_to_show
 from actionclip.inference.recognizer import Recognizer
 from actionclip.serving.answers import RequestError
 from actionclip.serving.asked import ExplainRequest
+from actionclip.serving.engine.batching import Heed, heeding
 from actionclip.serving.engine.service import Service
 from actionclip.serving.engine.thumbnails import data_address, jpeg
 from actionclip.serving.uploads.receive import Received
@@ -33,7 +34,7 @@ async def explain(service: Service, received: Received, asked: ExplainRequest) -
     source = Source(asked.source(received.name), received.upload.path)
     try:
         why = await service.explain(
-            _explain, service.recognizer, source, question, views, asked.maps
+            lambda heed: _explain(service.recognizer, source, question, views, asked.maps, heed)
         )
     except VideoError as error:
         raise RequestError(422, str(error.code), error.what, hint=error.hint) from None
@@ -47,10 +48,11 @@ async def explain(service: Service, received: Received, asked: ExplainRequest) -
 
 
 def _explain(
-    recognizer: Recognizer, source: Source, question: Question, views: Views, maps: str
+    recognizer: Recognizer, source: Source, question: Question, views: Views, maps: str, heed: Heed
 ) -> Explanation:
     clip = recognizer.encoder.read(source, views)
-    return explain_clip(recognizer.model, clip, question, views, maps=maps)
+    with heeding(heed):
+        return explain_clip(recognizer.model, clip, question, views, maps=maps)
 
 
 def _pictures(why: Explanation) -> list[dict[str, Any]]:

@@ -29,6 +29,13 @@ class Encoded:
     result: VideoResult
     """Without scores."""
     embedding: Float[Tensor, "V D"]
+    frames: list[Thumbnail] = field(default_factory=list)
+    """What the model saw, as small pictures."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return self.embedding.nbytes + sum(len(one.jpeg) for one in self.frames)
 
 
 @dataclass
@@ -40,15 +47,21 @@ class KeptVideo:
     encoded: dict[Views, Encoded] = field(default_factory=dict)
     films: dict[tuple[float, float], Watched] = field(default_factory=dict)
     """Seen from beginning to end, by the seconds of a window and from one to the next."""
-    frames: list[Thumbnail] = field(default_factory=list)
+    views: Views | None = None
+    """Those of the last answer."""
     used: float = 0.0
 
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        vectors = sum(one.embedding.nbytes for one in self.encoded.values())
-        long = sum(one.windows.nbytes for one in self.films.values())
-        return OVERHEAD + vectors + long + sum(len(one.jpeg) for one in self.frames)
+        short = sum(one.nbytes for one in self.encoded.values())
+        return OVERHEAD + short + sum(one.windows.nbytes for one in self.films.values())
+
+    @property
+    def frames(self) -> list[Thumbnail]:
+        """Pictures of what the model saw for the last answer."""
+        encoded = None if self.views is None else self.encoded.get(self.views)
+        return [] if encoded is None else encoded.frames
 
 
 class KeptVideos:

@@ -7,7 +7,6 @@ explanations; they take turns at the image tower with the rest.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from actionclip.serving.asked import (
     SearchRequest,
     TimelineRequest,
 )
-from actionclip.serving.engine.batching import Batcher, one_at_a_time
+from actionclip.serving.engine.batching import Batcher, Heed, one_at_a_time, while_wanted
 from actionclip.serving.engine.kept import Encoded, KeptVideo, KeptVideos
 from actionclip.serving.engine.thumbnails import Thumbnail, thumbnails
 from actionclip.serving.engine.words import Wording, Words
@@ -182,16 +181,16 @@ class Service:
             kept = self._named(asked)
             if key not in kept.films:
                 raise other_frames("window and stride")
-            film = kept.films[key]
+            film, kept.views = kept.films[key], Views.of(self.recognizer.config)
             return replace(film, source=asked.source(film.source)), kept.id
         self._check_one(asked)
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
-        if known is not None and key in known.films:
-            return replace(known.films[key], source=source), self.kept.get(known.id).id
         views = Views.of(self.recognizer.config)
+        if known is not None and key in known.films:
+            return replace(known.films[key], source=source), self._reused(known, asked, views)
         async with self.place():
-            _, encoded, pictures = await self._see(Source(source, upload.path), views)
+            _, encoded = await self._see(Source(source, upload.path), views)
             film = await self._watch(Source(source, upload.path), *key)
         if not film.windows.ending.status.usable or not asked.keep:
             return film, None
@@ -199,27 +198,21 @@ class Service:
         def add(video: KeptVideo) -> None:
             video.films[key] = film
             if encoded is not None:
-                video.encoded[views], video.frames = encoded, pictures
+                video.encoded[views], video.views = encoded, views
 
         kept = self.kept.keep(upload.digest, add)
         return film, None if kept is None else kept.id
 
     async def _watch(self, source: Source, window: float, stride: float) -> Watched:
-        """See a whole film; given up when the client is gone."""
-        gone = threading.Event()
-
-        def seen(*_: object) -> None:
-            if gone.is_set():
-                raise RequestError(400, "disconnected", "The client went away.")
-
+        """See a whole film."""
+        watch = self.recognizer.watch
         try:
-            return await self._run(
-                self._films, self.recognizer.watch, source, window=window, stride=stride, seen=seen
+            return await while_wanted(
+                self._films,
+                lambda heed: watch(source, window=window, stride=stride, seen=lambda *_: heed()),
             )
         except ActionCLIPError as error:
             raise wrong(error) from None
-        finally:
-            gone.set()
 
     @property
     def library(self) -> "Library":
@@ -241,6 +234,11 @@ class Service:
     def indexed(self) -> str | None:
         """The place of the index."""
         return None if self._library is None else self._library.place
+
+    async def index_opens(self) -> bool | None:
+        """Whether the index can be read now; None where there is none."""
+        library = self._library
+        return None if library is None else await asyncio.to_thread(lambda: library.opens)
 
     async def search(self, asked: SearchRequest) -> dict[str, Any]:
         """Moments in the index.
@@ -276,14 +274,14 @@ class Service:
     ) -> tuple[Question, list[str]]:
         """The labels as vectors, and sentences about what is wrong with them."""
 
-        def ask() -> tuple[Question, list[str]]:
-            question = self.words.question(wording, threshold)
+        def ask(heed: Heed) -> tuple[Question, list[str]]:
+            question = self.words.question(wording, threshold, heed)
             return question, self.words.warnings(wording, question)
 
         if not self.words.missing(wording):
-            return await self._score(ask)
+            return await self._score(ask, lambda: None)
         async with self.place():
-            return await self._run(self._sentences, ask)
+            return await while_wanted(self._sentences, ask)
 
     async def encoded(
         self, received: Received, asked: Asked, views: Views
@@ -300,20 +298,25 @@ class Service:
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
         if known is not None and views in known.encoded:
-            known = self.kept.get(known.id)
-            encoded = known.encoded[views]
-            return replace(encoded.result, source=source), encoded, known.id
+            encoded, id = known.encoded[views], self._reused(known, asked, views)
+            return replace(encoded.result, source=source), encoded, id
         async with self.place():
-            result, encoded, pictures = await self._see(Source(source, upload.path), views)
+            result, encoded = await self._see(Source(source, upload.path), views)
         if encoded is None or not asked.keep:
             return result, encoded, None
 
         def add(video: KeptVideo) -> None:
-            video.encoded[views] = encoded
-            video.frames = pictures
+            video.encoded[views], video.views = encoded, views
 
         kept = self.kept.keep(upload.digest, add)
         return result, encoded, None if kept is None else kept.id
+
+    def _reused(self, video: KeptVideo, asked: Asked, views: Views) -> str | None:
+        """Note that a video was asked about again; its id, where it is to be kept."""
+        if not asked.keep:
+            return None
+        video.views = views
+        return self.kept.get(video.id).id
 
     def _again(self, asked: Asked, views: Views) -> tuple[VideoResult, Encoded, str]:
         """A video that is kept."""
@@ -321,6 +324,7 @@ class Service:
         encoded = video.encoded.get(views)
         if encoded is None:
             raise other_frames("frames, windows, spacing and crops")
+        video.views = views
         source = asked.source(encoded.result.source)
         return replace(encoded.result, source=source), encoded, video.id
 
@@ -342,9 +346,7 @@ class Service:
                 400, "request", "There is a file, and `video` names one.", hint="Send one of them."
             )
 
-    async def _see(
-        self, source: Source, views: Views
-    ) -> tuple[VideoResult, Encoded | None, list[Thumbnail]]:
+    async def _see(self, source: Source, views: Views) -> tuple[VideoResult, Encoded | None]:
         """Decode a file and encode what came."""
         encoder, precision = self.recognizer.encoder, self.recognizer.precision
         async with self._ahead:
@@ -355,15 +357,15 @@ class Service:
                 self._coming -= 1
             result = VideoResult.of(clip, [], precision, keep=False)
             if not clip.status.usable:
-                return result, None, []
+                return result, None
             vectors = asyncio.wrap_future(self.batcher.encode(clip, views))
             pictures = await self._run(self._decoding, thumbnails, clip)
-            return result, Encoded(result, await vectors), pictures
+            return result, Encoded(result, await vectors, pictures)
 
-    async def explain(self, work: Callable[..., T], *args: object) -> T:
+    async def explain(self, work: Callable[[Heed], T]) -> T:
         """Something long that nobody else has to wait for."""
         async with self.place():
-            return await self._run(self._explanations, work, *args)
+            return await while_wanted(self._explanations, work)
 
     async def _score(self, work: Callable[..., T], *args: object, **options: object) -> T:
         """Something short, in turn."""

@@ -5,7 +5,7 @@ K templates, C labels (those to reject included), D embedding width.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +20,13 @@ from actionclip.model.prompts.text import make_prompts
 from actionclip.model.scoring import refuse_none
 from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.asked import Labelled
+from actionclip.serving.engine.batching import Heed
 from actionclip.serving.settings import MIB, ServeConfig
 
 MEMORY = 64 * MIB
 """Bytes of text embeddings kept."""
+AT_ONCE = 512
+"""Sentences that are encoded before it is asked whether anybody still waits for them."""
 MOST_COMPARED = 200
 """Labels up to which the answer warns of those that are hard to tell apart."""
 
@@ -64,7 +67,7 @@ class Words:
         """
         config = self._model.config
         try:
-            labels = labels_of(self._model, asked.labels or None)
+            labels = labels_of(self._model, asked.labels)
         except ActionCLIPError as error:
             raise _labels(error.what, "Send labels: words between commas, or a list.") from None
         every = [*labels, *asked.reject]
@@ -98,20 +101,31 @@ class Words:
             every = [*wording.labels, *wording.reject]
             return [label for label in every if (label, *wording.style) not in self._known]
 
-    def question(self, wording: Wording, threshold: float | None = None) -> Question:
+    def question(
+        self, wording: Wording, threshold: float | None = None, heed: Heed = lambda: None
+    ) -> Question:
         """The question, ready to be scored; encodes what is missing.
+
+        Args:
+            wording: the labels and how they become sentences.
+            threshold: as for `ask`.
+            heed: called before some of the sentences are encoded, and then before some more.
 
         Raises:
             RequestError: 400 for a label or a template that cannot be used.
         """
         every = [*wording.labels, *wording.reject]
-        if missing := self.missing(wording):
-            self._learn(missing, wording)
+        for vectors, some in self._encode(self.missing(wording), wording, heed):
+            self._learn(some, vectors, wording)
         with self._lock:
             found = [self._known.get((label, *wording.style)) for label in every]
         texts = [vectors for vectors in found if vectors is not None]
         whole = len(texts) == len(every)  # there may be more labels than fit in the cache
-        vectors = torch.stack(texts, dim=1) if whole else self._encode(every, wording).texts
+        if whole:
+            vectors = torch.stack(texts, dim=1)
+        else:
+            parts = self._encode(every, wording, heed)
+            vectors = torch.cat([part for part, _ in parts], dim=1)
         config = self._model.config
         clean = config.clean_labels if wording.clean is None else wording.clean
         prompts = make_prompts(every, wording.templates or config.templates, clean_labels=clean)
@@ -131,10 +145,11 @@ class Words:
         alike = check(every, clean_labels=clean, embeddings=question.texts).warnings
         return [*alike, *([] if complaint is None else [complaint])]
 
-    def _learn(self, labels: Sequence[str], wording: Wording) -> None:
-        question = self._encode(labels, wording)
+    def _learn(
+        self, labels: Sequence[str], texts: Float[Tensor, "K C D"], wording: Wording
+    ) -> None:
         with self._lock:
-            for label, vectors in zip(labels, question.texts.unbind(dim=1), strict=True):
+            for label, vectors in zip(labels, texts.unbind(dim=1), strict=True):
                 self._keep((label, *wording.style), vectors.clone())
             while self._bytes > MEMORY:
                 self._bytes -= self._known.popitem(last=False)[1].nbytes
@@ -144,17 +159,33 @@ class Words:
             self._known[key] = vectors
             self._bytes += vectors.nbytes
 
-    def _encode(self, labels: Sequence[str], wording: Wording) -> Question:
+    def _encode(
+        self, labels: Sequence[str], wording: Wording, heed: Heed
+    ) -> Iterator[tuple[Float[Tensor, "K C D"], Sequence[str]]]:
+        """The vectors of some labels, some more, and so on; what cannot be used is said first."""
+        config = self._model.config
+        templates = config.templates if wording.templates is None else wording.templates
+        clean = config.clean_labels if wording.clean is None else wording.clean
+        step = max(1, AT_ONCE // max(1, len(templates)))
         try:
-            return ask(
-                self._model,
-                list(labels),
-                templates=wording.templates,
-                ensemble=wording.ensemble,
-                clean_labels=wording.clean,
-                look_alikes=False,
-                calibrated=False,
-            )
+            if len(labels) > step:
+                tokenize = self._model.tokenize
+                check(
+                    labels, clean_labels=clean, tokenize=tokenize, templates=templates
+                ).raise_for_errors()
+            for start in range(0, len(labels), step):
+                heed()
+                some = labels[start : start + step]
+                question = ask(
+                    self._model,
+                    list(some),
+                    templates=wording.templates,
+                    ensemble=wording.ensemble,
+                    clean_labels=wording.clean,
+                    look_alikes=False,
+                    calibrated=False,
+                )
+                yield question.texts, some
         except ActionCLIPError as error:
             raise wrong(error, "labels") from None
 

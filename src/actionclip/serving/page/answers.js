@@ -7,19 +7,20 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw scores, best first. Rows that are there already slide to their new place. */
 export function drawScores(list, scores, all) {
-  const rows = new Map([...list.children].map((row) => [row.dataset.label, row]));
-  const before = new Map([...rows].map(([label, row]) => [label, row.getBoundingClientRect().top]));
+  const old = [...list.children];
+  const before = new Map(old.map((row) => [row, row.getBoundingClientRect().top]));
   const shown = all ? scores : scores.slice(0, SHOWN);
   list.replaceChildren(...shown.map(({ label, score }) => {
-    const row = rows.get(label) ?? newRow(label);
+    const known = old.findIndex((row) => row.dataset.label === label);
+    const [row] = known < 0 ? [newRow(label)] : old.splice(known, 1); // each once: names may be there twice
     row.querySelector(".value").textContent = percent(score);
     return row;
   }));
-  for (const [place, { label, score }] of shown.entries()) {
+  for (const [place, { score }] of shown.entries()) {
     const row = list.children[place];
     void row.offsetWidth; // a new bar grows from nothing
     row.querySelector("i").style.width = percent(score);
-    const moved = (before.get(label) ?? NaN) - row.getBoundingClientRect().top;
+    const moved = (before.get(row) ?? NaN) - row.getBoundingClientRect().top;
     if (moved && !still.matches) {
       row.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: 300, easing: "ease-out" });
     }

@@ -35,7 +35,7 @@ export function megabytes(bytes) {
 /** Show what went wrong in `box`, with a button for each of `actions` (text: function). */
 export function showTrouble(box, trouble, actions = {}) {
   const lines = [
-    make("p", { className: "what", textContent: trouble.what }),
+    make("p", { className: "what", textContent: trouble.what || `Something went wrong on this page: ${trouble.message || trouble}` }),
     ...[trouble.expected, trouble.hint].filter(Boolean).map((textContent) => make("p", { textContent })),
   ];
   if (trouble.code) lines.push(make("p", {}, make("code", { textContent: trouble.code })));

@@ -87,6 +87,7 @@ async function send() {
     arrived(await upload("timeline", state.file, fields, { signal, progress }), signal);
   } catch (trouble) {
     if (trouble.name === "AbortError") return;
+    outdated();
     if (!state.kept) empty(); // a player with a file that nobody can read says nothing
     fail(trouble, { "Try again": send, "Another video": choose });
   } finally {
@@ -163,9 +164,21 @@ async function score(fresh = false) {
     // kept for a while only, or seen in other windows: the file is still here
     if (trouble.code === "other_frames" || (trouble.code === "unknown_video" && !fresh)) return send();
     byId("timeline-hint").textContent = "";
+    outdated();
     fail(trouble, { "Try again": () => score() });
   }
   return undefined;
+}
+
+/** What answers an earlier question stays in sight, grey, and cannot be taken along or looked into. */
+function outdated() {
+  if (byId("timeline").classList.contains("stale")) state.timeline = null;
+  if (byId("scores").classList.contains("stale")) {
+    state.answer = null;
+    for (const id of ["all-scores", "why-part"]) byId(id).hidden = true;
+  }
+  byId("downloads").hidden = !state.answer;
+  if (state.answer) showDownloads();
 }
 
 function forget() {
@@ -257,7 +270,6 @@ function showDownloads() {
 /* What can go wrong, and nothing yet */
 
 function fail(trouble, actions = {}) {
-  for (const id of ["scores", "timeline"]) byId(id).classList.remove("stale");
   showTrouble(byId("trouble"), trouble, actions);
 }
 

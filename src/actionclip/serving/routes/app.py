@@ -20,6 +20,7 @@ from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.engine.service import Service
 from actionclip.serving.routes import facts, page, questions
 from actionclip.serving.settings import ServeConfig
+from actionclip.serving.uploads.receive import Arrivals
 
 if TYPE_CHECKING:
     from actionclip.serving.engine.library import Library
@@ -59,6 +60,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.arrivals = Arrivals()
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(ActionCLIPError, _mistake)
     app.add_exception_handler(HTTPException, _http)

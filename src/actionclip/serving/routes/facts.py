@@ -48,6 +48,7 @@ async def health(request: Request) -> Response:
             "keep_seconds": settings.keep_seconds,
         },
         "index": service.indexed,
+        "index_opens": await service.index_opens(),
     }
     return JSONResponse(row)
 

@@ -1,5 +1,5 @@
-"""uvicorn, with two things added: clients that never finish their headers are let go, and the
-moment is told from which on others can connect.
+"""uvicorn, with some things added: clients that never finish their headers are let go, and the
+moments are told from which on others can connect, and can no more.
 
 Importing this needs the packages of `pip install 'actionclip[serve]'`.
 """
@@ -84,14 +84,25 @@ class Server(uvicorn.Server):
     Args:
         config: as for uvicorn.
         ready: called when clients can connect.
+        ending: called when it begins to end.
     """
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._ending = ready, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, and end."""
+        self._ending()
+        await super().shutdown(sockets)

@@ -128,6 +128,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refused, "description": "The body is too large."},
     415: {"model": Refused, "description": "A content type that is not understood."},
     429: {"model": Refused, "description": "The queue is full; see the header Retry-After."},
+    503: {"model": Refused, "description": "The index cannot be read, or the service ends."},
+    507: {"model": Refused, "description": "The video cannot be kept while it is worked on."},
 }
 
 

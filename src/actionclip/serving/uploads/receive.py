@@ -6,20 +6,61 @@ fields are gathered in memory; slow senders, silent ones and those who send too 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from actionclip.serving.answers import RequestError, too_large
+from actionclip.serving.answers import RequestError, too_large, too_large_video
 from actionclip.serving.settings import ServeConfig
 from actionclip.serving.uploads.parts import Parts
 from actionclip.serving.uploads.spool import Spool, Upload
 
 MOST_QUERY = 1000
 """Fields in an address."""
+AGAIN = 10
+"""Seconds after which to ask again of a service that ends."""
+
+
+class Arrivals:
+    """The bodies that are on their way, so that a service that ends need not wait for them."""
+
+    def __init__(self) -> None:
+        self._waits: set[asyncio.Timeout] = set()
+        self.ended = False
+
+    def end(self) -> None:
+        """Let none of them come further. Called in the event loop."""
+        self.ended = True
+        for wait in self._waits:
+            wait.reschedule(asyncio.get_running_loop().time())
+
+    async def next(self, request: Request, seconds: float) -> MutableMapping[str, Any]:
+        """The next message of a request.
+
+        Raises:
+            TimeoutError: when it does not come in so many seconds.
+            RequestError: 503 when the service ends.
+        """
+        try:
+            async with asyncio.timeout(0 if self.ended else seconds) as wait:
+                self._waits.add(wait)
+                try:
+                    return await request.receive()
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            if not self.ended:
+                raise
+            raise RequestError(
+                503,
+                "ending",
+                "The service is about to end.",
+                hint="Send it again later: it may have been started anew by then.",
+                wait=AGAIN,
+            ) from None
 
 
 class Received:
@@ -102,7 +143,8 @@ async def _read(request: Request, received: Received, spool: Spool, settings: Se
     elif kind == "multipart/form-data":
         parts = Parts(request.headers["content-type"], settings)
         limit = settings.max_upload + 2 * settings.max_text
-        async for data in pieces(request, limit, settings):
+        refused = too_large_video("The form with its video", settings.max_upload)
+        async for data in pieces(request, limit, settings, refused):
             for piece in parts.feed(data):
                 if received.upload is None:
                     received.upload = spool.new(settings.max_upload)
@@ -112,7 +154,8 @@ async def _read(request: Request, received: Received, spool: Spool, settings: Se
         received.name = parts.name or received.name
     elif kind == "application/octet-stream" or kind.startswith("video/"):
         received.upload = spool.new(settings.max_upload)
-        async for data in pieces(request, settings.max_upload, settings):
+        limit = settings.max_upload
+        async for data in pieces(request, limit, settings, too_large_video("The video", limit)):
             await _take(received.upload, data)
     else:
         raise _unknown(
@@ -139,7 +182,9 @@ async def _take(upload: Upload, data: bytes) -> None:
 
 
 async def _json(request: Request, settings: ServeConfig) -> dict[str, Any]:
-    text = b"".join([data async for data in pieces(request, settings.max_text, settings)])
+    limit = settings.max_text
+    refused = too_large("The body", limit)
+    text = b"".join([data async for data in pieces(request, limit, settings, refused)])
     try:
         found = json.loads(text)
         json.dumps(found, ensure_ascii=False).encode()  # halves of characters are no text
@@ -150,28 +195,31 @@ async def _json(request: Request, settings: ServeConfig) -> dict[str, Any]:
     return found
 
 
-async def pieces(request: Request, limit: int, settings: ServeConfig) -> AsyncIterator[bytes]:
+async def pieces(
+    request: Request, limit: int, settings: ServeConfig, refused: RequestError
+) -> AsyncIterator[bytes]:
     """The body as it comes.
 
     Args:
         request: whose body.
         limit: most bytes.
         settings: how slow and how silent a sender may be.
+        refused: what is said beyond the limit.
 
     Raises:
-        RequestError: 413 beyond the limit (at once where the length is announced), 408 for a sender
-            who is silent or slow, 400 for one who went away.
+        RequestError: `refused` beyond the limit (at once where the length is announced), 408 for a
+            sender who is silent or slow, 400 for one who went away, 503 when the service ends.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
-        raise too_large("The body", limit, f"--max-upload {settings.max_upload}")
+        raise refused
+    arrivals: Arrivals = request.app.state.arrivals
     loop = asyncio.get_running_loop()
     start, total = loop.time(), 0
     while True:
         left = start + 3 * settings.patience + total / settings.slowest - loop.time()
         try:
-            async with asyncio.timeout(min(settings.patience, max(left, 0))):
-                message = await request.receive()
+            message = await arrivals.next(request, min(settings.patience, max(left, 0)))
         except TimeoutError:
             raise RequestError(
                 408,
@@ -184,7 +232,7 @@ async def pieces(request: Request, limit: int, settings: ServeConfig) -> AsyncIt
         data = message.get("body", b"")
         total += len(data)
         if total > limit:
-            raise too_large("The body", limit, f"--max-upload {settings.max_upload}")
+            raise refused
         if data:
             yield data
         if not message.get("more_body", False):

@@ -1,12 +1,16 @@
 """Where uploads lie while they are worked on: a folder of this process, and nothing left behind.
 
 The folder is locked while its process lives. Whoever starts next removes the folders nobody holds:
-those of processes that were killed.
+those of processes that were killed. What else tidies up there may remove it while the process
+lives: then it is made anew.
 """
 
+import errno
 import fcntl
 import hashlib
+import math
 import os
+import resource
 import secrets
 import shutil
 import tempfile
@@ -14,12 +18,16 @@ import threading
 from pathlib import Path
 
 from actionclip.errors import StorageError
-from actionclip.serving.answers import RequestError, too_large
+from actionclip.serving.answers import RequestError, too_large_video
 
 PREFIX = "actionclip-serve-"
 LOCK = "lock"
 BLOCK = 64 * 1024
 """Bytes gathered before they are written: little, for there may be many uploads at once."""
+RESERVED = 64
+"""Open files that are left for everything but uploads and their connections."""
+FEWEST = 4
+"""Uploads at once, however few files may be open."""
 
 
 class Spool:
@@ -34,23 +42,57 @@ class Spool:
     """
 
     def __init__(self, parent: Path | None, limit: int) -> None:
-        place = Path(tempfile.gettempdir()) if parent is None else parent
+        self.place = Path(tempfile.gettempdir()) if parent is None else parent
         self.limit, self.used = limit, 0
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(FEWEST, (files - RESERVED) // 2) if files > 0 else math.inf
+        self._arriving: set[Path] = set()
         self._counting = threading.Lock()
         try:
-            sweep(place)
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-            self._lock = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            sweep(self.place)
+            self.folder, self._lock = self._make()
         except OSError as error:
             raise StorageError(
-                f"Uploads cannot be kept in {place}: {error.strerror}.",
+                f"Uploads cannot be kept in {self.place}: {error.strerror}.",
                 hint="Name a place that is writable with --uploads FOLDER.",
             ) from None
 
+    def _make(self) -> tuple[Path, int]:
+        """A new folder, and the file that is locked while it is in use."""
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.place))
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return folder, lock
+
     def new(self, most: int) -> "Upload":
-        """An empty file of at most `most` bytes. Its name has nothing to do with the client's."""
-        return Upload(self, self.folder / secrets.token_hex(16), most)
+        """An empty file of at most `most` bytes. Its name has nothing to do with the client's.
+
+        Raises:
+            RequestError: 507 when it cannot be made; 429 when there are too many of them.
+        """
+        if len(self._arriving) >= self._most:
+            raise _busy("Too many videos arrive or are worked on.")
+        name = secrets.token_hex(16)
+        try:
+            try:
+                return Upload(self, self.folder / name, most)
+            except FileNotFoundError:
+                before = self._lock
+                self.folder, self._lock = self._make()
+                os.close(before)
+                return Upload(self, self.folder / name, most)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise _busy("Too many files are open.") from None
+            raise _cannot_keep(error) from None
+
+    def began(self, path: Path) -> None:
+        """A file that arrives is open."""
+        self._arriving.add(path)
+
+    def ended(self, path: Path) -> None:
+        """It is not any more."""
+        self._arriving.discard(path)
 
     def take(self, count: int) -> None:
         """Set bytes aside.
@@ -62,13 +104,7 @@ class Spool:
             if self.used + count <= self.limit:
                 self.used += count
                 return
-        raise RequestError(
-            429,
-            "busy",
-            "The disk space for uploads is taken.",
-            hint="Send it again later.",
-            wait=10,
-        )
+        raise _busy("The disk space for uploads is taken.")
 
     def give_back(self, count: int) -> None:
         """Bytes that are not needed any more."""
@@ -88,6 +124,7 @@ class Upload:
         self.path, self.size = path, 0
         self._spool, self._most = spool, most
         self._file = path.open("xb", buffering=0)
+        spool.began(path)
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
 
@@ -98,7 +135,7 @@ class Upload:
             RequestError: 413 beyond the limit, 429 when the disk space for uploads is taken.
         """
         if self.size + len(data) > self._most:
-            raise too_large("The video", self._most, f"--max-upload {self._most}")
+            raise too_large_video("The video", self._most)
         self._spool.take(len(data))
         self.size += len(data)
         self._waiting += data
@@ -117,12 +154,7 @@ class Upload:
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise RequestError(
-                507,
-                "storage",
-                f"The video cannot be kept while it is worked on: {error.strerror}.",
-                hint="Try again later; whoever runs the service has to make room.",
-            ) from None
+            raise _cannot_keep(error) from None
 
     @property
     def digest(self) -> str:
@@ -132,6 +164,7 @@ class Upload:
     def remove(self) -> None:
         """Delete the file, whatever state it is in. May take a moment: better in a thread."""
         self._file.close()
+        self._spool.ended(self.path)
         self.path.unlink(missing_ok=True)
         self._spool.give_back(self.size)
         self.size = 0
@@ -156,3 +189,16 @@ def sweep(place: Path) -> list[Path]:
         finally:
             os.close(lock)
     return removed
+
+
+def _busy(what: str) -> RequestError:
+    return RequestError(429, "busy", what, hint="Send it again later.", wait=10)
+
+
+def _cannot_keep(error: OSError) -> RequestError:
+    return RequestError(
+        507,
+        "storage",
+        f"The video cannot be kept while it is worked on: {error.strerror}.",
+        hint="Try again later; whoever runs the service has to make room.",
+    )

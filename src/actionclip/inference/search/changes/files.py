@@ -172,12 +172,11 @@ def make_plan(
     paths = {one.path for one in seen}
     below = tuple(root.rstrip(os.sep) + os.sep for root in roots)
     missing = {path: entry for path, entry in known.items() if path not in paths and is_gone(path)}
-    by_rank = [*known.values(), *missing.values()]  # the last one counts: rather moved than copied
-    of_content = {entry.content: entry for entry in by_rank if entry.windows and entry.content}
+    contents = {entry.content for entry in known.values() if entry.windows and entry.content}
     sizes = Counter(one.size for one in seen if one.path not in known)
     sizes.update({entry.size for entry in known.values()})
     first: set[str] = set()
-    used: set[str] = set()
+    moving: list[tuple[Seen, str]] = []
     for one in seen:
         entry = known.get(one.path)
         if entry is not None and (one.size, one.modified) == (entry.size, entry.modified):
@@ -190,19 +189,48 @@ def make_plan(
         content = content_of(one.source) if alike else ""
         if entry is not None and content and content == entry.content:
             plan.touched.append((one, entry))
-        elif content and content in of_content:
-            origin = of_content[content]
-            if origin.path in missing and origin.path not in used:
-                used.add(origin.path)
-                plan.renamed.append((one, origin))
-            else:
-                plan.copied.append((one, origin))
+        elif content in contents:
+            moving.append((one, content))
         elif content and content in first:
             plan.twins.append((one, content))
         else:
             first.add(content)
             plan.encode.append((one, content))
+    _find_origins(plan, moving, known, missing)
+    used = {entry.path for _, entry in plan.renamed}
     plan.gone = [
         entry for path, entry in missing.items() if path not in used and path.startswith(below)
     ]
     return plan
+
+
+def _find_origins(
+    plan: Plan,
+    moving: Sequence[tuple[Seen, str]],
+    known: Mapping[str, Entry],
+    missing: Mapping[str, Entry],
+) -> None:
+    """Where new paths with known contents come from; a file that is gone is the origin of one.
+
+    Of several with the same content one of the same name is preferred.
+    """
+    left: dict[str, list[Entry]] = {}
+    for entry in missing.values():
+        if entry.windows and entry.content:
+            left.setdefault(entry.content, []).append(entry)
+    strangers: list[tuple[Seen, str]] = []
+    for one, content in moving:
+        name = Path(one.path).name
+        same = [entry for entry in left.get(content, ()) if Path(entry.path).name == name]
+        if same:
+            left[content].remove(same[0])
+            plan.renamed.append((one, same[0]))
+        else:
+            strangers.append((one, content))
+    there = [entry for path, entry in known.items() if path not in missing]
+    of_content = {e.content: e for e in [*missing.values(), *there] if e.windows}
+    for one, content in strangers:
+        if left.get(content):
+            plan.renamed.append((one, left[content].pop(0)))
+        else:
+            plan.copied.append((one, of_content[content]))
