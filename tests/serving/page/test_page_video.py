@@ -8,7 +8,9 @@ import shutil
 import subprocess
 from dataclasses import replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -121,6 +123,44 @@ def test_timeline_and_player_go_together(shown):
     shown.page.evaluate("document.getElementById('film').play()")
     shown.plays_at(2.2)
     expect(head).not_to_have_attribute("aria-valuenow", "2.0")
+
+
+@pytest.fixture
+def late_film(film, tmp_path):
+    """The same, and a tone that begins 0.75 seconds before the picture does."""
+    path, ahead, rate = tmp_path / "late.mp4", 0.75, 48_000
+    with av.open(str(film)) as given, av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=12)
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+        audio = container.add_stream("aac", rate=rate)
+        for number, frame in enumerate(given.decode(video=0)):
+            frame.pts, frame.time_base = number + round(12 * ahead), Fraction(1, 12)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for start in range(0, 8 * rate, 1024):
+            silence = np.zeros((2, 1024), np.float32)
+            piece = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
+            piece.sample_rate, piece.pts = rate, start
+            container.mux(audio.encode(piece))
+        container.mux(audio.encode(None))
+    return path
+
+
+def test_the_player_waits_for_a_picture_that_begins_after_the_sound(visit, late_film, recognizer):
+    seen = visit().ready().label(*LABELS[:2]).open(late_film)
+    seen.segments()
+    walking = seen.page.get_by_role("button", name=re.compile("^walking, "))
+    start = float(re.search(r":([\d.]+) to", walking.get_attribute("aria-label"))[1])
+
+    walking.click()
+
+    seen.plays_at(start + 0.75 - 0.06, start + 0.75 + 0.06)
+    expect(seen.page.locator(".name.now")).to_have_text("walking")
+    with seen.page.expect_download() as waiting:
+        seen.page.get_by_role("button", name="Subtitles (SRT)").click()
+    made = recognizer.timeline(late_film, LABELS[:2])
+    assert made.begins == pytest.approx(0.75, abs=0.03)
+    assert waiting.value.path().read_text() == to_srt(made)
 
 
 def test_it_shows_what_carried_the_answer(shown, recognizer, film):

@@ -93,12 +93,13 @@ export function files(answer, timeline) {
       ...scores.map(({ label, score }, i) => [source, status, i + 1, label, score.toFixed(6)])])],
   };
   if (!timeline) return found;
-  const { segments } = timeline;
+  const { segments, begins } = timeline;
+  const played = segments.map((one) => ({ ...one, start: one.start + begins, end: one.end + begins }));
   return { ...found,
     "Timeline as JSON": ["timeline.json", json(timeline)],
     "Timeline as CSV": ["timeline.csv", csv([["source", "start", "end", "label", "score"],
       ...segments.map(({ start, end, label, score }) => [source, start.toFixed(3), end.toFixed(3), label, score.toFixed(6)])])],
-    "Subtitles (SRT)": ["srt", segments.map(cue).join("\n")] };
+    "Subtitles (SRT)": ["srt", played.map(cue).join("\n")] };
 }
 
 function json(row) {
@@ -112,7 +113,7 @@ function csv(rows) {
 
 /** A subtitle. SubRip cannot escape `<` and `{`: a word joiner after them keeps them text. */
 function cue({ start, end, label, score }, place) {
-  const text = label.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, " ").replaceAll("-->", "->").trim().replace(/[<{]/g, "$&\u2060");
+  const text = label.replace(/(?![\u200c\u200d])[\p{C}\p{Zl}\p{Zp}]/gu, " ").replace(/-{2,}>/g, "->").trim().replace(/[<{]/g, "$&\u2060");
   return `${place + 1}\n${stamp(start)} --> ${stamp(end)}\n${text} (${Math.round(100 * score)}%)\n`;
 }
 

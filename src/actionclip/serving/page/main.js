@@ -33,8 +33,11 @@ function waiting(seconds, hurry) {
   byId("status").textContent = seconds ? "The server is busy." : "";
 }
 
+/** The player's clock at the first frame: the sound may begin before it. */
+const begins = () => state.timeline?.begins ?? 0;
+
 function seek(seconds) {
-  if (video.readyState > 0) video.currentTime = seconds;
+  if (video.readyState > 0) video.currentTime = begins() + seconds;
   timeline.at(seconds);
 }
 
@@ -224,7 +227,7 @@ function showTimeline(found) {
   byId("timeline").hidden = false;
   byId("segments-part").hidden = nothing;
   timeline.draw(found, state.seconds);
-  timeline.at(video.currentTime || 0);
+  timeline.at((video.currentTime || 0) - begins());
   showDownloads();
 }
 
@@ -343,10 +346,10 @@ function listenToFiles() {
 function listenToPlayer() {
   video.addEventListener("error", () => { byId("unplayable").hidden = !video.hasAttribute("src"); });
   video.addEventListener("loadedmetadata", () => { video.dataset.known = ""; });
-  video.addEventListener("seeked", () => timeline.at(video.currentTime));
-  video.addEventListener("timeupdate", () => timeline.at(video.currentTime));
+  video.addEventListener("seeked", () => timeline.at(video.currentTime - begins()));
+  video.addEventListener("timeupdate", () => timeline.at(video.currentTime - begins()));
   video.addEventListener("play", function step() {
-    timeline.at(video.currentTime);
+    timeline.at(video.currentTime - begins());
     if (!video.paused) requestAnimationFrame(step);
   });
 }
