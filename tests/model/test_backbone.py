@@ -95,6 +95,18 @@ def test_weights_named_in_an_architecture_are_never_fetched(monkeypatch):
     assert asked == [False]
 
 
+def test_no_number_of_new_towers_is_what_the_memory_held(monkeypatch):
+    """open_clip makes a table of CoCa's decoder and sets it nowhere: a NaN there is never saved."""
+    empty = torch.empty
+    monkeypatch.setattr(
+        torch, "empty", lambda *size, **options: empty(*size, **options).fill_(torch.nan)
+    )
+
+    towers = OpenClipBackbone.from_architecture(ARCHITECTURES["coca"])
+
+    assert all(value.isfinite().all() for value in towers.state_dict().values())
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_without_random_numbers_all_else_is_as_usual(name):
     usual = OpenClipBackbone.from_architecture(ARCHITECTURES[name])

@@ -166,6 +166,8 @@ class OpenClipBackbone(nn.Module):
                 text["hf_model_pretrained"], custom = False, True
             kind = (CoCa if "multimodal_cfg" in settings else CustomTextCLIP) if custom else CLIP
             clip = kind(**settings)
+            if isinstance(clip, CoCa):  # nobody uses it, and open_clip leaves it as the memory was
+                nn.init.zeros_(clip.text_decoder.text_projection)
         except (TypeError, KeyError, ValueError, AssertionError, RuntimeError) as error:
             raise ActionCLIPError(
                 f"open_clip cannot build this architecture: {type(error).__name__}: {error}",
