@@ -178,6 +178,24 @@ def test_a_run_with_adapters_goes_on_to_the_same_bits(tmp_path):
     assert fingerprint(load_folder(tmp_path / "whole" / "last")) == whole
 
 
+@pytest.mark.parametrize("post", ["conv1d", "transf"])
+def test_prompts_beside_adapters_keep_what_they_learned_when_a_run_goes_on(tmp_path, post):
+    def crash(line):
+        if line["step"] == 8:
+            raise KeyboardInterrupt
+
+    whole, _ = run(tmp_path / "whole", ADAPTED, model=small_model(post=post))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", ADAPTED, model=small_model(post=post), report=crash)
+
+    weights, _ = run(tmp_path / "broken", ADAPTED, model=small_model(post=post))
+    again, _ = run(tmp_path / "broken", ADAPTED, model=small_model(post=post))
+
+    assert weights == whole
+    assert again == whole  # there was nothing left to do
+    assert fingerprint(load_folder(tmp_path / "broken" / "last")) == whole
+
+
 def test_only_adapters_and_prompts_are_in_the_state(tmp_path):
     settings = replace(ADAPTED, lora=LoraConfig(rank=1))
     start = small_model(post="conv1d")

@@ -71,9 +71,11 @@ class Adapted:
         return merged(self.model)
 
     def load_towers(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the weights under the adapters from an ordinary model's."""
-        own = self.model.state_dict()
-        plain = {name: name.replace(_BASE, "") for name in own if not _is_adapter(name)}
+        """Take the weights under the adapters from an ordinary model's, not what has learned since:
+        what is in `state` stays as it is.
+        """
+        own, learns = self.model.state_dict(), self.state()
+        plain = {name: name.replace(_BASE, "") for name in own if name not in learns}
         found = {name: tensors[other] for name, other in plain.items()}
         self.model.load_state_dict(found, strict=False)
 
