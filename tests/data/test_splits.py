@@ -148,6 +148,70 @@ def test_without_splits_every_number_of_shots_has_the_same_test():
         few_shot(Manifest(rows), shots=[20])
 
 
+def cut_from(recordings, clips, classes=("run", "hop")):
+    """A manifest without splits: as many clips of each recording, which shows every class."""
+    return Manifest(
+        tuple(
+            Row(f"{name}-{r}-{i}.mp4", (name,), group=f"person {r}")
+            for name in classes
+            for r in range(recordings)
+            for i in range(clips)
+        )
+    )
+
+
+@pytest.mark.parametrize("recordings", [2, 3, 12])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_tested_on_is_of_other_recordings_than_what_is_trained_on(recordings, seed):
+    parts = few_shot(cut_from(recordings, 6), shots=[1, 2, 4], seed=seed).manifests
+
+    tests = {part.only("test").rows for part in parts.values()}
+    assert len(tests) == 1
+    (test,) = tests
+    assert {row.labels[0] for row in test} == {"run", "hop"}
+    for k, part in zip((1, 2, 4), parts.values(), strict=True):
+        train = part.only("train").rows
+        assert Counter(row.labels[0] for row in train) == {"run": k, "hop": k}
+        assert not {row.group for row in train} & {row.group for row in test}
+
+
+def test_clips_of_one_file_are_of_one_recording():
+    rows = [
+        Row(f"{name}{video}.mp4", (name,), start, start + 1.0)
+        for name in ("run", "hop")
+        for video in range(3)
+        for start in range(4)
+    ]
+
+    drawn = few_shot(Manifest(tuple(rows)), shots=[2])
+
+    (part,) = drawn.manifests.values()
+    train, test = part.only("train").rows, part.only("test").rows
+    assert not {row.path for row in train} & {row.path for row in test}
+    assert drawn.details["clips_left_out"] == len(rows) - len(train) - len(test) > 0
+
+
+def test_a_class_of_one_recording_is_only_trained_on():
+    lone = tuple(Row(f"swim{i}.mp4", ("swim",), group="the lake") for i in range(3))
+
+    drawn = few_shot(Manifest((*cut_from(4, 2).rows, *lone)), shots=[2])
+
+    (part,) = drawn.manifests.values()
+    assert [row.split for row in part.rows if row.labels == ("swim",)] == ["train", "train"]
+    assert drawn.details["classes_without_test_clips"] == ["swim"]
+    with pytest.raises(ActionCLIPError, match="leave none of another recording to test on"):
+        few_shot(Manifest(lone), shots=[1])
+
+
+def test_a_test_set_that_is_there_stays_whatever_its_recordings():
+    manifest = cut_from(3, 2)
+    rows = tuple(replace(r, split="test" if "-0." in r.path else "train") for r in manifest.rows)
+
+    (part,) = few_shot(Manifest(rows), shots=[1]).manifests.values()
+
+    assert part.only("test").rows == Manifest(rows).only("test").rows
+
+
 @pytest.mark.parametrize(
     ("rows", "shots", "message"),
     [
@@ -303,7 +367,7 @@ def test_what_is_drawn_is_written_down(tmp_path):
     assert {key: record[key] for key in ("protocol", "seed", "version", "shots")} == {
         "protocol": "few-shot",
         "seed": 5,
-        "version": 1,
+        "version": 2,
         "shots": [1, 2],
     }
     for name, said in record["files"].items():

@@ -98,6 +98,11 @@ class Row:
                 expected="The end must be after the start.",
             )
 
+    @property
+    def recording(self) -> str:
+        """What it is known to be cut from: its group, or else its file."""
+        return self.group or self.path
+
 
 @dataclass(frozen=True)
 class Manifest:

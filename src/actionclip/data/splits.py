@@ -19,13 +19,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actionclip.data import label_sets
+from actionclip.data.drawing.ranking import rank, ranked, set_aside
 from actionclip.data.json_text import json_text
 from actionclip.data.layouts.names import loose, match, stem
 from actionclip.data.manifest import Manifest, Row, manifest_contents, remove_old_classes
 from actionclip.data.tables import read_text
 from actionclip.errors import ActionCLIPError
 
-VERSION = 1
+VERSION = 2
 """Goes up when a rule draws something else than before."""
 SHOTS = (1, 2, 4, 8, 16)
 HELD_OUT = ("test", "val")
@@ -91,7 +92,9 @@ def few_shot(manifest: Manifest, *, shots: Sequence[int] = SHOTS, seed: int = 0)
 
     Clips are drawn from the split `train`; val and test stay as they are, without the clips that
     have no label. A data set without splits is cut in two: what is not drawn for the largest K
-    becomes `test` for every K.
+    becomes `test` for every K. There, where several clips are known to be of one recording, a
+    recording is trained on or tested on: the other clips of one that was drawn from are left out,
+    and every class with another recording keeps one to test on.
 
     Args:
         manifest: one label a clip.
@@ -111,35 +114,53 @@ def few_shot(manifest: Manifest, *, shots: Sequence[int] = SHOTS, seed: int = 0)
             f"The data set has the splits {_listed_splits(manifest)}.",
             expected="Clips with labels in train, or in no split, were expected to draw from.",
         )
-    ranked = _ranked(pool, manifest.classes, seed)
+    order = ranked(pool, manifest.classes, seed)
     held_out = [row for row in known.rows if row.split in HELD_OUT]
+    details: dict[str, Any] = {}
     if not held_out:
-        used = {id(row) for rows in ranked.values() for row in rows[: shots[-1]]}
-        held_out = [replace(row, split="test") for row in pool if id(row) not in used]
-        if not held_out:
-            raise ActionCLIPError(
-                f"{shots[-1]} clips of each class to train on leave none to test on.",
-                expected="A split test, or more clips, were expected.",
-                hint=f"Draw fewer: the largest class has {max(map(len, ranked.values()))} clips.",
-            )
+        order, held_out = _apart(pool, order, shots[-1])
+        drawn = sum(len(rows[: shots[-1]]) for rows in order.values())
+        tested = {label for row in held_out for label in row.labels}
+        details["clips_left_out"] = len(pool) - len(held_out) - drawn
+        details["classes_without_test_clips"] = [n for n in manifest.classes if n not in tested]
     parts = {
         f"few-shot-k{k}-seed{seed}": replace(
             manifest,
             rows=(
-                *(replace(row, split="train") for rows in ranked.values() for row in rows[:k]),
+                *(replace(row, split="train") for rows in order.values() for row in rows[:k]),
                 *held_out,
             ),
         )
         for k in shots
     }
-    few = {name: len(rows) for name, rows in ranked.items() if len(rows) < shots[-1]}
+    few = {name: len(rows) for name, rows in order.items() if len(rows) < shots[-1]}
     return Drawn(
         "few-shot",
         parts,
         "the K clips of each class with the smallest SHA-256 of 'seed/class/clip'",
         seed,
-        {"shots": list(shots), "classes_with_fewer_clips": few},
+        {"shots": list(shots), "classes_with_fewer_clips": few, **details},
     )
+
+
+def _apart(
+    pool: Sequence[Row], order: dict[str, list[Row]], shots: int
+) -> tuple[dict[str, list[Row]], list[Row]]:
+    """What to draw from, and what is left to test on: clips of other recordings."""
+    aside = set_aside(order)
+    order = {n: [row for row in rows if row.recording not in aside] for n, rows in order.items()}
+    used = {row.recording for rows in order.values() for row in rows[:shots]}
+    held_out = [replace(row, split="test") for row in pool if row.recording not in used]
+    if not held_out:
+        alike = len({row.recording for row in pool}) < len(pool)
+        largest = max(map(len, order.values()))
+        raise ActionCLIPError(
+            f"{shots} clips of each class to train on leave none "
+            f"{'of another recording ' if alike else ''}to test on.",
+            expected="A split test, or more clips, were expected.",
+            hint=f"Draw fewer: the largest class has {largest} clips.",
+        )
+    return order, held_out
 
 
 def base_to_novel(
@@ -183,7 +204,7 @@ def base_to_novel(
         )
     if shots is not None:
         _check([shots], manifest)
-        train = [row for rows in _ranked(train, first, seed).values() for row in rows[:shots]]
+        train = [row for rows in ranked(train, first, seed).values() for row in rows[:shots]]
         rule += f"; {shots} training clips of each by SHA-256 of 'seed/class/clip'"
     return Drawn(
         "base-to-novel",
@@ -232,7 +253,7 @@ def half_classes(manifest: Manifest, *, draws: int = 10, seed: int = 0) -> Drawn
     _, tests = _parts(manifest, train=False)
     parts = {}
     for draw in range(draws):
-        order = sorted(manifest.classes, key=lambda name: _rank(f"{seed}/{draw}", loose(name)))
+        order = sorted(manifest.classes, key=lambda name: rank(f"{seed}/{draw}", loose(name)))
         half = set(order[: len(order) // 2])
         classes = tuple(name for name in manifest.classes if name in half)
         parts[f"half-{draw}-seed{seed}"] = _of_classes(manifest, tests, classes)
@@ -346,25 +367,6 @@ def _named(names: Iterable[str], manifest: Manifest) -> tuple[str, ...]:
             hint="Is it another data set, or a part of it?",
         )
     return tuple(known for known in found.values() if known is not None)
-
-
-def _ranked(rows: Iterable[Row], classes: Sequence[str], seed: int) -> dict[str, list[Row]]:
-    """The clips of each class in the order in which they are drawn."""
-    of_class: dict[str, list[Row]] = {name: [] for name in classes}
-    for row in rows:
-        for label in row.labels:
-            if label in of_class:
-                of_class[label].append(row)
-
-    def key(row: Row) -> tuple[bytes, str, float]:
-        clip = stem(row.path) + (f"@{row.start:g}" if row.start else "")
-        return _rank(f"{seed}", f"{loose(row.labels[0])}/{clip}"), row.path, row.start or 0
-
-    return {name: sorted(mine, key=key) for name, mine in of_class.items()}
-
-
-def _rank(seed: str, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest()
 
 
 PROTOCOLS: dict[str, Callable[..., Drawn]] = {
