@@ -9,6 +9,7 @@ from actionclip.data import label_sets
 from actionclip.data.layouts.base import Options
 from actionclip.data.layouts.recognise import LAYOUTS, read_data, recognise
 from actionclip.data.manifest import Manifest, Row, write_manifest
+from actionclip.data.splits import few_shot, half_classes
 from actionclip.errors import ActionCLIPError
 
 
@@ -189,6 +190,37 @@ def test_every_layout_becomes_a_manifest(laid, tmp_path):
     assert [again.manifest.path_of(r) for r in again.manifest.rows] == [
         manifest.path_of(row) for row in manifest.rows
     ]
+
+
+@pytest.mark.parametrize("below", [".", "splits"])
+def test_draws_in_a_data_set_do_not_change_how_it_is_read(laid, below):
+    name, folder, _ = laid
+    before = read_data(folder)
+    rows = tuple(Row(f"{c}{i}.mp4", (c,)) for c in ("run", "hop") for i in range(3))
+    drawn = Manifest(rows, ("run", "hop"), folder)
+
+    few_shot(drawn, shots=[1, 2]).write(folder / below)
+    half_classes(Manifest(rows, root=folder), draws=1).write(folder / below)
+
+    assert read_data(folder) == before
+    assert read_data(folder, layout=name).manifest == before.manifest
+    assert read_data(folder / below / "few-shot-k1-seed0.csv").layout == "manifest"
+
+
+def test_a_draw_in_a_folder_of_videos_hides_none_of_them(tmp_path):
+    lay_folders(tmp_path)
+    before = read_data(tmp_path)
+
+    half_classes(before.manifest, draws=1).write(tmp_path / "run")
+
+    assert read_data(tmp_path) == before
+
+
+def test_a_folder_with_a_draw_and_nothing_else_is_the_draw(tmp_path):
+    rows = tuple(Row(f"{c}{i}.mp4", (c,)) for c in ("run", "hop") for i in range(3))
+    few_shot(Manifest(rows, root=tmp_path), shots=[1]).write(tmp_path / "mine")
+
+    assert read_data(tmp_path / "mine").layout == "manifest"
 
 
 def test_every_layout_says_when_it_is_not_there(laid):

@@ -21,6 +21,7 @@ from typing import Any
 from actionclip.data import label_sets
 from actionclip.data.drawing.ranking import rank, ranked, set_aside
 from actionclip.data.json_text import json_text
+from actionclip.data.layouts.base import RECORD, drawn_files
 from actionclip.data.layouts.names import loose, match, stem
 from actionclip.data.manifest import Manifest, Row, manifest_contents, remove_old_classes
 from actionclip.data.tables import read_text
@@ -30,7 +31,6 @@ VERSION = 2
 """Goes up when a rule draws something else than before."""
 SHOTS = (1, 2, 4, 8, 16)
 HELD_OUT = ("test", "val")
-RECORD = "splits.json"
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ class Drawn:
             **self.details,
             "files": files,
         }
+        before = (name for name in drawn_files(folder) - {RECORD} if name.endswith(".csv"))
+        if earlier := sorted(n for n in before if n not in files and (folder / n).is_file()):
+            record["earlier"] = earlier
         record_text = text_content(json_text(record, indent=2) + "\n")
         write_together(folder, contents | {RECORD: record_text})
         for name in self.manifests:

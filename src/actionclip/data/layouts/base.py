@@ -1,5 +1,6 @@
 """What every layout shares: the files near a path, where the videos lie, what is read from them."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -8,10 +9,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from actionclip.data.layouts.names import stem
-from actionclip.data.manifest import Manifest, split_name
+from actionclip.data.manifest import Manifest, classes_file, split_name
 from actionclip.errors import ActionCLIPError
 from actionclip.video.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
 
+RECORD = "splits.json"
+"""What was drawn stands here, beside the manifests that were drawn."""
 LIST_SUFFIXES = (".txt", ".csv", ".json", ".parquet")
 LIST_FOLDER = re.compile(r"anno|label|split|list|meta", re.IGNORECASE)
 """Folders in which annotations lie; others are not searched for them."""
@@ -40,6 +43,8 @@ class Place:
     """The path itself, or the folder of the file."""
     lists: tuple[Path, ...]
     """The file itself; or the texts and tables in the folder and its annotation folders."""
+    drawn: tuple[Path, ...] = ()
+    """The manifests there that were drawn from a data set and are not the data set itself."""
 
     def named(self, pattern: str) -> list[Path]:
         """The lists whose names match a regular expression; capitals do not count."""
@@ -66,23 +71,50 @@ def look(path: Path) -> Place:
             f"There is no file or folder {str(path)!r}.", hint="Check the spelling of the path."
         )
     try:
-        return Place(path, path, tuple(_lists_in(path)))
+        return Place(path, path, tuple(_lists_in(path)), tuple(_drawn_in(path)))
     except OSError as error:
         raise ActionCLIPError(f"Cannot look into {error.filename}: {error.strerror}.") from None
 
 
 def _lists_in(folder: Path, *, deep: bool = True) -> list[Path]:
-    """The texts and tables of a folder, then of its annotation folders, two levels down."""
+    """The texts and tables of a folder, then of its annotation folders; no draws."""
+    lists = []
+    for each in _list_folders(folder) if deep else [folder]:
+        drawn = drawn_files(each)
+        lists += [
+            file
+            for file in sorted(each.iterdir(), key=lambda path: natural(path.name))
+            if file.suffix.lower() in LIST_SUFFIXES and file.name[0] != "." and file.is_file()
+            if file.name not in drawn
+        ]
+    return lists
+
+
+def _drawn_in(folder: Path) -> list[Path]:
+    found = (each / name for each in _list_folders(folder) for name in sorted(drawn_files(each)))
+    return [file for file in found if file.suffix == ".csv" and file.is_file()]
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    """A folder, then its annotation folders, two levels down."""
     folders = [folder]
-    for top in subfolders(folder) if deep else []:
+    for top in subfolders(folder):
         if LIST_FOLDER.search(top.name):
-            folders += [top, *(below for below in subfolders(top))]
-    return [
-        file
-        for each in folders
-        for file in sorted(each.iterdir(), key=lambda path: natural(path.name))
-        if file.suffix.lower() in LIST_SUFFIXES and file.name[0] != "." and file.is_file()
-    ]
+            folders += [top, *subfolders(top)]
+    return folders
+
+
+def drawn_files(folder: Path) -> set[str]:
+    """The names of the files in a folder that `actionclip data split` wrote, its record too."""
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+        if "protocol" not in record:
+            return set()
+        names = [str(name) for name in [*record["files"], *record.get("earlier", [])]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    lists = [Path(name) for name in names if Path(name).name == name]
+    return {RECORD, *(p.name for p in lists), *(classes_file(p).name for p in lists)}
 
 
 def subfolders(folder: Path) -> list[Path]:

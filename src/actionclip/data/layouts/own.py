@@ -3,7 +3,15 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actionclip.data.layouts.base import Layout, Options, Place, Reading, split_of, subfolders
+from actionclip.data.layouts.base import (
+    Layout,
+    Options,
+    Place,
+    Reading,
+    drawn_files,
+    split_of,
+    subfolders,
+)
 from actionclip.data.layouts.names import said_by
 from actionclip.data.manifest import SPLIT_NAMES, Manifest, Row, read_manifest, split_name
 from actionclip.data.tables import parquet_columns, read_text
@@ -80,7 +88,7 @@ def _videos(folder: Path, *, recursive: bool = True) -> list[Source]:
 def _class_folders(place: Place) -> list[ClassFolder]:
     if place.path.is_file():
         return []
-    below = subfolders(place.folder)
+    below = [f for f in subfolders(place.folder) if not drawn_files(f) or _videos(f)]
     splits = [folder for folder in below if folder.name.lower() in SPLIT_NAMES]
     others = [ClassFolder("", f.name, _videos(f)) for f in below if f not in splits]
     if splits and not any(folder.videos for folder in others):

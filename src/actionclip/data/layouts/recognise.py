@@ -1,6 +1,6 @@
 """Which layout a data set has: every layout is asked what it sees."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actionclip.data.layouts.annotations import CHARADES, KINETICS, SSV2
@@ -47,8 +47,15 @@ def recognise(path: Path) -> tuple[Layout, str]:
     Raises:
         ActionCLIPError: when no layout is seen, or several; it says what was seen and looked for.
     """
+    return _choose(_look(path))
+
+
+def _look(path: Path) -> Place:
+    """The data set at a path; what was drawn from one only where there is no other."""
     place = look(path)
-    return _choose(place)
+    if place.drawn and not any(layout.see(place) for layout in LAYOUTS.values()):
+        return replace(place, lists=place.drawn)
+    return place
 
 
 def _choose(place: Place) -> tuple[Layout, str]:
@@ -89,7 +96,7 @@ def read_data(
         ActionCLIPError: when the layout is not clear, or a list has a mistake (file and line are
             named), or labels cannot be matched by name.
     """
-    place = look(Path(path))
+    place = _look(Path(path))
     if layout is None:
         chosen, why = _choose(place)
     else:
