@@ -245,6 +245,26 @@ def test_folders_with_splits(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("tops", [("train", "test"), ("train", "validation"), ("train",)])
+def test_folders_of_splits_are_no_classes_whatever_lies_beside_them(tmp_path, tops):
+    touch(tmp_path, *(f"{top}/{name}/1.mp4" for top in tops for name in ("run", "hop")))
+    touch(tmp_path, "raw/1.mp4", "raw/2.mp4")
+
+    data = read_data(tmp_path)
+
+    assert data.manifest.classes == ("hop", "run")
+    assert len(data.manifest.splits) == len(tops)
+    assert data.notes == ["The folder raw is of no split: its 2 videos are left out."]
+
+
+@pytest.mark.parametrize("file", ["{}.mp4", "{}/img_1.jpg"])
+def test_a_class_may_be_called_like_a_split(tmp_path, file):
+    clips = [file.format(f"{name}/{i}") for name in ("train", "bus") for i in range(2)]
+    touch(tmp_path, *clips)
+
+    assert read_data(tmp_path).manifest.classes == ("bus", "train")
+
+
 def test_folders_say_what_they_leave_out(tmp_path):
     lay_folders(tmp_path)
     touch(tmp_path, "extra.mp4", "empty/notes.md")

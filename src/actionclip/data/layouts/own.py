@@ -90,14 +90,28 @@ def _class_folders(place: Place) -> list[ClassFolder]:
         return []
     below = [f for f in subfolders(place.folder) if not drawn_files(f) or _videos(f)]
     splits = [folder for folder in below if folder.name.lower() in SPLIT_NAMES]
+    inside = [
+        ClassFolder(split_name(top.name), folder.name, _videos(folder))
+        for top in splits
+        for folder in subfolders(top)
+    ]
     others = [ClassFolder("", f.name, _videos(f)) for f in below if f not in splits]
-    if splits and not any(folder.videos for folder in others):
-        return [
-            ClassFolder(split_name(top.name), folder.name, _videos(folder))
-            for top in splits
-            for folder in subfolders(top)
-        ]
+    alone = splits and not any(folder.videos for folder in others)
+    if alone or _are_splits(splits, inside):
+        return inside
     return [ClassFolder("", folder.name, _videos(folder)) for folder in below]
+
+
+def _are_splits(tops: list[Path], inside: list[ClassFolder]) -> bool:
+    """Whether folders named like splits, with other videos beside them, are splits, not classes.
+
+    A split has no video but those in its class folders, and there are two classes. A folder of
+    frames is a video.
+    """
+    direct = {str(top / folder.name) for top in tops for folder in inside}
+    frames = any(video.name in direct for folder in inside for video in folder.videos)
+    flat = frames or any(_videos(top, recursive=False) for top in tops)
+    return not flat and len({folder.name for folder in inside if folder.videos}) > 1
 
 
 def _see_folders(place: Place) -> str:
@@ -114,7 +128,12 @@ def _read_folders(place: Place, options: Options) -> Reading:
     rows, notes, classes, tops = [], [], set(), [place.folder]
     folders = _class_folders(place)
     if any(folder.split for folder in folders):
-        tops += [top for top in subfolders(place.folder) if top.name.lower() in SPLIT_NAMES]
+        below = subfolders(place.folder)
+        tops += [top for top in below if top.name.lower() in SPLIT_NAMES]
+        for other in (folder for folder in below if folder not in tops):
+            if count := len(_videos(other)):
+                left = f"its {count} videos are left out."
+                notes.append(f"The folder {other.name} is of no split: {left}")
     for folder in folders:
         if folder.videos:
             classes.add(folder.name)
