@@ -524,6 +524,35 @@ def test_lists_with_several_labels(tmp_path):
     assert read_data(tmp_path).manifest.rows[-1].labels == ("hop", "run")
 
 
+@pytest.mark.parametrize(
+    ("lines", "labels"),
+    [
+        (["a.mp4 117 0", "b.mp4 8 1"], [("run",), ("hop",)]),  # there are not as many classes
+        (["a.mp4 1 1", "b.mp4 1 0"], [("hop",), ("run",)]),  # nothing is a label twice
+        (["run/a.mp4 1 0", "hop/b.mp4 1 1"], [("run",), ("hop",)]),  # the folders say so
+        (["a.mp4 0 1", "b.mp4 1 0"], [("run", "hop"), ("hop", "run")]),
+        (["a.mp4 0", "b.mp4 1 0"], [("run",), ("hop", "run")]),
+    ],
+)
+def test_numbers_of_frames_in_lists_of_videos_are_no_labels(tmp_path, lines, labels):
+    touch(tmp_path, *(line.split()[0] for line in lines))
+    write(tmp_path / "label_map.txt", "run", "hop")
+    write(tmp_path / "train_list.txt", *lines)
+
+    data = read_data(tmp_path)
+
+    assert [row.labels for row in data.manifest.rows] == labels
+    left = "The first number of each line is taken for the number of frames, and left out."
+    assert (left in data.notes) == all(len(each) == 1 for each in labels)
+
+
+def test_folders_name_the_numbers_behind_the_frames(tmp_path):
+    touch(tmp_path, "hop/a.mp4", "run/b.mp4")
+    file = write(tmp_path / "train_list.txt", "run/b.mp4 90 0", "hop/a.mp4 90 1")
+
+    assert read_data(file).manifest.classes == ("run", "hop")
+
+
 def test_lists_of_official_splits_are_chosen(tmp_path):
     lay_mmaction2(tmp_path)
     for name in ("train", "val"):

@@ -2,6 +2,7 @@
 
     videos/a.mp4 3              mmaction2 (videos), SlowFast (.csv)
     frames/a 117 3              mmaction2 (rawframes), the authors
+    videos/a.mp4 117 3          videos with their frames, or with two labels: see `_of_frames`
 
 A number is no label. Which class it stands for has to be said by a list of names, or by the folders
 and file names themselves; where both do, they have to agree. That is not pedantry: HMDB51 lists go
@@ -10,7 +11,7 @@ about in which 20 is `kick` and 21 `kick_ball`, and others in which it is the ot
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +37,7 @@ VIDEO_LINE = re.compile(rf"(?P<path>.+(?:{_SUFFIX}))(?P<numbers>(?:\s+\d+)+)", r
 FRAMES_LINE = re.compile(r"(?P<path>\S+)\s+(?P<frames>\d+)(?P<numbers>(?:\s+\d+)+)")
 SPACED_FRAMES_LINE = re.compile(r"(?P<path>.+)\s+(?P<frames>\d+)(?P<numbers>\s+\d+)")
 NAMES_FILE = r".*(label|class).*\.(txt|csv|json)"
+FRAMES_NOTE = "The first number of each line is taken for the number of frames, and left out."
 CHECKED = 20
 """Lines of a file that are looked at to recognise it."""
 
@@ -100,8 +102,15 @@ def _see(place: Place, kind: str, suffix: str, authors: bool | None = None) -> s
 
 def _read(place: Place, options: Options, kind: str, suffix: str) -> Reading:
     files = _one_a_split(place, options, _lists(place, kind, suffix))
-    entries = [entry for file in files for entry in _entries(file)]
+    entries, counted = [entry for file in files for entry in _entries(file)], ""
+    bare = _without_first(entries)
+    if bare and _of_frames(entries, bare):
+        entries, bare = bare, []
+        counted = FRAMES_NOTE
     names, note = _names(place, options, entries)
+    if bare and max(entry.numbers[0] for entry in entries) >= len(names):
+        entries, counted = bare, FRAMES_NOTE
+        names, note = _names(place, options, entries)
     videos, missing, rows = videos_of(place, options), [], []
     for entry in entries:
         strange = [number for number in entry.numbers if not 0 <= number < len(names)]
@@ -117,7 +126,28 @@ def _read(place: Place, options: Options, kind: str, suffix: str) -> Reading:
         labels = tuple(dict.fromkeys(names[number] for number in entry.numbers))
         path = found or entry.path
         rows.append(Row(path, labels, split=split_of(entry.file.name), group=said_by(path).group))
-    return Reading(Manifest(tuple(rows), names, videos.root), [note, *lost(missing, videos)])
+    return Reading(
+        Manifest(tuple(rows), names, videos.root), [note, counted, *lost(missing, videos)]
+    )
+
+
+def _without_first(entries: Sequence[Entry]) -> list[Entry]:
+    """The lines without their first numbers, if every line has two."""
+    if any(len(entry.numbers) != 2 for entry in entries):
+        return []
+    return [replace(entry, numbers=entry.numbers[1:]) for entry in entries]
+
+
+def _of_frames(entries: Sequence[Entry], bare: Sequence[Entry]) -> bool:
+    """Whether the first of two numbers in every line counts frames and is no label.
+
+    So it is where a line has the same number twice, or where the folders or file names belong to
+    the second number and not to the first. (And where there are not as many classes.)
+    """
+    if any(len(set(entry.numbers)) == 1 for entry in entries):
+        return True
+    first = [replace(entry, numbers=entry.numbers[:1]) for entry in entries]
+    return bool(_said_by_paths(bare)) and not _said_by_paths(first)
 
 
 def _entries(file: Path) -> list[Entry]:
