@@ -77,6 +77,22 @@ def test_a_draw_is_the_same_in_another_folder_and_format():
         assert fingerprint(here.manifests[name]) == fingerprint(there.manifests[name])
 
 
+def test_clips_that_start_together_are_drawn_by_their_ends_and_not_by_the_order():
+    ends = (None, 2.0, 3.0, 4.0)
+    rows = [
+        *(Row("a.mp4", ("run",), 1.0, end, split="train") for end in ends),
+        Row("b.mp4", ("run",), split="test"),
+    ]
+
+    for shots in (1, 2, 3):
+        one, other = (
+            few_shot(Manifest(tuple(each)), shots=[shots]).manifests[f"few-shot-k{shots}-seed0"]
+            for each in (rows, rows[::-1])
+        )
+        assert fingerprint(one) == fingerprint(other)
+        assert {r.end for r in one.only("train").rows} == set(ends[1 : shots + 1])
+
+
 def test_a_draw_is_the_same_on_every_machine():
     """These names were drawn once and for all: a change breaks what others have written down."""
     parts = few_shot(data_set(["run", "hop"]), shots=[2], seed=0).manifests

@@ -5,6 +5,7 @@ memory.
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,11 +21,16 @@ def ranked(rows: Iterable[Row], classes: Sequence[str], seed: int) -> dict[str, 
             if label in of_class:
                 of_class[label].append(row)
 
-    def key(row: Row) -> tuple[bytes, str, float]:
+    def key(row: Row) -> tuple[bytes, str, float, float]:
         clip = stem(row.path) + (f"@{row.start:g}" if row.start else "")
-        return rank(f"{seed}", f"{loose(row.labels[0])}/{clip}"), row.path, row.start or 0
+        return rank(f"{seed}", f"{loose(row.labels[0])}/{clip}"), *_place(row)
 
     return {name: sorted(mine, key=key) for name, mine in of_class.items()}
+
+
+def _place(row: Row) -> tuple[str, float, float]:
+    """What tells clips apart that are called the same."""
+    return row.path, row.start or 0, math.inf if row.end is None else row.end
 
 
 def rank(seed: str, name: str) -> bytes:
