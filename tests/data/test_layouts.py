@@ -333,6 +333,37 @@ def test_hmdb_counts_what_a_split_does_not_use(tmp_path):
         read_data(tmp_path)
 
 
+def test_hmdb_lists_and_folders_may_have_other_capitals(tmp_path):
+    for name in ("kick", "Sit"):
+        touch(tmp_path, *(f"videos/{name}/{i}.avi" for i in range(2)))
+    for name in ("Kick", "sit"):
+        write(tmp_path / f"{name}_test_split1.txt", "0.avi 1", "1.avi 2")
+
+    data = read_data(tmp_path)
+
+    assert data.notes == []
+    assert sorted((row.path, row.labels[0]) for row in data.manifest.rows) == [
+        ("videos/Sit/0.avi", "sit"),
+        ("videos/Sit/1.avi", "sit"),
+        ("videos/kick/0.avi", "Kick"),
+        ("videos/kick/1.avi", "Kick"),
+    ]
+
+
+def test_a_folder_that_is_spelt_as_in_the_list_comes_first(tmp_path):
+    touch(tmp_path, "videos/kick/0.avi", "videos/Kick/0.avi", "videos/KICK/0.avi")
+    write(tmp_path / "Kick_test_split1.txt", "0.avi 1")
+    write(tmp_path / "kicK_test_split1.txt", "0.avi 1")
+
+    data = read_data(tmp_path)
+
+    assert {row.labels[0]: row.path for row in data.manifest.rows} == {
+        "Kick": "videos/Kick/0.avi",
+        "kicK": "kicK/0.avi",
+    }
+    assert "there several times" in data.notes[0]
+
+
 def test_kinetics_names_its_files_by_video_and_time(tmp_path):
     lay_kinetics(tmp_path)
     touch(tmp_path, "whole/ZZZZZZZZZZZ.mp4")

@@ -169,12 +169,17 @@ class VideoFiles:
 def _alike(paths: list[str], name: str) -> list[str]:
     """Those in a folder of the same name, and of them those with the same suffix, if any.
 
+    Capitals of the folder count only where there is one that is spelt the same.
+
     Where the list names a folder and none is called so, a suffix does not say which is meant.
     """
     if len(paths) < 2:
         return paths
     meant = PurePosixPath(name)
-    near = [path for path in paths if PurePosixPath(path).parent.name == meant.parent.name]
+    folders = {path: PurePosixPath(path).parent.name for path in paths}
+    folder = meant.parent.name
+    near = [path for path in paths if folders[path] == folder]
+    near = near or [path for path in paths if folders[path].casefold() == folder.casefold()]
     if meant.parent.name and not near:
         return paths
     same = [path for path in near or paths if _video_suffix(path) == _video_suffix(name)]
