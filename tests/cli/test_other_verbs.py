@@ -86,6 +86,12 @@ def test_a_check_of_no_labels_is_refused(command_line):
         command_line("labels", "--check", "--model", "tiny")
 
 
+@pytest.mark.parametrize("words", [(), ("ucf101",)])
+def test_a_model_that_labels_would_not_ask_is_refused(command_line, words):
+    with pytest.raises(ActionCLIPError, match="Nothing here asks the model"):
+        command_line("labels", *words, "--model", "tiny")
+
+
 def test_labels_lists_the_sets_and_shows_one(run):
     listed = run("labels").stdout
     shown = run("labels", "kinetics400").stdout.splitlines()

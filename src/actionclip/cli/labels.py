@@ -44,6 +44,12 @@ def labels(
             expected="A built-in set, a file, or words between commas.",
             hint="For example: actionclip labels actions.txt --check",
         )
+    if model is not None and not check:
+        raise ActionCLIPError(
+            "Nothing here asks the model.",
+            expected="--model together with --check, which looks for labels that it takes as one.",
+            hint=f"For example: actionclip labels {name or 'actions.txt'} --check --model {model}",
+        )
     if name is None:
         for each in label_sets.names():
             size = len(label_sets.load(each))

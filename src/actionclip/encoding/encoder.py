@@ -180,7 +180,10 @@ class VideoEncoder:
         Args:
             videos: which.
             views: which frames of each.
-            between: the seconds between which they are taken; None: from all of it.
+            between: the seconds of the file between which they are taken; None: from all of it.
+
+        Raises:
+            ActionCLIPError: for seconds outside the stretch that a video's `start` and `end` name.
         """
         start, end = between or (None, None)
         request = ReadRequest(
@@ -192,7 +195,8 @@ class VideoEncoder:
                     assert not isinstance(frames, (str, Path, Source))
                     yield clip_of_array(frames, request)
             else:
-                yield from self.decoders.read_all(map(single_source, run), request)
+                sources = (_inside(single_source(video), between) for video in run)
+                yield from self.decoders.read_all(sources, request)
 
     @property
     def decoders(self) -> DecodePool:
@@ -269,6 +273,18 @@ def frames_at_once(model: ActionCLIP) -> int:
 
 def _is_array(video: Video) -> bool:
     return isinstance(video, (np.ndarray, Tensor))
+
+
+def _inside(source: Source, between: tuple[float, float] | None) -> Source:
+    """The same video, if the part that is meant lies in the stretch it names."""
+    start, end = source.start or 0.0, math.inf if source.end is None else source.end
+    if between is not None and not start <= between[0] < between[1] <= end:
+        raise ActionCLIPError(
+            f"The part from {between[0]:g} to {between[1]:g} seconds is not in {source.name}.",
+            expected=f"Seconds of the file, from {start:g}"
+            + (" on." if end == math.inf else f" to {end:g}."),
+        )
+    return source
 
 
 def single_source(video: Video) -> Source:

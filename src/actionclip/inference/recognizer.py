@@ -197,7 +197,7 @@ class Recognizer:
         Args:
             video: one video, as for `classify`.
             labels: as for `classify`.
-            between: the seconds where the part of the video that is meant begins and ends, such as
+            between: the seconds of the file where the part that is meant begins and ends, such as
                 `TimelineResult.peak` gives; None: all of it.
             label: what is explained; None: the best label.
             against: what it is compared with; None: the best of the others.

@@ -10,6 +10,7 @@ import torch
 
 import actionclip
 from actionclip.encoding.questions import Question
+from actionclip.errors import ActionCLIPError
 from actionclip.inference.explain.explaining import explain_clip
 from actionclip.inference.explain.picture import draw_explanation, frames_to_show
 from actionclip.model.actionclip import ActionCLIP, unit
@@ -18,6 +19,7 @@ from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
 from actionclip.model.prompts.post import POST
 from actionclip.video.settings import Preprocess, Resize, Sampling
 from architectures import ARCHITECTURES, TEXT
+from sample_videos import write_video
 
 FRAMES, SHOWN = 8, (2, 5, 6)
 """Frames of a video, and those that show the thing."""
@@ -413,3 +415,18 @@ def test_a_model_is_left_as_it_was(recognizer, folder):
     assert hooks == []
     assert recognizer.classify(folder / "0.mp4", LABELS) == before
     assert explain_clip.__doc__
+
+
+def test_a_part_outside_the_stretch_that_is_meant_is_refused(tmp_path):
+    recognizer = make_recognizer()
+    film = write_video(tmp_path / "film.mp4", frames=36)
+    (tmp_path / "films.csv").write_text("path,start,end\nfilm.mp4,1,2\n")
+    [stretch] = actionclip.find_videos([tmp_path / "films.csv"])
+
+    inside = recognizer.explain(stretch, LABELS, between=(1.2, 1.8), maps="none")
+
+    assert stretch.path == film
+    assert all(1.1 <= frame.time < 1.8 for frame in inside.frames)
+    for outside in ((0.2, 0.8), (1.5, 2.5)):
+        with pytest.raises(ActionCLIPError, match="is not in film"):
+            recognizer.explain(stretch, LABELS, between=outside, maps="none")

@@ -16,12 +16,19 @@ from typing import Any, NamedTuple
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from actionclip.video.decode.pyav.index import times_lie
-from actionclip.video.decode.pyav.opening import DECODERS, FORMATS, coded_errors
+from actionclip.video.decode.pyav.opening import (
+    DECODERS,
+    FORMATS,
+    coded_errors,
+    size_in,
+    too_large,
+)
 from actionclip.video.decode.pyav.pixels import Pictures
 from actionclip.video.decode.workers import sandbox
 from actionclip.video.decode.workers.protocol import Channel
@@ -310,6 +317,15 @@ def _frames(opened: Opened, player: Player) -> Iterator[tuple[VideoFrame, float]
             raise
         except av.error.FFmpegError:
             player.broken += 1
+            if not player.seen:
+                _check_size(film, packet, player.limits)
             continue
         for frame in frames:
             yield frame, read
+
+
+def _check_size(film: VideoStream, packet: Packet, limits: Limits) -> None:
+    """A decoder refuses a picture that is too large as it refuses a damaged one."""
+    width, height = size_in(film.codec_context, packet)
+    if width * height > limits.pixels:
+        raise too_large(width, height, limits)

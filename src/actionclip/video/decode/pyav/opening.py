@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -157,10 +158,7 @@ def _check(descriptor: int, stream: VideoStream, limits: Limits) -> None:
         with _open(descriptor, {"codec_whitelist": "none"}) as again:
             width, height = _parsed_size(again, again.streams[stream.index])
     if width * height > limits.pixels:
-        raise VideoError(
-            f"Its picture is {width} x {height}, more than {limits.pixels} pixels.",
-            Outcome.TOO_LARGE,
-        )
+        raise too_large(width, height, limits)
 
 
 def _parsed_size(container: InputContainer, stream: Stream) -> tuple[int, int]:
@@ -170,14 +168,25 @@ def _parsed_size(container: InputContainer, stream: Stream) -> tuple[int, int]:
         return 0, 0
     if context.width:
         return context.width, context.height
+    packet = next(container.demux(stream), None)
+    return (0, 0) if packet is None else size_in(context, packet)
+
+
+def size_in(context: VideoCodecContext, packet: Packet) -> tuple[int, int]:
+    """Width and height as a packet says, which a decoder may refuse; 0 unknown."""
     parser = VideoCodecContext.create(context.name, "r")
     assert isinstance(parser, VideoCodecContext)
     parser.extradata = context.extradata
-    for packet in container.demux(stream):
-        parser.parse(bytes(packet))
-        parser.parse(None)
-        break
+    parser.parse(bytes(packet))
+    parser.parse(None)
     return parser.width, parser.height
+
+
+def too_large(width: int, height: int, limits: Limits) -> VideoError:
+    """The refusal of a picture over the limit."""
+    return VideoError(
+        f"Its picture is {width} x {height}, more than {limits.pixels} pixels.", Outcome.TOO_LARGE
+    )
 
 
 def decoder_name() -> str:
