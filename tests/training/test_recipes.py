@@ -14,6 +14,7 @@ from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from actionclip.training.recipes.settings import DataSettings, ModelSettings
+from actionclip.training.recipes.testing import RecipeTest
 from recipes_for_tests import (
     ARCHITECTURE,
     TWO_LAYERS,
@@ -233,6 +234,46 @@ def test_a_run_goes_on_with_its_own_recipe_and_data_only(tmp_path, people):
     moved = tmp_path / "moved"
     render_people(moved, 12)
     assert again(f"data.path={moved}", "data.decoders=2", "training.log_every=2").steps == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        ((), (0.9, 3)),
+        (("evaluation.views=1x1",), (0.5, 6)),
+        (("evaluation.protocol=zero-shot",), (0.5, 6)),
+        (("evaluation.path=OTHER",), (0.5, 6)),
+        (("evaluation.path=MOVED",), (0.9, 3)),
+    ],
+)
+def test_the_best_is_not_compared_with_numbers_of_another_test(
+    tmp_path, people, monkeypatch, changes, best
+):
+    render_people(tmp_path / "other", 9)
+    shutil.copytree(people, tmp_path / "moved")
+    changes = [
+        change.replace("OTHER", str(tmp_path / "other")).replace("MOVED", str(tmp_path / "moved"))
+        for change in changes
+    ]
+    path = small_recipe(
+        tmp_path / "a.toml", people, evaluation={"path": str(people), "split": "train"}
+    )
+
+    def go_on(changes, scores, stop=None):
+        def interrupt(line):
+            if line["step"] == stop:
+                raise InterruptedError
+
+        with Run.prepare(read_recipe(path, changes)) as run:
+            monkeypatch.setattr(RecipeTest, "__call__", lambda *_: {"top1": scores.pop(0)})
+            return run.train(tmp_path / "run", report=interrupt)
+
+    with pytest.raises(InterruptedError):
+        go_on([], [0.9], stop=4)
+
+    result = go_on(changes, [0.5, 0.4])
+
+    assert (result.best, result.best_step) == best
 
 
 def test_what_is_drawn_is_written_down(tmp_path, people):

@@ -19,7 +19,7 @@ from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
 from actionclip.training.recipes.models import build_model, build_start
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
-from actionclip.training.recipes.testing import make_evaluate
+from actionclip.training.recipes.testing import RecipeTest, make_evaluate
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
@@ -72,7 +72,8 @@ class Run:
         data = dataclasses.replace(self.recipe.data, fingerprint=self.data.fingerprint)
         settings: Mapping[str, Any] = to_dict(dataclasses.replace(self.recipe, data=data))
         about = f"{self.recipe.about.strip()} Trained on {self.data.about}.".strip()
-        return Record(settings, RUN_MAY_CHANGE, about)
+        measure = self.evaluate.measure if isinstance(self.evaluate, RecipeTest) else ""
+        return Record(settings, RUN_MAY_CHANGE, about, measure)
 
     def train(
         self,

@@ -44,6 +44,9 @@ class Record:
     """Settings (or tables of them) that may differ when the run is resumed."""
     about: str = ""
     """What it is trained on and how, for the cards of its models: whole sentences."""
+    measure: str = ""
+    """How the scores are measured, besides their names: where it is another one than before, they
+    are not compared with those before."""
     when_open: Callable[[], object] | None = None
     """Called in the first process once the folder is this run's, to write more into it."""
 
