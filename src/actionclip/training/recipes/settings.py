@@ -196,7 +196,8 @@ class Recipe:
 RUN_MAY_CHANGE = frozenset(
     {
         *(f"training.{name}" for name in MAY_CHANGE),
-        *("data.path", "data.root", "data.decoders", "data.most_failures", "about", "retention"),
+        *("data.path", "data.root", "data.shards", "data.decoders", "data.most_failures"),
+        *("about", "retention"),
         "evaluation",
     }
 )
