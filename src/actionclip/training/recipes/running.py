@@ -73,7 +73,8 @@ class Run:
         settings: Mapping[str, Any] = to_dict(dataclasses.replace(self.recipe, data=data))
         about = f"{self.recipe.about.strip()} Trained on {self.data.about}.".strip()
         measure = self.evaluate.measure if isinstance(self.evaluate, RecipeTest) else ""
-        return Record(settings, RUN_MAY_CHANGE, about, measure)
+        earlier = {"data.fingerprint": self.data.unordered}
+        return Record(settings, RUN_MAY_CHANGE, about, earlier, measure)
 
     def train(
         self,

@@ -106,8 +106,8 @@ class DataSettings:
     most_failures: float = 0.02
     """Share of the files that may be unreadable. They are replaced; with more, the run fails."""
     fingerprint: str = ""
-    """What the clips must be (SHA-256, as in splits.json). A run writes its own down, so that it
-    is not resumed with other data."""
+    """What the clips must be: a SHA-256 as in splits.json, or that of a run, which also tells
+    their order. A run writes its own down, so that it is not resumed with other data."""
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""

@@ -18,7 +18,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +44,8 @@ class Record:
     """Settings (or tables of them) that may differ when the run is resumed."""
     about: str = ""
     """What it is trained on and how, for the cards of its models: whole sentences."""
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+    """What older versions wrote for a setting, by its name; it counts as the same."""
     measure: str = ""
     """How the scores are measured, besides their names: where it is another one than before, they
     are not compared with those before."""
@@ -153,7 +155,8 @@ def _check_same(path: Path, record: Record) -> None:
     changed = [
         f"{key} was {before.get(key, 'not set')!r} and is {now.get(key, 'not set')!r}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_in(key, record.may_change)
+        if before.get(key) not in (now.get(key), record.earlier.get(key, now.get(key)))
+        and not _is_in(key, record.may_change)
     ]
     if changed:
         raise ActionCLIPError(
