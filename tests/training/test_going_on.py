@@ -15,6 +15,8 @@ from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from actionclip.training.run.folder import write_toml
 from recipes_for_tests import render_people, small_recipe
+from training_runs import SETTINGS, metrics
+from training_runs import run as train_colours
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +124,56 @@ def test_a_recipe_may_ask_for_clips_in_an_order_or_in_any(people, turned, tmp_pa
     asked = [f"data.path={turned}", f"data.fingerprint={json.dumps(marked)}"]
     with pytest.raises(ActionCLIPError, match="another order"):
         Run.prepare(read_recipe(recipe, asked))
+
+
+SENTENCES = "a clip of {}\nsomebody is {}\n"
+
+
+@pytest.mark.parametrize("table", ["model", "training"])
+def test_a_run_goes_on_with_its_sentences_only(people, tmp_path, table):
+    """What a file says is what counts, and not what it is called."""
+    file = tmp_path / "sentences.txt"
+    file.write_text(SENTENCES)
+    recipe = small_recipe(tmp_path / "a.toml", people, **{table: {"templates": str(file)}})
+    start(recipe, tmp_path / "run")
+
+    file.write_text("nobody is {}\na clip of {}\n")
+    with pytest.raises(ActionCLIPError, match=rf"{table}\.templates was \['a clip of .*nobody is"):
+        start(recipe, tmp_path / "run", None)
+
+    file.rename(tmp_path / "other.txt").write_text(SENTENCES)
+    moved = [f"{table}.templates={tmp_path / 'other.txt'}"]
+    assert start(recipe, tmp_path / "run", None, moved).steps == 9
+    # the settings are a recipe that needs no such file
+    assert start(tmp_path / "run" / "config.toml", tmp_path / "again", None).steps == 9
+    assert metrics(tmp_path / "again") == metrics(tmp_path / "run")
+
+
+@pytest.mark.parametrize("table", ["model", "training"])
+def test_a_run_that_wrote_the_name_of_a_file_down_goes_on(people, tmp_path, table):
+    file = tmp_path / "sentences.txt"
+    file.write_text(SENTENCES)
+    recipe = small_recipe(tmp_path / "a.toml", people, **{table: {"templates": str(file)}})
+    start(recipe, tmp_path / "run")
+    before = written(tmp_path / "run")
+    before[table]["templates"] = str(file)
+    (tmp_path / "run" / "config.toml").write_text(write_toml(before))
+
+    start(recipe, tmp_path / "run", 6)
+
+    assert written(tmp_path / "run")[table]["templates"] == SENTENCES.splitlines()
+    assert start(recipe, tmp_path / "run", None).steps == 9
+
+
+def test_a_run_without_a_recipe_goes_on_with_its_sentences_only(tmp_path):
+    file = tmp_path / "sentences.txt"
+    file.write_text(SENTENCES)
+    train_colours(tmp_path / "run", replace(SETTINGS, templates=str(file)))
+    train_colours(tmp_path / "run", replace(SETTINGS, templates=tuple(SENTENCES.splitlines())))
+
+    file.write_text(SENTENCES + "".join(f"{number} {{}}\n" for number in range(99)))
+
+    with pytest.raises(ActionCLIPError, match="templates was") as error:
+        train_colours(tmp_path / "run", replace(SETTINGS, templates=str(file)))
+    assert "95 more" in str(error.value)
+    assert len(str(error.value)) < 999

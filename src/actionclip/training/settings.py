@@ -1,11 +1,12 @@
 """All settings of a training run: the content of a recipe's [training] and of config.toml."""
 
+import dataclasses
 import math
 from typing import Literal
 
 from actionclip.config import config
 from actionclip.errors import ActionCLIPError
-from actionclip.model.prompts.text import read_templates
+from actionclip.model.prompts.text import TEMPLATE_SETS, read_templates
 from actionclip.training.adapt.lora import LoraConfig
 from actionclip.training.adapt.teacher import DistillConfig
 from actionclip.training.optimiser import OptimConfig
@@ -107,9 +108,21 @@ class TrainConfig:
             )
 
     @property
+    def in_words(self) -> "TrainConfig":
+        """The same with its sentences in place of the name of a file."""
+        return dataclasses.replace(self, templates=in_words(self.templates))
+
+    @property
     def keeps_start(self) -> bool:
         """Whether the weights that a run begins with are needed later."""
         return self.distill.is_on or self.lora is not None or self.interpolate is not None
+
+
+def in_words(templates: tuple[str, ...] | str) -> tuple[str, ...] | str:
+    """Sentences in place of the name of a file, which may hold others tomorrow."""
+    if not templates or not isinstance(templates, str) or templates in TEMPLATE_SETS:
+        return templates
+    return read_templates(templates)
 
 
 MAY_CHANGE = frozenset(

@@ -23,6 +23,7 @@ from actionclip.training.recipes.testing import RecipeTest, make_evaluate
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
+from actionclip.training.settings import in_words
 
 SPLITS = "splits"
 
@@ -70,10 +71,18 @@ class Run:
     def record(self) -> Record:
         """What the run folder says about the run."""
         data = dataclasses.replace(self.recipe.data, fingerprint=self.data.fingerprint)
-        settings: Mapping[str, Any] = to_dict(dataclasses.replace(self.recipe, data=data))
+        recipe = self.recipe
+        model = dataclasses.replace(recipe.model, templates=in_words(recipe.model.templates))
+        training = recipe.training.in_words
+        said = dataclasses.replace(recipe, model=model, data=data, training=training)
+        settings: Mapping[str, Any] = to_dict(said)
         about = f"{self.recipe.about.strip()} Trained on {self.data.about}.".strip()
         measure = self.evaluate.measure if isinstance(self.evaluate, RecipeTest) else ""
-        earlier = {"data.fingerprint": self.data.unordered}
+        earlier = {
+            "data.fingerprint": self.data.unordered,
+            "model.templates": recipe.model.templates,
+            "training.templates": recipe.training.templates,
+        }
         return Record(settings, RUN_MAY_CHANGE, about, earlier, measure)
 
     def train(

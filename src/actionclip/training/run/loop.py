@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save
@@ -132,7 +131,7 @@ class Trainer:
         report: Report | None,
         record: Record | None = None,
     ) -> None:
-        self.record = record or Record(to_dict(config))
+        self.record = record or Record.of(config)
         self.config, self.model, self.source, self.path = config, model, source, folder
         self.evaluate, self.report = evaluate, report
         self.ranks = current_ranks()
