@@ -76,6 +76,13 @@ def test_a_recipe_may_be_built_on_another(tmp_path):
     [
         ("training.optim.lrr=1", "training.optim.lrr: Unexpected keyword argument"),
         ("training.batch_size='many'", "training.batch_size: Input should be a valid integer"),
+        ("training.optim.lr=true", "training.optim.lr: It is true, and a number"),
+        ("training.batch_size=true", "training.batch_size: It is true, and a number"),
+        ("training.optim.betas=[0.9, false]", "training.optim.betas.1: It is false, and a number"),
+        ("training.distill.video=nan", "distill.video is nan"),
+        ("training.distill.text=inf", "distill.text inf"),
+        ("model.scale=nan", "scale is nan"),
+        ("model.scale=0", "scale is 0"),
         ("modle.name=tiny", "modle: Unexpected keyword argument"),
         ("model.prompts.pots=transf", "No setting of model.prompts is called 'pots'"),
         ("training.batch_size=0", "batch_size is 0"),
@@ -177,6 +184,7 @@ def test_prompts_are_put_around_towers_that_learnt_without(tmp_path):
         ({"name": "tiny", "prompts": {"post": "transfer"}}, "model.prompts"),
         ({"name": "tiny", "sampling": {"frames": "x"}}, "model.sampling"),
         ({"name": "tiny", "templates": "clip2"}, "clip28"),
+        ({"name": "tiny", "sampling": {"frames": True}}, "frames: It is true, and a number"),
     ],
 )
 def test_models_that_cannot_be_are_refused(settings, said):

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from actionclip.config import config
+from actionclip.config import check_seed, config
 from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.text import TEMPLATE_SETS, read_templates
 from actionclip.training.adapt.lora import LoraConfig
@@ -82,10 +82,11 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be above 0.")
-        for name in ("seed", "save_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ActionCLIPError(f"{name} is {value}.", expected="It must be 0 or more.")
+        check_seed("seed", self.seed)
+        if self.save_minutes is not None and not self.save_minutes >= 0:
+            raise ActionCLIPError(
+                f"save_minutes is {self.save_minutes}.", expected="It must be 0 or more."
+            )
         if self.templates:
             read_templates(self.templates)
         if self.ema is not None and not 0 < self.ema < 1:

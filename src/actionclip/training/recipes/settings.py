@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from actionclip.config import config
+from actionclip.config import check_seed, config
 from actionclip.data.synthetic.source import PeopleConfig
 from actionclip.errors import ActionCLIPError, unknown
-from actionclip.model.config import PromptConfig
+from actionclip.model.config import PromptConfig, check_scale
 from actionclip.training.settings import MAY_CHANGE, TrainConfig
 from actionclip.video.augment import Augment
 from actionclip.video.settings import Preprocess, Sampling
@@ -50,6 +50,8 @@ class ModelSettings:
                 expected="A model to start from, or an architecture for random weights.",
                 hint="For example: name = 'ViT-B-16/openai'.",
             )
+        check_seed("model.seed", self.seed)
+        check_scale(self.scale)
         tables = (("prompts", PromptConfig), ("sampling", Sampling), ("preprocess", Preprocess))
         for table, kind in tables:
             known = list(kind.__dataclass_fields__)
@@ -118,6 +120,8 @@ class DataSettings:
                 expected="One of path, shards and synthetic.",
                 hint="An empty text takes a value of the base recipe away: shards = ''.",
             )
+        if self.synthetic is not None:
+            check_seed("data.synthetic.seed", self.synthetic.seed)
         if not 0 <= self.most_failures < 1:
             raise ActionCLIPError(
                 f"data.most_failures is {self.most_failures}.", expected="A share below 1."
