@@ -1,7 +1,7 @@
 """Settings: frozen dataclasses in Python, plain tables in files, and nothing unknown in either."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from actionclip.errors import ActionCLIPError
@@ -33,15 +33,47 @@ def parse(cls: type[T], data: Mapping[str, Any], *, source: str) -> T:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(cls).validate_python(dict(data))
+        read = TypeAdapter(cls).validate_python(dict(data))
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in item['loc']) or '(all)'}: {item['msg']}"
             for item in error.errors()
         ]
-        raise ActionCLIPError(
-            f"{source} has settings we cannot use:\n" + "\n".join(lines)
-        ) from None
+        raise _cannot_use(source, lines) from None
+    truths = [
+        f"  {place}: It is {str(given).lower()}, and a number was expected"
+        for place, given in _truths(data, read, "")
+    ]
+    if truths:
+        raise _cannot_use(source, truths)
+    return read
+
+
+def _cannot_use(source: str, lines: Iterable[str]) -> ActionCLIPError:
+    return ActionCLIPError(f"{source} has settings we cannot use:\n" + "\n".join(lines))
+
+
+def _truths(given: Any, read: Any, place: str) -> Iterator[tuple[str, bool]]:
+    """Where true or false was taken for a number (1 or 0), as pydantic does."""
+    if isinstance(given, bool) and not isinstance(read, bool):
+        yield place, given
+    elif isinstance(given, Mapping):
+        for key, value in given.items():
+            inside = read.get(key) if isinstance(read, Mapping) else getattr(read, key, value)
+            yield from _truths(value, inside, f"{place}.{key}" if place else str(key))
+    elif isinstance(given, (list, tuple)) and isinstance(read, (list, tuple)):
+        for number, (value, inside) in enumerate(zip(given, read, strict=False)):
+            yield from _truths(value, inside, f"{place}.{number}")
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Refuse what no generator of random numbers takes.
+
+    Raises:
+        ActionCLIPError: when it is negative, or 2 to the power of 63 or more.
+    """
+    if not 0 <= seed < 2**63:
+        raise ActionCLIPError(f"{name} is {seed}.", expected="A seed from 0 to below 2^63.")
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import torch
 from actionclip.config import parse, to_dict
 from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.text import read_templates
+from actionclip.model.weights.files import read_tensors
 from actionclip.model.weights.folder import load_folder
 from actionclip.training import OptimConfig, ScheduleConfig, TrainConfig
 from actionclip.training.run.folder import write_toml
-from actionclip.training.run.state import STATE
+from actionclip.training.run.state import STATE, read_progress, save_state
 from actionclip.video.transforms import normalise
 from training_runs import (
     SERVER,
@@ -152,6 +153,44 @@ def test_a_damaged_state_is_an_error_and_not_a_new_start(finished, damage):
 
     with pytest.raises(ActionCLIPError, match=r"training\.safetensors cannot be read"):
         run(finished)
+
+
+def stop_after(step):
+    def stop(line):
+        if line["step"] == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_the_best_is_the_best_of_one_measure(tmp_path):
+    """top1 counts from 0 to 1 and so does mAP; what one has reached says nothing of the other."""
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, evaluate=lambda model: {"top1": 0.9}, report=stop_after(7))
+    scores = iter([0.5, 0.4])
+
+    _, result = run(tmp_path, evaluate=lambda model: {"mAP": next(scores)})
+
+    assert (result.best, result.best_step) == (0.5, 10)
+    assert "0.5000" in (tmp_path / "best" / "README.md").read_text()
+
+
+def test_a_state_that_does_not_say_how_its_best_was_measured_counts_as_before(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, evaluate=lambda model: {"top1": 0.9}, report=stop_after(7))
+    tensors = read_tensors(tmp_path / STATE)
+    told = vars(read_progress(tensors))
+    del told["best_by"]
+    tensors["progress"] = torch.tensor(list(json.dumps(told).encode()), dtype=torch.uint8)
+    save_state(tensors, tmp_path)
+    scores = iter([{"top1": 0.5}, {"mAP": 0.4}])
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, evaluate=lambda model: next(scores), report=stop_after(12))
+    assert read_progress(read_tensors(tmp_path / STATE)).best == 0.9
+    _, result = run(tmp_path, evaluate=lambda model: next(scores))
+
+    assert (result.best, result.best_step) == (0.4, 15)
 
 
 def test_a_damaged_config_is_an_error(finished):

@@ -14,6 +14,7 @@ from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from actionclip.training.recipes.settings import DataSettings, ModelSettings
+from actionclip.training.recipes.testing import RecipeTest
 from recipes_for_tests import (
     ARCHITECTURE,
     TWO_LAYERS,
@@ -75,6 +76,13 @@ def test_a_recipe_may_be_built_on_another(tmp_path):
     [
         ("training.optim.lrr=1", "training.optim.lrr: Unexpected keyword argument"),
         ("training.batch_size='many'", "training.batch_size: Input should be a valid integer"),
+        ("training.optim.lr=true", "training.optim.lr: It is true, and a number"),
+        ("training.batch_size=true", "training.batch_size: It is true, and a number"),
+        ("training.optim.betas=[0.9, false]", "training.optim.betas.1: It is false, and a number"),
+        ("training.distill.video=nan", "distill.video is nan"),
+        ("training.distill.text=inf", "distill.text inf"),
+        ("model.scale=nan", "scale is nan"),
+        ("model.scale=0", "scale is 0"),
         ("modle.name=tiny", "modle: Unexpected keyword argument"),
         ("model.prompts.pots=transf", "No setting of model.prompts is called 'pots'"),
         ("training.batch_size=0", "batch_size is 0"),
@@ -176,6 +184,7 @@ def test_prompts_are_put_around_towers_that_learnt_without(tmp_path):
         ({"name": "tiny", "prompts": {"post": "transfer"}}, "model.prompts"),
         ({"name": "tiny", "sampling": {"frames": "x"}}, "model.sampling"),
         ({"name": "tiny", "templates": "clip2"}, "clip28"),
+        ({"name": "tiny", "sampling": {"frames": True}}, "frames: It is true, and a number"),
     ],
 )
 def test_models_that_cannot_be_are_refused(settings, said):
@@ -233,6 +242,46 @@ def test_a_run_goes_on_with_its_own_recipe_and_data_only(tmp_path, people):
     moved = tmp_path / "moved"
     render_people(moved, 12)
     assert again(f"data.path={moved}", "data.decoders=2", "training.log_every=2").steps == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        ((), (0.9, 3)),
+        (("evaluation.views=1x1",), (0.5, 6)),
+        (("evaluation.protocol=zero-shot",), (0.5, 6)),
+        (("evaluation.path=OTHER",), (0.5, 6)),
+        (("evaluation.path=MOVED",), (0.9, 3)),
+    ],
+)
+def test_the_best_is_not_compared_with_numbers_of_another_test(
+    tmp_path, people, monkeypatch, changes, best
+):
+    render_people(tmp_path / "other", 9)
+    shutil.copytree(people, tmp_path / "moved")
+    changes = [
+        change.replace("OTHER", str(tmp_path / "other")).replace("MOVED", str(tmp_path / "moved"))
+        for change in changes
+    ]
+    path = small_recipe(
+        tmp_path / "a.toml", people, evaluation={"path": str(people), "split": "train"}
+    )
+
+    def go_on(changes, scores, stop=None):
+        def interrupt(line):
+            if line["step"] == stop:
+                raise InterruptedError
+
+        with Run.prepare(read_recipe(path, changes)) as run:
+            monkeypatch.setattr(RecipeTest, "__call__", lambda *_: {"top1": scores.pop(0)})
+            return run.train(tmp_path / "run", report=interrupt)
+
+    with pytest.raises(InterruptedError):
+        go_on([], [0.9], stop=4)
+
+    result = go_on(changes, [0.5, 0.4])
+
+    assert (result.best, result.best_step) == best
 
 
 def test_what_is_drawn_is_written_down(tmp_path, people):

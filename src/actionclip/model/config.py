@@ -1,5 +1,6 @@
 """Everything that decides what a model answers: the content of a model folder's config.json."""
 
+import math
 from typing import Any, Literal
 
 from actionclip.config import config
@@ -112,3 +113,17 @@ class ModelConfig:
                 f"templates is {list(self.templates)}.",
                 expected="At least one template, each with {} once, where the label goes.",
             )
+        check_scale(self.scale)
+
+
+def check_scale(scale: float | None) -> None:
+    """Refuse what no cosine can be multiplied by.
+
+    Raises:
+        ActionCLIPError: when it is not above 0, or not finite.
+    """
+    if scale is not None and not 0 < scale < math.inf:
+        raise ActionCLIPError(
+            f"scale is {scale}.",
+            expected="A number above 0; without it the model's own is used.",
+        )

@@ -1,11 +1,12 @@
 """All settings of a training run: the content of a recipe's [training] and of config.toml."""
 
+import dataclasses
 import math
 from typing import Literal
 
-from actionclip.config import config
+from actionclip.config import check_seed, config
 from actionclip.errors import ActionCLIPError
-from actionclip.model.prompts.text import read_templates
+from actionclip.model.prompts.text import TEMPLATE_SETS, read_templates
 from actionclip.training.adapt.lora import LoraConfig
 from actionclip.training.adapt.teacher import DistillConfig
 from actionclip.training.optimiser import OptimConfig
@@ -81,10 +82,11 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be above 0.")
-        for name in ("seed", "save_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ActionCLIPError(f"{name} is {value}.", expected="It must be 0 or more.")
+        check_seed("seed", self.seed)
+        if self.save_minutes is not None and not self.save_minutes >= 0:
+            raise ActionCLIPError(
+                f"save_minutes is {self.save_minutes}.", expected="It must be 0 or more."
+            )
         if self.templates:
             read_templates(self.templates)
         if self.ema is not None and not 0 < self.ema < 1:
@@ -107,9 +109,21 @@ class TrainConfig:
             )
 
     @property
+    def in_words(self) -> "TrainConfig":
+        """The same with its sentences in place of the name of a file."""
+        return dataclasses.replace(self, templates=in_words(self.templates))
+
+    @property
     def keeps_start(self) -> bool:
         """Whether the weights that a run begins with are needed later."""
         return self.distill.is_on or self.lora is not None or self.interpolate is not None
+
+
+def in_words(templates: tuple[str, ...] | str) -> tuple[str, ...] | str:
+    """Sentences in place of the name of a file, which may hold others tomorrow."""
+    if not templates or not isinstance(templates, str) or templates in TEMPLATE_SETS:
+        return templates
+    return read_templates(templates)
 
 
 MAY_CHANGE = frozenset(

@@ -7,6 +7,7 @@ is compared is what the loss sees: embeddings of unit length, of the same frames
 B videos, D embedding width.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -33,7 +34,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        if self.video < 0 or self.text < 0:
+        if not (0 <= self.video < math.inf and 0 <= self.text < math.inf):
             raise ActionCLIPError(
                 f"distill.video is {self.video} and distill.text {self.text}.",
                 expected="Weights of 0 or more.",

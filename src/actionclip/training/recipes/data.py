@@ -1,12 +1,14 @@
 """The data of a recipe: found, cut down to what is trained on, and made into a source."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionclip.data import label_sets
 from actionclip.data.layouts.base import Options
+from actionclip.data.layouts.names import stem
 from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest
 from actionclip.data.splits import Drawn, base_to_novel, few_shot, fingerprint
@@ -31,6 +33,9 @@ class TrainingData:
     about: str
     """In a sentence, for a card."""
     fingerprint: str
+    """Of the clips in their order, on which it depends what a step sees."""
+    unordered: str
+    """The same in any order: what splits.json holds, and what runs wrote once."""
     notes: Sequence[str] = ()
     """What a careful reader would want to know."""
     drawn: Drawn | None = field(default=None, repr=False)
@@ -60,19 +65,19 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
     drawn: Drawn | None = None
     if settings.shards:
         entries = ShardEntries(settings.shards)
-        mark = _fingerprint_of(entries)
+        mark = unordered = _fingerprint_of(entries)
         about = f"{len(entries):,} pairs of {len(entries.paths)} shards"
     else:
         rows = read_rows(settings)
         drawn, notes = rows.drawn, rows.notes
         manifest = only_split(rows.manifest, settings.split, settings.path)
         entries = ManifestEntries(manifest, captions=settings.captions)
-        mark = fingerprint(manifest)
+        mark, unordered = _mark_of(entries), fingerprint(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
         about = f"{len(entries):,} clips with {what} of {settings.path}"
     if entries.left_out:
         notes = [*notes, f"{entries.left_out} clips without anything to say are left out."]
-    _check_fingerprint(settings, mark)
+    _check_fingerprint(settings, mark, unordered)
     failures = Failures(entries.files, settings.most_failures)
     source = Clips(
         entries,
@@ -83,7 +88,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         failures=failures,
         decoders=settings.decoders,
     )
-    return TrainingData(source, failures, about, mark, notes, drawn)
+    return TrainingData(source, failures, about, mark, unordered, notes, drawn)
 
 
 def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:
@@ -98,7 +103,7 @@ def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:
     what = "pictures" if settings.frames == 1 else "clips"
     about = f"{len(people):,} rendered {what} of {len(people.labels)} actions, others in each epoch"
     mark = hashlib.sha256(repr(settings).encode()).hexdigest()
-    return TrainingData(people, Failures(0, 0.0), about, mark)
+    return TrainingData(people, Failures(0, 0.0), about, mark, mark)
 
 
 @dataclass(frozen=True)
@@ -166,10 +171,20 @@ def _fingerprint_of(shards: ShardEntries) -> str:
     return digest.hexdigest()
 
 
-def _check_fingerprint(settings: DataSettings, mark: str) -> None:
-    if settings.fingerprint and settings.fingerprint != mark:
+def _mark_of(entries: ManifestEntries) -> str:
+    """SHA-256 of classes and clips in their order, the same wherever the videos lie."""
+    digest = hashlib.sha256(json.dumps(list(entries.labels)).encode())
+    for row in entries.rows:
+        said = row.caption if entries.captions else sorted(row.labels)
+        digest.update(json.dumps([stem(row.path), said, row.start, row.end]).encode())
+    return digest.hexdigest()
+
+
+def _check_fingerprint(settings: DataSettings, mark: str, unordered: str) -> None:
+    if settings.fingerprint not in ("", mark, unordered):
         raise ActionCLIPError(
             f"The clips of {settings.path or settings.shards} have the fingerprint {mark}.",
             expected=f"The recipe was made for {settings.fingerprint} (data.fingerprint).",
-            hint="Other clips, labels or splits? Take the setting away to train on these.",
+            hint="Other clips, labels or splits, or another order? Take the setting away to train "
+            "on these.",
         )

@@ -19,10 +19,11 @@ from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
 from actionclip.training.recipes.models import build_model, build_start
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
-from actionclip.training.recipes.testing import make_evaluate
+from actionclip.training.recipes.testing import RecipeTest, make_evaluate
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
+from actionclip.training.settings import in_words
 
 SPLITS = "splits"
 
@@ -70,9 +71,19 @@ class Run:
     def record(self) -> Record:
         """What the run folder says about the run."""
         data = dataclasses.replace(self.recipe.data, fingerprint=self.data.fingerprint)
-        settings: Mapping[str, Any] = to_dict(dataclasses.replace(self.recipe, data=data))
+        recipe = self.recipe
+        model = dataclasses.replace(recipe.model, templates=in_words(recipe.model.templates))
+        training = recipe.training.in_words
+        said = dataclasses.replace(recipe, model=model, data=data, training=training)
+        settings: Mapping[str, Any] = to_dict(said)
         about = f"{self.recipe.about.strip()} Trained on {self.data.about}.".strip()
-        return Record(settings, RUN_MAY_CHANGE, about)
+        measure = self.evaluate.measure if isinstance(self.evaluate, RecipeTest) else ""
+        earlier = {
+            "data.fingerprint": self.data.unordered,
+            "model.templates": recipe.model.templates,
+            "training.templates": recipe.training.templates,
+        }
+        return Record(settings, RUN_MAY_CHANGE, about, earlier, measure)
 
     def train(
         self,

@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from actionclip.config import config
+from actionclip.config import check_seed, config
 from actionclip.data.synthetic.source import PeopleConfig
 from actionclip.errors import ActionCLIPError, unknown
-from actionclip.model.config import PromptConfig
+from actionclip.model.config import PromptConfig, check_scale
 from actionclip.training.settings import MAY_CHANGE, TrainConfig
 from actionclip.video.augment import Augment
 from actionclip.video.settings import Preprocess, Sampling
@@ -50,6 +50,8 @@ class ModelSettings:
                 expected="A model to start from, or an architecture for random weights.",
                 hint="For example: name = 'ViT-B-16/openai'.",
             )
+        check_seed("model.seed", self.seed)
+        check_scale(self.scale)
         tables = (("prompts", PromptConfig), ("sampling", Sampling), ("preprocess", Preprocess))
         for table, kind in tables:
             known = list(kind.__dataclass_fields__)
@@ -106,8 +108,8 @@ class DataSettings:
     most_failures: float = 0.02
     """Share of the files that may be unreadable. They are replaced; with more, the run fails."""
     fingerprint: str = ""
-    """What the clips must be (SHA-256, as in splits.json). A run writes its own down, so that it
-    is not resumed with other data."""
+    """What the clips must be: a SHA-256 as in splits.json, or that of a run, which also tells
+    their order. A run writes its own down, so that it is not resumed with other data."""
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
@@ -118,6 +120,8 @@ class DataSettings:
                 expected="One of path, shards and synthetic.",
                 hint="An empty text takes a value of the base recipe away: shards = ''.",
             )
+        if self.synthetic is not None:
+            check_seed("data.synthetic.seed", self.synthetic.seed)
         if not 0 <= self.most_failures < 1:
             raise ActionCLIPError(
                 f"data.most_failures is {self.most_failures}.", expected="A share below 1."
@@ -196,7 +200,8 @@ class Recipe:
 RUN_MAY_CHANGE = frozenset(
     {
         *(f"training.{name}" for name in MAY_CHANGE),
-        *("data.path", "data.root", "data.decoders", "data.most_failures", "about", "retention"),
+        *("data.path", "data.root", "data.shards", "data.decoders", "data.most_failures"),
+        *("about", "retention"),
         "evaluation",
     }
 )

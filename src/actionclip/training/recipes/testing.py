@@ -1,18 +1,54 @@
 """The scores of a model while it is trained: a protocol of the field on the recipe's test clips."""
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from actionclip.data.manifest import Manifest
+from actionclip.data.splits import fingerprint
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.protocols import Choices, find_protocol
 from actionclip.evaluation.run import evaluate, views_of
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.training.recipes.data import read_rows
-from actionclip.training.recipes.settings import Recipe
-from actionclip.training.run.loop import Evaluate
+from actionclip.training.recipes.settings import EvaluationSettings, Recipe
 
 
-def make_evaluate(recipe: Recipe, model: ActionCLIP) -> Evaluate | None:
+@dataclass(frozen=True)
+class RecipeTest:
+    """The test of a recipe: an `Evaluate`."""
+
+    settings: EvaluationSettings
+    data: Manifest | Mapping[str, Manifest]
+    decoders: int | None = None
+
+    def __call__(self, model: ActionCLIP) -> Mapping[str, float]:
+        """The scores of a model by name."""
+        found = evaluate(
+            model,
+            self.data,
+            protocol=self.settings.protocol,
+            views=self.settings.views or None,
+            split=self.settings.split or None,
+            seed=self.settings.seed,
+            draws=0,
+            reading={"workers": self.decoders},
+        )
+        return {name: summary.value for name, summary in found.summary.items()}
+
+    @property
+    def measure(self) -> str:
+        """What has to be the same for two scores to be compared, wherever the clips lie."""
+        told = self.settings
+        parts = {"": self.data} if isinstance(self.data, Manifest) else self.data
+        marks = [[name, fingerprint(one), list(one.classes)] for name, one in parts.items()]
+        mark = hashlib.sha256(json.dumps(marks).encode()).hexdigest()
+        views, split = told.views or "own", told.split or "any"
+        return f"{told.protocol} views={views} split={split} seed={told.seed} clips={mark}"
+
+
+def make_evaluate(recipe: Recipe, model: ActionCLIP) -> RecipeTest | None:
     """What `train` calls at the end of epochs; None where the recipe has no `[evaluation]`.
 
     What cannot work is found out here, before the first step: the protocol, the views and the data
@@ -38,20 +74,7 @@ def make_evaluate(recipe: Recipe, model: ActionCLIP) -> Evaluate | None:
             f"[evaluation] cannot be done: {error.what}", expected=error.expected, hint=error.hint
         ) from None
 
-    def scores(model: ActionCLIP) -> Mapping[str, float]:
-        found = evaluate(
-            model,
-            data,
-            protocol=settings.protocol,
-            views=views,
-            split=split,
-            seed=settings.seed,
-            draws=0,
-            reading={"workers": recipe.data.decoders},
-        )
-        return {name: summary.value for name, summary in found.summary.items()}
-
-    return scores
+    return RecipeTest(settings, data, recipe.data.decoders)
 
 
 def _tested(recipe: Recipe) -> Manifest | Mapping[str, Manifest]:

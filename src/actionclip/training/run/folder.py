@@ -18,7 +18,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,12 +26,17 @@ from typing import Any, BinaryIO
 import torch
 
 from actionclip import __version__
+from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError, StorageError, cannot_write
 from actionclip.model.weights.files import sweep, text_content, write_together
-from actionclip.training.settings import MAY_CHANGE
+from actionclip.training.settings import MAY_CHANGE, TrainConfig
 
 CONFIG, ENVIRONMENT, METRICS, LOCK = "config.toml", "environment.json", "metrics.jsonl", ".lock"
 LAST, BEST, START, BETWEEN = "last", "best", "start", "interpolated"
+
+
+_SHOWN = 4
+"""Members of a list that an error names at most."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,18 @@ class Record:
     """Settings (or tables of them) that may differ when the run is resumed."""
     about: str = ""
     """What it is trained on and how, for the cards of its models: whole sentences."""
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+    """What older versions wrote for a setting, by its name; it counts as the same."""
+    measure: str = ""
+    """How the scores are measured, besides their names: where it is another one than before, they
+    are not compared with those before."""
     when_open: Callable[[], object] | None = None
     """Called in the first process once the folder is this run's, to write more into it."""
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Record":
+        """What a run without a recipe writes down."""
+        return cls(to_dict(config.in_words), earlier={"templates": config.templates})
 
 
 class RunFolder:
@@ -148,9 +163,10 @@ def _check_same(path: Path, record: Record) -> None:
         ) from None
     now = _flat(tomllib.loads(write_toml(record.settings)))
     changed = [
-        f"{key} was {before.get(key, 'not set')!r} and is {now.get(key, 'not set')!r}"
+        _difference(key, before.get(key, "not set"), now.get(key, "not set"))
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_in(key, record.may_change)
+        if before.get(key) not in (now.get(key), record.earlier.get(key, now.get(key)))
+        and not _is_in(key, record.may_change)
     ]
     if changed:
         raise ActionCLIPError(
@@ -158,6 +174,26 @@ def _check_same(path: Path, record: Record) -> None:
             expected="A run goes on with the settings it was started with.",
             hint="Train in another folder, or remove this one to start anew.",
         )
+
+
+def _difference(key: str, old: Any, new: Any) -> str:
+    """What has changed, for a person; of long lists only what is not in both.
+
+    >>> _difference("templates", ["{}", *"abcd"], ["a {}", *"abcd"])
+    "templates was with ['{}'] and is with ['a {}']"
+    """
+    lists = isinstance(old, list) and isinstance(new, list)
+    if not lists or max(len(old), len(new)) <= _SHOWN:
+        return f"{key} was {old!r} and is {new!r}"
+    gone, come = [i for i in old if i not in new], [i for i in new if i not in old]
+    if not gone and not come:
+        return f"{key} was in another order, or had other members twice"
+    return f"{key} was with {_first(gone)} and is with {_first(come)}"
+
+
+def _first(members: list[Any]) -> str:
+    more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+    return f"{members[:_SHOWN]}{more}"
 
 
 def _is_in(key: str, names: frozenset[str]) -> bool:

@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save
@@ -47,7 +46,8 @@ MOST_BAD_IN_A_ROW = 3
 MOST_ROLLBACKS = 5
 
 Evaluate = Callable[[ActionCLIP], Mapping[str, float]]
-"""Scores of a model by name. The first one decides which model is the best; more is better."""
+"""Scores of a model by name. The first one decides which model is the best; more is better. Only
+numbers of the same name are compared, and of the same `Record.measure`."""
 Report = Callable[[Mapping[str, Any]], object]
 """Called with what happened in each step, for a progress bar."""
 
@@ -131,7 +131,7 @@ class Trainer:
         report: Report | None,
         record: Record | None = None,
     ) -> None:
-        self.record = record or Record(to_dict(config))
+        self.record = record or Record.of(config)
         self.config, self.model, self.source, self.path = config, model, source, folder
         self.evaluate, self.report = evaluate, report
         self.ranks = current_ranks()
@@ -330,10 +330,8 @@ class Trainer:
                 scores = dict(self.evaluate(self.model))
                 said = {name: _finite(float(value)) for name, value in scores.items()}
                 self.log({"step": self.progress.step, "epoch": epoch, "scores": said})
-                first = next(iter(scores.values()))
-                better = self.progress.best is None or first > self.progress.best
-                if math.isfinite(first) and better and self.learner.is_finite():
-                    self.progress.best, self.progress.best_step = first, self.progress.step
+                name, first = next(iter(scores.items()))
+                if self.learner.take_best(first, f"{name} {self.record.measure}".strip()):
                     self.write_model(BEST, f"Its score in training: {first:.4f}.")
         self.save()
         wait_for_all()

@@ -13,6 +13,7 @@ the step and the seed: there is nothing of them to save.
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ class Progress:
     rollbacks: int = 0
     best: float | None = None
     best_step: int | None = None
+    best_by: str | None = None
+    """How `best` was measured; None where a state does not say: as the first number after it."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl at the time of the save."""
     seconds: float = 0.0
@@ -113,6 +116,26 @@ class Learner:
     def is_finite(self) -> bool:
         """Whether all of it can be saved: a state with NaN in it is not a good one."""
         return all_finite(self.tensors())
+
+    def take_best(self, score: float, by: str) -> bool:
+        """Note a score if it is the best so far, and say whether it is.
+
+        Numbers that were measured in different ways are not compared: the first one of another
+        measure is the best of it.
+
+        Args:
+            score: more is better.
+            by: how it was measured.
+        """
+        progress = self.progress
+        comparable = progress.best is not None and progress.best_by in (None, by)
+        if comparable:
+            progress.best_by = by
+        better = not comparable or progress.best is None or score > progress.best
+        if not (better and math.isfinite(score) and self.is_finite()):
+            return False
+        progress.best, progress.best_step, progress.best_by = score, progress.step, by
+        return True
 
     @property
     def is_shared(self) -> bool:
