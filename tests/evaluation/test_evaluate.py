@@ -18,8 +18,10 @@ from actionclip.data.manifest import Manifest, Row
 from actionclip.encoding.questions import ask
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation import evaluate
+from actionclip.evaluation.metrics import Sheet
 from actionclip.evaluation.run import views_of
 from evaluation.data_sets import CLASSES, make_clips, two_layers
+from evaluation.sheets import evaluation_of
 from sample_videos import write_video
 
 
@@ -143,6 +145,35 @@ def test_base_to_novel_gives_the_harmonic_mean(model, manifest):
     assert next(iter(found.summary)) == "harmonic_mean"
     assert found.summary["base top1"].value == base
     assert [part.sheet.classes for part in found.parts] == [("hop", "run"), ("sit", "wave")]
+
+
+def base_and_novel(groups):
+    """Forty clips of each; where a base clip is right the novel one at its place is wrong."""
+    hits = np.arange(40) % 5 < 3
+    parts = []
+    for name, right in (("base", hits), ("novel", ~hits)):
+        rows = tuple(
+            Row(f"{name}/{n}.mp4", ("a",), group=groups.format(name=name, n=n)) for n in range(40)
+        )
+        scores = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
+        parts.append(Sheet(name, ("a", "b"), rows, scores))
+    return evaluation_of(*parts, protocol="base-to-novel").summary["harmonic_mean"]
+
+
+def test_the_interval_of_the_harmonic_mean_draws_base_and_novel_apart():
+    """As many clips of each must not make the same draw twice: 0.6 and 0.4 vary on their own."""
+    found = base_and_novel("")
+
+    assert found.value == pytest.approx(0.48)
+    assert found.low < 0.40
+    assert found.high > 0.54
+
+
+def test_a_recording_of_base_and_novel_clips_is_drawn_once():
+    """What is won on base is then lost on novel: the mean of the two is never above one half."""
+    found = base_and_novel("recording {n}")
+
+    assert found.low < found.value < found.high <= 0.5 + 1e-9
 
 
 def test_few_shot_says_how_many(model, manifest):

@@ -9,7 +9,7 @@ import numpy as np
 
 from actionclip.data.manifest import Row
 from actionclip.evaluation.clips import EncodedClip
-from actionclip.evaluation.intervals import Estimate, percentiles
+from actionclip.evaluation.intervals import Estimate, bootstrap, percentiles
 from actionclip.evaluation.metrics import Numbers, Sheet
 from actionclip.evaluation.protocols import Protocol
 
@@ -98,12 +98,18 @@ def _answers(sheet: Sheet) -> Iterator[tuple[Key, bool]]:
     return zip(sheet.clips, map(bool, sheet.read), strict=True)
 
 
-def summarise(plan: Protocol, parts: list[PartResult]) -> dict[str, Summary]:
-    """The numbers of all parts together."""
+def summarise(plan: Protocol, parts: list[PartResult], *, seed: int = 0) -> dict[str, Summary]:
+    """The numbers of all parts together.
+
+    Args:
+        plan: how they become one.
+        parts: each with its own numbers.
+        seed: of the bootstrap of a number that no part has alone; it draws as often as the parts.
+    """
     every = [part.numbers.metrics for part in parts]
     names = [name for name in every[0] if all(name in each for each in every)]
     if plan.combine == "harmonic":
-        return _harmonic(parts) | {
+        return _harmonic(parts, seed) | {
             f"{part.sheet.name} {name}": _alone(part.numbers.metrics[name])
             for part in parts
             for name in part.numbers.metrics
@@ -121,13 +127,31 @@ def _alone(estimate: Estimate) -> Summary:
     return Summary(estimate.value, low=estimate.low, high=estimate.high)
 
 
-def _harmonic(parts: list[PartResult]) -> dict[str, Summary]:
-    """The harmonic mean of the parts' top-1, which is low when one of them is."""
-    values = [part.numbers.metrics["top1"].value for part in parts]
-    mean = harmonic_mean(*values)
-    drawn = [part.numbers.draws.get("top1", np.zeros(0)) for part in parts]
-    low, high = percentiles(np.array([harmonic_mean(*pair) for pair in zip(*drawn, strict=True)]))
-    return {"harmonic_mean": Summary(mean, low=low, high=high)}
+def _harmonic(parts: list[PartResult], seed: int) -> dict[str, Summary]:
+    """The harmonic mean of the parts' top-1, which is low when one of them is.
+
+    A draw is of the recordings of both parts at once: a recording with clips in both is drawn for
+    both, and recordings of one part do not follow those of the other. The mean is worked out for
+    each draw; a draw without a clip of one part has none.
+    """
+    mean = harmonic_mean(*(part.numbers.metrics["top1"].value for part in parts))
+    groups = [
+        row.group or str(part.sheet.root / row.path) for part in parts for row in part.sheet.rows
+    ]
+    ends = np.cumsum([len(part.sheet.rows) for part in parts])[:-1]
+    hits = [part.sheet.places == 0 for part in parts]
+
+    def means(weights: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            shares = [
+                drawn @ hit / drawn.sum(axis=1)
+                for drawn, hit in zip(np.split(weights, ends, axis=1), hits, strict=True)
+            ]
+        return np.array([harmonic_mean(*pair) for pair in zip(*shares, strict=True)])
+
+    draws = len(parts[0].numbers.draws.get("top1", ()))
+    low, high = percentiles(bootstrap(means, groups, draws=draws, seed=seed))
+    return {"harmonic_mean": Summary(mean, low=min(low, mean), high=max(high, mean))}
 
 
 def harmonic_mean(first: float, second: float) -> float:

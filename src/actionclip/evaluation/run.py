@@ -104,7 +104,8 @@ def evaluate(
     if plan.name == "few-shot":
         settings["shots"] = shots_of(tested)
     bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
-    return Evaluation(plan, done, summarise(plan, done), failed, len(clips), bare, settings)
+    summary = summarise(plan, done, seed=seed)
+    return Evaluation(plan, done, summary, failed, len(clips), bare, settings)
 
 
 def views_of(
