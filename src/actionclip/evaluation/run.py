@@ -101,8 +101,7 @@ def evaluate(
     sheets = [_sheet(part, clips, question) for part in parts]
     done = [PartResult(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
     failed = [Failure.of(row, clip) for row, clip in clips.values() if clip.views is None]
-    if plan.name == "few-shot":
-        settings["shots"] = shots_of(tested)
+    settings |= {"shots": shots_of(tested)} if plan.name == "few-shot" else {}
     bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
     summary = summarise(plan, done, seed=seed)
     return Evaluation(plan, done, summary, failed, len(clips), bare, settings)
