@@ -5,11 +5,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from clips import numbers_seen, render
+from clips import number_in, numbers_seen, render
 
 from actionclip.video.decode.pyav import index as index_module
 from actionclip.video.decode.pyav import reader
-from actionclip.video.settings import Limits, ReadRequest, Sampling
+from actionclip.video.film.session import film
+from actionclip.video.settings import GridRequest, Limits, ReadRequest, Sampling
+from actionclip.video.sources import Source
 
 FRAMES = 60
 READS = 28
@@ -195,3 +197,33 @@ def test_nearest_keyframes_are_keyframes_and_near(clip, monkeypatch):
     monkeypatch.setattr(index_module, "SCAN_PACKETS", 0)
     sparse = read(path, [0, 100, 130, 400, 599], monkeypatch, nearest_keyframes=True)
     assert set(numbers_seen(sparse)) <= {0, 250, 500}
+
+
+TORN = [
+    ("libx264", {"x264-params": PYRAMID}),
+    ("libx264", {"x264-params": OPEN_GROUPS}),
+    ("libx265", {"x265-params": X265 + "keyint=12:min-keyint=12:scenecut=0"}),
+    ("libx265", {"x265-params": X265 + OPEN_GROUPS}),
+    ("mpeg2video", {}),
+]
+
+
+@pytest.mark.parametrize(("codec", "options"), TORN)
+def test_a_stream_torn_from_a_broadcast_begins_at_its_first_picture(
+    codec, options, tmp_path, monkeypatch
+):
+    """A film and a clip count seconds from the same frame, the first that can be decoded."""
+    whole = render(tmp_path / "whole.ts", FRAMES, codec=codec, options=options, bframes=2)
+    packets = whole.read_bytes()
+    tables, torn = packets[: 188 * 3], packets[188 * (len(packets) // 188 // 10) :]
+    path = tmp_path / "torn.ts"
+    path.write_bytes(tables + torn)
+    first, *_ = film(Source(path.name, path), GridRequest(spacing=0.04, points=4))
+
+    reading = read(path, [0, 12, 24], monkeypatch)
+
+    begins = number_in(first.frames[0])
+    assert begins > 0
+    assert numbers_seen(reading) == [begins, begins + 12, begins + 24]
+    assert reading.times[0] == pytest.approx([0, 0.48, 0.96], abs=2e-3)
+    assert "cannot be shown" in reading.notes[0]

@@ -41,6 +41,9 @@ SEEKABLE = REORDERING | frozenset(
 )
 """Codecs whose keyframes need nothing before them. (A GIF calls every frame a keyframe.)"""
 
+WAITING = frozenset({"h264", "hevc", "mpeg2video"})
+"""Codecs whose decoders show nothing from before the first keyframe."""
+
 _BOXES = frozenset(
     b"ftyp moov mdat moof mfra sidx ssix styp free skip wide pnot udta uuid meta emsg prft".split()
 )
@@ -208,9 +211,15 @@ def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index
     keys = np.array(scan.key, bool)
     if name not in SEEKABLE:
         keys[1:] = False
-    visible = np.flatnonzero(~np.array(scan.hidden, bool))
+    hidden = np.array(scan.hidden, bool)
+    # In these formats FFmpeg tells keyframes by the picture itself, not by a table that may lie.
+    waits = name in WAITING and container.format.name in ("mpegts", "mpeg") and keys.any()
+    torn = ~hidden & (shown < shown[keys.argmax()]) & waits
+    visible = np.flatnonzero(~hidden & ~torn)
     if not len(visible):
         return None
+    early = int(np.count_nonzero(torn))
+    note = f"The file begins within a group of pictures: its first {early} cannot be shown."
     packets = visible[np.argsort(shown[visible])]
     frames = shown[packets]
     base = float(stream.time_base or 1 / ASSUMED_RATE)
@@ -226,6 +235,7 @@ def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index
         packet_shown=shown,
         packet_decoded=decoded,
         keys=keys,
+        notes=(note,) if early else (),
     )
 
 
