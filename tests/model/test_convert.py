@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.backbone import OpenClipBackbone
@@ -230,6 +230,19 @@ def test_half_precision_stays_half_in_the_file_and_exact(tmp_path):
     model = load_folder(tmp_path / "folder")
     assert model.backbone.clip.visual.proj.dtype == torch.float32
     assert torch.equal(model.backbone.clip.visual.proj, stored.float())
+
+
+def test_a_checkpoint_is_written_in_half_precision_on_request(tmp_path):
+    file = tmp_path / "a.pt"
+    torch.save(authors_checkpoint(), file)
+    convert(file, tmp_path / "whole")
+    convert(file, tmp_path / "half", half=True)
+
+    whole, half = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "half"))
+
+    for name, value in whole.items():
+        assert torch.equal(half[name], value.half() if value.ndim else value), name
+    assert "half precision" in (tmp_path / "half" / "README.md").read_text()
 
 
 def mmaction2_checkpoint(frames=4):

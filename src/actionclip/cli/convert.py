@@ -1,4 +1,4 @@
-"""`actionclip convert`: a foreign checkpoint becomes a model folder."""
+"""`actionclip convert`: a foreign checkpoint becomes a model folder, or a model folder small."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,13 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.console import plain_warnings, say
+from actionclip.errors import ActionCLIPError
 
 EXAMPLES = """Examples:
 
   actionclip convert vit-16-32f.pt models/k400-32f --frames 32 --labels kinetics400
+
+  actionclip convert runs/mine/last models/mine --half
 """
 
 
@@ -19,7 +22,8 @@ def convert(
     file: Annotated[
         Path,
         typer.Argument(
-            help="The authors' or mmaction2's checkpoint, or an OpenAI/open_clip state dict.",
+            help="The authors' or mmaction2's checkpoint, an OpenAI/open_clip state dict, or, with "
+            "--half, a model folder.",
             show_default=False,
         ),
     ],
@@ -48,6 +52,10 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Write the weights in float16: half the bytes."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Turn a foreign checkpoint (.pt, .pth, .safetensors) into a model folder.
@@ -57,10 +65,15 @@ def convert(
     from actionclip.encoding.questions import resolve_labels
     from actionclip.model.convert import convert as convert_checkpoint
 
+    if file.is_dir():
+        given = {"--frames": frames, "--labels": labels, "--name": name, "--gelu": quick_gelu}
+        _halve(file, folder, half, [one for one, value in given.items() if value is not None])
+        typer.echo(json.dumps({"folder": str(folder)}) if as_json else str(folder))
+        return
     with plain_warnings():
         words = resolve_labels(labels) if labels else []
         conversion = convert_checkpoint(
-            file, folder, frames=frames, labels=words, name=name, quick_gelu=quick_gelu
+            file, folder, frames=frames, labels=words, name=name, quick_gelu=quick_gelu, half=half
         )
     if conversion.ignored:
         say(f"Not taken over: {', '.join(conversion.ignored)}.")
@@ -72,6 +85,25 @@ def convert(
         typer.echo(json.dumps(row | {"notes": conversion.notes}))
     else:
         typer.echo(str(folder))
+
+
+def _halve(source: Path, folder: Path, half: bool, given: list[str]) -> None:
+    """A model folder in half precision; what else could be said of a checkpoint it says itself."""
+    from actionclip.model.convert.halving import halve
+
+    if not half:
+        raise ActionCLIPError(
+            f"{source} is a folder.",
+            expected="A checkpoint to convert is a file.",
+            hint="A model folder can be written smaller: --half.",
+        )
+    if given:
+        raise ActionCLIPError(
+            f"{' and '.join(given)} were given for a model folder.",
+            expected="Its config.json says so.",
+            hint="Leave them out.",
+        )
+    halve(source, folder)
 
 
 convert.__doc__ = f"{convert.__doc__}\n\n{EXAMPLES}"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
+from actionclip.model.convert.halving import NOTE, halved
 from actionclip.model.convert.layouts import Layout, recognise
 from actionclip.model.convert.reading import read_checkpoint
 from actionclip.model.convert.towers import (
@@ -59,6 +60,7 @@ def convert(
     labels: Iterable[str] = (),
     name: str | None = None,
     quick_gelu: bool | None = None,
+    half: bool = False,
 ) -> Conversion:
     """Make a model folder of a checkpoint. Nothing in the checkpoint is run.
 
@@ -71,6 +73,7 @@ def convert(
             inferred from the shapes, for OpenAI's kind of ViT.
         quick_gelu: the towers' activation, which no tensor tells; None: as the writer's code has
             it, and for a plain state dict what the weights look like.
+        half: whether the weights are written in float16.
 
     Raises:
         ActionCLIPError: when the file is not of a kind that can be read safely, when a tensor is
@@ -84,10 +87,11 @@ def convert(
     config = dataclasses.replace(config, labels=labels)
     tensors = {f"backbone.clip.{key}": value for key, value in layout.towers.items()}
     tensors = _fit(tensors | layout.prompt_tensors, config, file, Path(folder))
+    tensors = halved(tensors) if half else tensors
     about = (
         f"Converted from `{file.name}` ({layout.writer}). "
         + (f"Not taken over: {', '.join(layout.ignored)}. " if layout.ignored else "")
-        + " ".join(notes)
+        + " ".join([*notes, *([NOTE] if half else [])])
     )
     tokenizer = tokenizers.kept(config.backbone.architecture)
     files = {} if tokenizer is None else tokenizers.contents(tokenizer)

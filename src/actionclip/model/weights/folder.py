@@ -163,13 +163,16 @@ def _labels_content(config: ModelConfig) -> Content:
     return text_content("".join(f"{label}\n" for label in config.labels))
 
 
-def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
+def copy_folder(
+    source: Path, target: Path, config: ModelConfig, more: Mapping[str, Content] | None = None
+) -> Path:
     """A model folder with another configuration; the weights stay as they lie on disk.
 
     Args:
         source: a model folder.
         target: where to; may be `source` itself, of which only config.json is then replaced.
         config: the configuration.
+        more: files to write in place of the source's.
 
     Raises:
         StorageError: when it cannot be written; what was there before stays whole.
@@ -180,7 +183,7 @@ def copy_folder(source: Path, target: Path, config: ModelConfig) -> Path:
         names += [f"{TOKENIZER}/{path.name}" for path in sorted((source / TOKENIZER).glob("*"))]
         contents |= {name: copied(source / name) for name in names if (source / name).is_file()}
         contents[LABELS] = _labels_content(config)  # `target` may hold those of another model
-    write_together(target, contents)
+    write_together(target, contents | dict(more or {}))
     return target
 
 
