@@ -1,6 +1,7 @@
 """Moments in a folder on the page: found, looked at, and what is said when there are none."""
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 import actionclip
@@ -11,7 +12,7 @@ from serving_client import served
 
 @pytest.fixture(scope="module")
 def indexed(film, tmp_path_factory):
-    """A service with an index of two films: its address, and what Python finds there."""
+    """A service with an index of films and frames: its address, and what Python finds there."""
     pytest.importorskip("lancedb")
     from actionclip.inference.search.index import Index
 
@@ -20,9 +21,13 @@ def indexed(film, tmp_path_factory):
     films.mkdir()
     (films / film.name).write_bytes(film.read_bytes())
     write_video(films / "other.mp4")
+    frames = folder / "frames"
+    frames.mkdir()
+    for number in range(12):
+        Image.new("RGB", (64, 48), (20 * number, 90, 60)).save(frames / f"{number}.png")
     model = actionclip.load("tiny", workers=1)
     index = Index.open(folder / "index", model, model="tiny")
-    index.add(films)
+    index.add([films, frames])
     found = index.search("walking", 12)
     spool = tmp_path_factory.mktemp("spool")
     with served(model, index=str(folder / "index"), folder=spool) as (address, _):
@@ -32,7 +37,11 @@ def indexed(film, tmp_path_factory):
 @pytest.fixture
 def searched(visit, indexed):
     """The page after a search."""
-    seen = visit(indexed[0], view="#search").ready()
+    return search(visit(indexed[0], view="#search"), indexed)
+
+
+def search(seen, indexed):
+    seen.ready()
     seen.page.locator("#query").fill("walking")
     seen.page.keyboard.press("Enter")
     expect(seen.page.locator("#moments li")).to_have_count(len(indexed[1]))
@@ -75,6 +84,20 @@ def test_a_moment_plays_from_its_start_and_can_be_left_by_the_keyboard(searched,
 
     expect(dialog).to_be_hidden()
     assert searched.page.locator("#moment-video").get_attribute("src") is None
+
+
+def test_of_what_no_browser_plays_the_best_frame_is_shown(visit, indexed):
+    searched = search(visit(indexed[0], view="#search", refused=True), indexed)
+    place = next(n for n, one in enumerate(indexed[1]) if one.source.endswith("frames"))
+    searched.page.locator("#moments button").nth(place).click()
+
+    expect(searched.page.locator("#moment-hint")).to_contain_text("the picture is of 0:0")
+    shown = """() => new Promise(done => { const image = new Image();
+        image.onload = () => done(image.naturalWidth);
+        image.src = document.getElementById("moment-video").poster; })"""
+    assert searched.page.evaluate(shown) > 0
+    searched.page.keyboard.press("Escape")
+    wait_for(searched.page, "() => !document.getElementById('moment-video').poster")
 
 
 def test_without_an_index_it_says_how_to_make_one(visit):

@@ -24,14 +24,28 @@ export function prepareSearch(index) {
     if (!byId("moment").open) leave(); // it may have been opened again before this was said
   });
   byId("moment-video").addEventListener("error", (event) => {
-    if (event.target.hasAttribute("src")) byId("moment-hint").textContent = "This browser cannot play the file.";
+    if (event.target.hasAttribute("src")) unplayable();
   });
 }
 
 function leave() {
   shown = null;
-  URL.revokeObjectURL(byId("moment-video").src.split("#")[0]);
-  byId("moment-video").removeAttribute("src");
+  for (const name of ["src", "poster"]) {
+    URL.revokeObjectURL(byId("moment-video")[name].split("#")[0]);
+    byId("moment-video").removeAttribute(name);
+  }
+}
+
+/** A folder of frames, or a format of which the browser knows nothing: the best frame is shown instead. */
+async function unplayable() {
+  const moment = shown;
+  byId("moment-hint").textContent = "This browser cannot play it.";
+  const place = await picture(`index/${moment.file}/frame?time=${moment.best}`).catch(() => null);
+  if (!place) return undefined;
+  if (shown !== moment) return URL.revokeObjectURL(place); // closed meanwhile
+  byId("moment-video").poster = place;
+  byId("moment-hint").textContent = `This browser cannot play it: the picture is of ${clock(moment.best)}.`;
+  return undefined;
 }
 
 function lastPart(path) {
