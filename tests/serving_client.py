@@ -138,13 +138,14 @@ def served(recognizer, **settings):
     from actionclip.serving.routes.protocol import Server, patient_for
     from actionclip.serving.server import listen
     from actionclip.serving.settings import ServeConfig
+    from actionclip.serving.uploads.spool import most_at_once
 
     config = ServeConfig(port=0, **settings)
     listener = listen(config.host, config.port)
     library = None if config.index is None else Library(config.index, recognizer, "tiny")
     app = create_app(recognizer, "tiny", config, library)
     ready = threading.Event()
-    protocol = patient_for(config.patience)
+    protocol = patient_for(config.patience, most_at_once())
     server = Server(
         uvicorn.Config(Guard(app, config), http=protocol, ws="none", log_level="warning"),
         ready.set,

@@ -3,10 +3,14 @@
 import json
 import os
 import re
+import resource
+import select
 import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
+from functools import partial
 from urllib.parse import parse_qs
 
 import pytest
@@ -67,10 +71,10 @@ def _begin_to_send(client):
 
 def _check_told_to_come_again(connection):
     """A service that ends does not wait for what still arrives, and says so."""
-    head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 503 ")
-    assert b"\r\nretry-after: " in head.lower()
-    assert json.loads(body)["error"]["code"] == "ending"
+    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: " in answer.lower()
+    assert _code(answer) == "ending"
 
 
 def _check_token(client, clips):
@@ -110,6 +114,38 @@ def _check_queue(client, clips):
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert {answer.code for answer in refused} == {"busy"}
     assert [answer.status for answer in answers if answer not in refused] == [200] * 8
+
+
+@pytest.fixture
+def few_files():
+    """Processes that are started now may open 256 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    yield lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_connections_than_files_are_turned_away_and_not_logged(tmp_path, few_files):
+    with running(tmp_path / "spool") as client, ExitStack() as stack:
+        few_files()
+        crowd = [stack.enter_context(client.connect()) for _ in range(600)]
+        told = []
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            spoken, _, _ = select.select([one for one in crowd if one not in told], [], [], 0.1)
+            told += spoken
+        heard = [b"".join(iter(partial(one.recv, 65536), b"")) for one in told]
+        assert 600 - 256 < len(heard) < 600
+        assert all(words.startswith(b"HTTP/1.1 503 ") for words in heard)
+        assert all(b"retry-after: 1\r\n" in words.lower() for words in heard)
+        assert {_code(words) for words in heard} == {"crowded"}
+        stack.close()
+        assert client.get("/health").status == 200
+    assert (tmp_path / "spool.log").read_text() == ""
+
+
+def _code(answer):
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"]
 
 
 def test_a_port_that_is_taken_is_an_error_that_says_so():

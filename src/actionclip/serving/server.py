@@ -74,7 +74,8 @@ def serve(
 
     from actionclip.serving.routes.app import create_app
     from actionclip.serving.routes.guard import Guard
-    from actionclip.serving.routes.protocol import Server, patient_for
+    from actionclip.serving.routes.protocol import AT_ONCE, Server, patient_for
+    from actionclip.serving.uploads.spool import most_at_once
 
     if settings.token is None and not settings.on_loopback:
         settings = replace(settings, token=secrets.token_urlsafe(24))
@@ -87,7 +88,7 @@ def serve(
     application = create_app(recognizer, name, settings, library)
     config = uvicorn.Config(
         Guard(application, settings),
-        http=patient_for(settings.patience),
+        http=patient_for(settings.patience, most_at_once()),
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -96,7 +97,7 @@ def serve(
         server_header=False,
         h11_max_incomplete_event_size=32 * 1024,
         timeout_graceful_shutdown=round(settings.shutdown),
-        backlog=1024,
+        backlog=AT_ONCE,
         timeout_keep_alive=KEEP_ALIVE,
     )
     sys.setswitchinterval(SWITCH_SECONDS)

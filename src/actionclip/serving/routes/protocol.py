@@ -1,10 +1,12 @@
-"""uvicorn, with some things added: clients that never finish their headers are let go, and the
-moments are told from which on others can connect, and can no more.
+"""uvicorn, with some things added: clients that never finish their headers are let go, those that
+are too many are turned away, and the moments are told from which on others can connect, and can no
+more.
 
 Importing this needs the packages of `pip install 'actionclip[serve]'`.
 """
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 READ = 64 * 1024
 """Bytes taken from a connection at a time."""
+AT_ONCE = 32
+"""Connections accepted before it is seen how many they are."""
+WAITING = 1024
+"""Connections that the system keeps until they are accepted."""
 
 
 class PatientProtocol(H11Protocol):
@@ -22,6 +28,8 @@ class PatientProtocol(H11Protocol):
 
     patience = 10.0
     """Seconds from the first byte of a request (or from connecting) to the end of its headers."""
+    most = 10**9
+    """Connections at once."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -29,7 +37,10 @@ class PatientProtocol(H11Protocol):
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # asyncio would read 256 KiB at a time, copied thrice
             transport.max_size = READ
-        self._start()
+        if len(self.connections) > self.most:
+            self._refuse("503 Service Unavailable", "crowded", "Too many clients are connected.", 1)
+        else:
+            self._start()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: of headers until the request is whole, of its body after that."""
@@ -62,20 +73,22 @@ class PatientProtocol(H11Protocol):
     def _give_up(self) -> None:
         self._deadline = None
         if not self.transport.is_closing():
-            body = (
-                b'{"error": {"code": "slow", "message": "The headers did not come.", "hint": ""}}'
-            )
-            self.transport.write(
-                b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                b"Content-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-            )
-            self.transport.close()
+            self._refuse("408 Request Timeout", "slow", "The headers did not come.")
+
+    def _refuse(self, status: str, code: str, message: str, wait: int | None = None) -> None:
+        """Say why, without a request that could be answered, and hang up."""
+        hint = "" if wait is None else "Try again later."
+        body = json.dumps({"error": {"code": code, "message": message, "hint": hint}})
+        lines = [f"HTTP/1.1 {status}", "Connection: close", "Content-Type: application/json"]
+        lines += [] if wait is None else [f"Retry-After: {wait}"]
+        lines += [f"Content-Length: {len(body)}", "", body]
+        self.transport.write("\r\n".join(lines).encode())
+        self.transport.close()
 
 
-def patient_for(seconds: float) -> type[PatientProtocol]:
-    """The protocol with another patience; uvicorn wants a class."""
-    return type("PatientProtocol", (PatientProtocol,), {"patience": seconds})
+def patient_for(seconds: float, most: float) -> type[PatientProtocol]:
+    """The protocol with another patience and number of clients; uvicorn wants a class."""
+    return type("PatientProtocol", (PatientProtocol,), {"patience": seconds, "most": most})
 
 
 class Server(uvicorn.Server):
@@ -99,6 +112,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(WAITING)  # asyncio has one number for this and for AT_ONCE
         if self.started:
             self._ready()
 

@@ -30,6 +30,12 @@ FEWEST = 4
 """Uploads at once, however few files may be open."""
 
 
+def most_at_once() -> float:
+    """Uploads, or connections, for which the files suffice that this process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(FEWEST, (files - RESERVED) // 2) if files > 0 else math.inf
+
+
 class Spool:
     """A folder for uploads.
 
@@ -44,8 +50,7 @@ class Spool:
     def __init__(self, parent: Path | None, limit: int) -> None:
         self.place = Path(tempfile.gettempdir()) if parent is None else parent
         self.limit, self.used = limit, 0
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = max(FEWEST, (files - RESERVED) // 2) if files > 0 else math.inf
+        self._most = most_at_once()
         self._arriving: set[Path] = set()
         self._counting = threading.Lock()
         try:
