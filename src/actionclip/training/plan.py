@@ -11,6 +11,7 @@ from actionclip.training.optimiser import build_optimizer, parameter_groups
 from actionclip.training.run.batches import order
 from actionclip.training.run.step import encode
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.norms import has_norms
 from actionclip.training.trained import checkpointed, choose_trained
 
 _MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}
@@ -46,6 +47,9 @@ class Plan:
     """The same and the activations of one part of a batch; None without a measurement."""
     seconds: float | None
     """Of all steps, without waiting for videos; None without a measurement."""
+    normalised: int | None = None
+    """Videos that batch norms see at a time: a process's share, or a part of it. None where that
+    is the whole batch, or no batch norm is trained."""
 
     def lines(self) -> list[str]:
         """The plan for a person."""
@@ -62,6 +66,11 @@ class Plan:
             lines.append(f"time        about {_duration(self.seconds)}, if videos come fast enough")
         else:
             lines.append(f"memory      {self.state_bytes / 2**30:.2f} GiB, and the activations")
+        if self.normalised is not None:
+            lines.append(
+                f"batch norms {self.normalised} videos at a time, not all {self.batch_size}; "
+                "they keep the mean of what each part says"
+            )
         return lines
 
 
@@ -102,10 +111,11 @@ def _plan(
     copies = 1 + _MOMENTS[config.optim.optimiser] + (config.ema is not None)
     state = weights + 4 * copies * sum(trained.values())
     memory = seconds = None
+    share = config.batch_size // processes
+    part = max(1, share // config.accumulate)
     if measure:
-        share = config.batch_size // processes
         cost = measure_cost(config, model)
-        memory = state + cost.activation_bytes * max(1, share // config.accumulate)
+        memory = state + cost.activation_bytes * part
         twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
         seconds = cost.seconds * share * steps * twice
     return Plan(
@@ -119,6 +129,7 @@ def _plan(
         state_bytes=state,
         memory_bytes=memory,
         seconds=seconds,
+        normalised=part if part < config.batch_size and has_norms(model) else None,
     )
 
 

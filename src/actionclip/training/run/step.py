@@ -15,6 +15,7 @@ from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.norms import Norms
 from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.spread.sharded import (
     clip_norm,
@@ -114,8 +115,12 @@ def find_gradients(
     step: int,
     may_leave: Callable[[], bool] = lambda: False,
     teacher: Teacher | None = None,
+    norms: Norms | None = None,
 ) -> Float[Tensor, ""]:
     """Forward and backward; gradients are those of the whole batch on every rank.
+
+    Batch norms normalise each process's share for itself, and each part. What they learn from it
+    is the mean over all of them, once, however often a part is encoded.
 
     Args:
         model: its gradients must be empty.
@@ -124,6 +129,7 @@ def find_gradients(
         step: for the draws of dropout.
         may_leave: asked before each part of a batch in parts.
         teacher: for the settings that ask for one.
+        norms: the model's batch norms, for who wants to undo what they learn.
 
     Returns:
         The loss.
@@ -131,15 +137,18 @@ def find_gradients(
     Raises:
         Abandoned: when `may_leave` said so; there are no gradients then.
     """
+    norms = norms or Norms(model)
     with quick_on_cpu(model, wanted=not settings.compile):
         if settings.accumulate == 1:
             sow(settings.seed, step, current_ranks().rank)
             video, text = encode(model, batch.frames, batch.tokens, settings.precision)
+            norms.note()
             loss = batch_loss(model, video, text, batch, settings, _teach(teacher, batch, settings))
             loss.backward()
         else:
-            loss = _in_parts(model, batch, settings, step, may_leave, teacher)
+            loss = _in_parts(model, batch, settings, step, may_leave, teacher, norms)
     average_gradients(model.parameters())
+    norms.learn()
     return loss.detach()
 
 
@@ -156,12 +165,13 @@ def _in_parts(
     step: int,
     may_leave: Callable[[], bool],
     teacher: Teacher | None,
+    norms: Norms,
 ) -> Float[Tensor, ""]:
     """Every part is first encoded without gradients; the loss of all embeddings says how each
     should change; then each part is encoded again and passes that on to the weights (Gao et al.
     2021, "Scaling deep contrastive learning batch size"). The result is the gradient of the
     undivided batch, which adding up the parts' own losses is not: fewer texts would be compared.
-    Towers with batch norms normalise each part for itself.
+    Batch norms normalise each part for itself, both times alike.
     """
     size = len(batch.frames) // settings.accumulate
     parts = [batch.rows(i, i + size) for i in range(0, len(batch.frames), size)]
@@ -169,13 +179,17 @@ def _in_parts(
     def encode_part(place: int) -> tuple[Tensor, Tensor]:
         if may_leave():
             model.zero_grad(set_to_none=True)
+            norms.restore()
             raise Abandoned
         sow(settings.seed, step, current_ranks().rank, place)
         part = parts[place]
         return encode(model, part.frames, part.tokens, settings.precision)
 
-    with torch.no_grad():
-        pairs = [encode_part(place) for place in range(len(parts))]
+    pairs = []
+    for place in range(len(parts)):
+        with torch.no_grad():
+            pairs.append(encode_part(place))
+        norms.note()
     video, text = (torch.cat(rows).requires_grad_() for rows in zip(*pairs, strict=True))
     lessons = [_teach(teacher, part, settings) for part in parts]
     of_video, of_text = (
