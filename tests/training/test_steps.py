@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.text import fill
 from actionclip.model.weights.folder import load_folder
-from actionclip.training import Example, OptimConfig, ScheduleConfig
-from actionclip.training.plan import make_plan
+from actionclip.training import Example, LoraConfig, OptimConfig, ScheduleConfig
 from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts, order
 from actionclip.training.run.step import Average, find_gradients
+from actionclip.training.schedule import factor
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
 from actionclip.video.transforms import as_input, normalise
 from training_runs import SETTINGS, Colours, fingerprint, metrics, run, small_model
@@ -328,31 +328,18 @@ def test_a_batch_that_cannot_be_shared_out_is_refused():
         batches(Colours(), ranks=Ranks(0, 3))
 
 
-def test_the_plan_is_what_the_run_does(tmp_path):
-    model = small_model(post="transf")
+@pytest.mark.parametrize(
+    ("more", "rate"),
+    [
+        ({}, 1e-3),
+        ({"train": "prompts"}, 1e-2),
+        ({"fix_text": True}, 1e-3),
+        ({"lora": LoraConfig(towers=("image",))}, 1e-4),
+    ],
+)
+def test_the_rate_that_is_written_down_is_one_that_learns(tmp_path, more, rate):
+    settings = replace(SHORT, optim=OptimConfig(lr=1e-3, visual_lr_scale=0.1), **more)
 
-    found = make_plan(SETTINGS, model, len(Colours()), measure=True)
+    run(tmp_path, settings, model=small_model(post="transf"))
 
-    assert (found.steps, found.left_out) == (15, 2)
-    assert sum(found.trained.values()) == found.parameters
-    assert found.parameters == sum(p.numel() for p in model.parameters())
-    assert found.state_bytes >= 16 * found.parameters
-    assert found.memory_bytes > found.state_bytes
-    assert 0 < found.seconds < 600
-    assert run(tmp_path, model=model)[1].steps == found.steps
-    text = "\n".join(found.lines())
-    assert "15 = 3 epochs x 5" in text
-    assert "2 sit out each epoch" in text
-
-
-def test_the_plan_sees_what_is_frozen_and_what_checkpointing_saves():
-    model = small_model(post="transf")
-    plain = make_plan(SETTINGS, model, 22, measure=True)
-    saving = make_plan(replace(SETTINGS, activation_checkpointing=True), model, 22, measure=True)
-
-    frozen = make_plan(replace(SETTINGS, train="prompts"), model, 22)
-
-    assert saving.memory_bytes < plain.memory_bytes
-    assert frozen.trained["text"] == frozen.trained["visual"] == 0 < frozen.trained["prompt"]
-    assert frozen.seconds is None
-    assert "and the activations" in "\n".join(frozen.lines())
+    assert metrics(tmp_path, "lr")[1] == pytest.approx(rate * factor(SHORT.schedule, 0.1))

@@ -22,7 +22,7 @@ from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save
 from actionclip.training.adapt.start import between, find_teacher, load_start
 from actionclip.training.adapt.teacher import Teacher
-from actionclip.training.optimiser import build_optimizer, set_rates
+from actionclip.training.optimiser import build_optimizer, set_rates, shown_rate
 from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_all
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
 from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
@@ -283,7 +283,7 @@ class Trainer:
             "epoch": round(self.progress.step / self.steps_per_epoch, 4),
             "loss": _finite(loss),
             "gradient": norm,
-            "lr": self.learner.optimizer.param_groups[0]["lr"],
+            "lr": shown_rate(self.learner.optimizer),
             "scale": _finite(self.model.logit_scale.exp().item()),
             "clips_per_second": round(self.config.batch_size / max(took + waited, 1e-9), 3),
             "waited": round(waited / max(took + waited, 1e-9), 4),
