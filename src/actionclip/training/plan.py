@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.adapt.teacher import teach
 from actionclip.training.optimiser import build_optimizer, parameter_groups
 from actionclip.training.run.batches import order
 from actionclip.training.run.step import encode
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.norms import has_norms
+from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed, choose_trained
 
 _MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}
@@ -26,6 +28,8 @@ class Cost:
     seconds: float
     activation_bytes: int
     """What is kept for the backward pass."""
+    teacher_seconds: float = 0.0
+    """What the teacher makes of it, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Plan:
     trained: dict[str, int]
     """Trained parameters of the groups text, visual and prompt."""
     state_bytes: int
-    """Weights, gradients, what the optimiser remembers and averages, in each process."""
+    """Weights, gradients, what the optimiser remembers and averages, and the weights of a teacher,
+    in each process."""
     memory_bytes: int | None
     """The same and the activations of one part of a batch; None without a measurement."""
     seconds: float | None
@@ -89,16 +94,26 @@ def make_plan(
     Raises:
         ActionCLIPError: for settings that do not fit the model or the number of videos.
     """
+    teacher = _weight_bytes(model) if config.distill.is_on else 0  # the model without adapters
     adapted = choose_trained(model, config)
     try:
-        return _plan(config, model, clips, processes, measure)
+        return _plan(config, model, clips, processes, measure, teacher)
     finally:
         if adapted is not None:
             adapted.remove()
 
 
+def _weight_bytes(model: ActionCLIP) -> int:
+    return sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+
+
 def _plan(
-    config: TrainConfig, model: ActionCLIP, clips: int, processes: int, measure: bool
+    config: TrainConfig,
+    model: ActionCLIP,
+    clips: int,
+    processes: int,
+    measure: bool,
+    teacher: int,
 ) -> Plan:
     build_optimizer(model, config.optim)
     per_epoch = len(order(clips, config.batch_size, config.seed, 0))
@@ -107,9 +122,8 @@ def _plan(
         name: sum(parameter.numel() for parameter in members.values())
         for name, members in parameter_groups(model).items()
     }
-    weights = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
     copies = 1 + _MOMENTS[config.optim.optimiser] + (config.ema is not None)
-    state = weights + 4 * copies * sum(trained.values())
+    state = _weight_bytes(model) + teacher + 4 * copies * sum(trained.values())
     memory = seconds = None
     share = config.batch_size // processes
     part = max(1, share // config.accumulate)
@@ -117,7 +131,7 @@ def _plan(
         cost = measure_cost(config, model)
         memory = state + cost.activation_bytes * part
         twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
-        seconds = cost.seconds * share * steps * twice
+        seconds = (cost.seconds * twice + cost.teacher_seconds) * share * steps
     return Plan(
         clips=clips,
         left_out=clips - per_epoch * config.batch_size,
@@ -149,9 +163,12 @@ def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    seconds = 0.0
+    seconds = teacher = 0.0
 
-    with checkpointed(model, config.activation_checkpointing):
+    with (
+        quick_on_cpu(model, wanted=not config.compile),
+        checkpointed(model, config.activation_checkpointing),
+    ):
         for _ in range(2):  # the first one warms up
             kept.clear()
             began = time.perf_counter()
@@ -162,8 +179,21 @@ def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
             loss.item()  # waits for a GPU
             seconds = time.perf_counter() - began
             model.zero_grad(set_to_none=True)
+            teacher = _teacher_seconds(config, model, videos, tokens)
     model.train(was_training)
-    return Cost(seconds / _TRIED, sum(kept.values()) // _TRIED)
+    return Cost(seconds / _TRIED, sum(kept.values()) // _TRIED, teacher / _TRIED)
+
+
+def _teacher_seconds(
+    config: TrainConfig, model: ActionCLIP, videos: Tensor, tokens: Tensor
+) -> float:
+    if not config.distill.is_on:
+        return 0.0
+    began = time.perf_counter()
+    for taught in teach(model, config.distill, videos, tokens, config.precision):
+        if taught is not None:
+            taught.sum().item()  # waits for a GPU
+    return time.perf_counter() - began
 
 
 def _duration(seconds: float) -> str:
