@@ -177,6 +177,27 @@ def test_the_scale_stays_below_its_limit(tmp_path):
     assert max(scales) <= 10.0001
 
 
+@pytest.mark.parametrize("more", [{"train": "prompts"}, {"lora": LoraConfig()}])
+def test_a_limit_does_not_move_a_scale_that_stays_as_it_is(tmp_path, more):
+    """A run that goes on would begin with the scale of the start again, at other weights."""
+
+    def crash(line):
+        if line["step"] == 3:
+            raise KeyboardInterrupt
+
+    settings = replace(SHORT, largest_scale=10.0, **more)
+    whole, _ = run(tmp_path / "whole", settings, model=small_model(post="transf"))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", settings, model=small_model(post="transf"), report=crash)
+
+    again, _ = run(tmp_path / "broken", settings, model=small_model(post="transf"))
+
+    start = small_model().logit_scale.exp().item()
+    assert list(metrics(tmp_path / "whole", "scale").values()) == pytest.approx([start] * 5)
+    assert metrics(tmp_path / "broken", "scale") == metrics(tmp_path / "whole", "scale")
+    assert again == whole
+
+
 def test_a_long_gradient_is_shortened(tmp_path):
     sgd = OptimConfig(optimiser="sgd", lr=1.0, momentum=0.0, weight_decay=0.0)
     sgd = replace(sgd, prompt_lr_scale=1.0)

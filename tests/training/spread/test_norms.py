@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from actionclip.model.weights.files import read_tensors
+from actionclip.model.weights.folder import load_folder
 from actionclip.training import ScheduleConfig, Stopped
 from actionclip.training.plan import make_plan
 from actionclip.training.run.state import STATE
-from actionclip.training.run.step import find_gradients
+from actionclip.training.run.step import Average, find_gradients
 from actionclip.training.trained import checkpointed, set_training_mode
 from actionclip.video.transforms import as_input
 from training_runs import SETTINGS, Colours, fingerprint, first_batch, on_ranks, run, small_model
@@ -159,3 +160,60 @@ def test_the_plan_says_what_batch_norms_see():
     assert make_plan(parts, small_model(), 22).normalised is None
     frozen = replace(parts, train="prompts")
     assert make_plan(frozen, small_model(vision=VISION, post="transf"), 22).normalised is None
+
+
+def test_averaged_weights_have_averaged_statistics():
+    """The newest statistics are those of other weights."""
+    model = convolutional()
+    average = Average(model, 0.75)
+    norms = [module for module in model.modules() if hasattr(module, "running_var")]
+    with torch.no_grad():
+        for norm in norms:
+            norm.running_mean.add_(4.0)
+            norm.running_var.add_(8.0)
+            norm.num_batches_tracked.add_(3)
+    newest = fingerprint(model)
+
+    average.update(model)
+
+    with average.in_place_of(model):
+        for norm in norms:
+            torch.testing.assert_close(norm.running_mean, torch.full_like(norm.running_mean, 1.0))
+            torch.testing.assert_close(norm.running_var, torch.full_like(norm.running_var, 3.0))
+            assert norm.num_batches_tracked == 3
+    assert fingerprint(model) == newest
+
+
+def test_averaged_statistics_are_saved_and_go_on_to_the_same_bits(tmp_path):
+    settings = replace(SHORT, ema=0.5)
+    seen, model = [], convolutional()
+
+    def look(model):
+        seen.append(fingerprint(model))
+        return {"n": float(len(seen))}
+
+    whole, _ = run(tmp_path / "whole", settings, model=model, evaluate=look)
+    run(tmp_path / "plain", SHORT, model=(newest := convolutional()))
+    assert whole == seen[-1] == fingerprint(load_folder(tmp_path / "whole" / "last"))
+    assert not torch.equal(statistics(model)[0], statistics(newest)[0])
+
+    assert a_rank(tmp_path / "broken", 3, settings) is None
+    state = tmp_path / "broken" / STATE
+    assert run(tmp_path / "broken", settings, model=convolutional())[0] == whole
+    names = [name for name in read_tensors(state) if name.startswith("average.")]
+    assert any("running_mean" in name for name in names)
+
+
+def test_a_state_without_averaged_statistics_goes_on_with_the_newest():
+    model = convolutional()
+    average = Average(model, 0.5)
+    weights = {n: v.clone() for n, v in average.values.items() if "running_" not in n}
+    with torch.no_grad():
+        for value in average.values.values():
+            value.fill_(7.0)
+
+    average.load(weights, model)
+
+    state = model.state_dict()
+    for name, value in average.values.items():
+        torch.testing.assert_close(value, state[name], rtol=0, atol=0)

@@ -110,7 +110,7 @@ class Learner:
                         for key, value in own.items()
                     }
         if self.average is not None:
-            self.average.load(_below("average.", tensors))
+            self.average.load(_below("average.", tensors), self.model)
         self.progress = read_progress(tensors)
 
     def is_finite(self) -> bool:

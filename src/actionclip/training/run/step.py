@@ -15,7 +15,7 @@ from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
 from actionclip.training.settings import TrainConfig
-from actionclip.training.spread.norms import Norms
+from actionclip.training.spread.norms import Norms, running_statistics
 from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.spread.sharded import (
     clip_norm,
@@ -227,7 +227,7 @@ def apply_gradients(
         if settings.clip_norm is not None:
             clip_norm(parameters, settings.clip_norm, norm)
         optimizer.step()
-        if settings.largest_scale is not None:
+        if settings.largest_scale is not None and model.logit_scale.requires_grad:
             with torch.no_grad():
                 model.logit_scale.clamp_(max=torch.tensor(settings.largest_scale).log().item())
     optimizer.zero_grad(set_to_none=True)
@@ -235,46 +235,61 @@ def apply_gradients(
 
 
 class Average:
-    """Weights averaged over time (EMA): each step moves them a little towards the newest."""
+    """Weights averaged over time (EMA): each step moves them a little towards the newest.
+
+    With them goes what batch norms remember: the newest statistics are those of other weights.
+    """
 
     def __init__(self, model: ActionCLIP, momentum: float) -> None:
         self.momentum = momentum
+        learns = {name for name, p in model.named_parameters() if p.requires_grad}
         self.values = {
-            name: parameter.detach().clone()
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
+            name: tensor.detach().clone()
+            for name, tensor in _tensors(model).items()
+            if name in learns or not isinstance(tensor, nn.Parameter)
         }
 
     @torch.no_grad()
     def update(self, model: ActionCLIP) -> None:
         """Take in the newest weights."""
-        newest = dict(model.named_parameters())
+        newest = _tensors(model)
         for name, value in self.values.items():
             local(value).lerp_(local(newest[name].detach()), 1 - self.momentum)
 
-    def load(self, values: Mapping[str, Tensor]) -> None:
-        """Take over averages that were saved."""
+    def load(self, values: Mapping[str, Tensor], model: ActionCLIP) -> None:
+        """Take over averages that were saved.
+
+        Args:
+            values: the averages.
+            model: for statistics of batch norms that were not averaged then.
+        """
+        newest = running_statistics(model)
         for name, value in self.values.items():
-            value.copy_(like(value, values[name]))
+            saved = newest[name] if name in newest and name not in values else values[name]
+            value.copy_(like(value, saved))
 
     def give(self, model: nn.Module) -> None:
         """Make the averages the model's weights."""
-        for name, parameter in model.named_parameters():
+        for name, tensor in _tensors(model).items():
             if name in self.values:
-                set_value(parameter, self.values[name])
+                set_value(tensor, self.values[name])
 
     @contextlib.contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
         """Within it the model has the averages for weights."""
         newest = {
-            name: p.detach().clone() if is_shared(p) else p.data
-            for name, p in model.named_parameters()
+            name: tensor.detach().clone() if is_shared(tensor) else tensor.data
+            for name, tensor in _tensors(model).items()
             if name in self.values
         }
         try:
             self.give(model)
             yield
         finally:
-            for name, parameter in model.named_parameters():
+            for name, tensor in _tensors(model).items():
                 if name in newest:
-                    set_value(parameter, newest[name])
+                    set_value(tensor, newest[name])
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **running_statistics(model)}

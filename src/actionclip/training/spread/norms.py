@@ -31,6 +31,17 @@ def has_norms(model: nn.Module) -> bool:
     )
 
 
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """What all batch norms of a model remember, by name, but for their counters."""
+    return {
+        f"{place}.{name}": buffer
+        for place, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        for name, buffer in module.named_buffers(recurse=False)
+        if buffer.is_floating_point()
+    }
+
+
 class Norms:
     """The running statistics of a model in one step.
 
