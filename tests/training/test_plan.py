@@ -96,3 +96,28 @@ def test_the_plan_measures_a_step_as_it_is_done(monkeypatch, compiled):
     measure_cost(replace(SETTINGS, compile=compiled), model)
 
     assert set(found) == {not compiled}  # what is slow on a CPU is done another way
+
+
+def test_the_plan_shares_out_what_a_sharded_run_does():
+    model = small_model(post="transf")
+    alone, taught = (
+        replace(SETTINGS, sharded=True, distill=DistillConfig(video=weight)) for weight in (0, 1)
+    )
+    weights = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+    whole = make_plan(SETTINGS, model, 22).state_bytes
+
+    assert make_plan(alone, model, 22).state_bytes == whole
+    # the model itself waits in the memory of the processor, which is where this one trains
+    assert make_plan(alone, model, 22, processes=2).state_bytes == whole // 2 + weights
+    assert make_plan(taught, model, 22, processes=2).state_bytes == whole // 2 + 2 * weights
+    assert make_plan(SETTINGS, model, 22, processes=2).state_bytes == whole
+
+
+def test_the_plan_says_when_averages_are_mostly_the_start():
+    model = small_model()
+
+    long = "\n".join(make_plan(replace(SETTINGS, ema=0.999), model, 22).lines())
+    short = "\n".join(make_plan(replace(SETTINGS, ema=0.5), model, 22).lines())
+
+    assert "averages    99% of them are still the start after 15 steps" in long
+    assert "averages" not in short

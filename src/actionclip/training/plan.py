@@ -17,6 +17,8 @@ from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed, choose_trained
 
 _MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}
+_MUCH = 0.05
+"""Of the start in averaged weights; a person would rather know."""
 _TRIED = 4
 """Videos that are encoded to measure what a step costs."""
 
@@ -55,6 +57,8 @@ class Plan:
     normalised: int | None = None
     """Videos that batch norms see at a time: a process's share, or a part of it. None where that
     is the whole batch, or no batch norm is trained."""
+    start_left: float = 0.0
+    """Share of the start's weights in the averaged ones (`ema`) at the end."""
 
     def lines(self) -> list[str]:
         """The plan for a person."""
@@ -75,6 +79,11 @@ class Plan:
             lines.append(
                 f"batch norms {self.normalised} videos at a time, not all {self.batch_size}; "
                 "they keep the mean of what each part says"
+            )
+        if self.start_left > _MUCH:
+            lines.append(
+                f"averages    {self.start_left:.0%} of them are still the start after "
+                f"{self.steps:,} steps: choose a smaller ema"
             )
         return lines
 
@@ -123,7 +132,11 @@ def _plan(
         for name, members in parameter_groups(model).items()
     }
     copies = 1 + _MOMENTS[config.optim.optimiser] + (config.ema is not None)
-    state = _weight_bytes(model) + teacher + 4 * copies * sum(trained.values())
+    weights = _weight_bytes(model)
+    state = weights + 4 * copies * sum(trained.values())
+    if config.sharded and processes > 1:  # the model itself waits in the processor's memory
+        state = state // processes + (weights if model.device.type == "cpu" else 0)
+    state += teacher
     memory = seconds = None
     share = config.batch_size // processes
     part = max(1, share // config.accumulate)
@@ -144,6 +157,7 @@ def _plan(
         memory_bytes=memory,
         seconds=seconds,
         normalised=part if part < config.batch_size and has_norms(model) else None,
+        start_left=0.0 if config.ema is None else config.ema**steps,
     )
 
 

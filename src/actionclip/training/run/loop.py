@@ -31,6 +31,7 @@ from actionclip.training.run.state import (
     Learner,
     Progress,
     all_finite,
+    check_end,
     load_state,
     save_state,
 )
@@ -190,6 +191,7 @@ class Trainer:
         with self.stop:
             while self.progress.step < self.steps:
                 self.epoch()
+        check_end(self.learner, self.path)
         self.finish()
         return TrainResult(
             folder=self.path,
