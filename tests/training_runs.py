@@ -13,6 +13,8 @@ from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
 from actionclip.training import Example, OptimConfig, ScheduleConfig, TrainConfig, train
+from actionclip.training.ranks import Ranks
+from actionclip.training.run.batches import Batches, Texts
 from actionclip.video.settings import Preprocess, Sampling
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -42,20 +44,28 @@ ARCHITECTURE = {
 }
 
 
-def small_model(seed=0, frames=2, **prompts):
+def small_model(seed=0, frames=2, vision=None, **prompts):
     """A model of one block in each tower; the same seed gives the same weights."""
+    architecture = ARCHITECTURE if vision is None else {**ARCHITECTURE, "vision_cfg": vision}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ActionCLIP(
-            OpenClipBackbone.from_architecture(ARCHITECTURE),
+            OpenClipBackbone.from_architecture(architecture),
             ModelConfig(
-                backbone=BackboneConfig(name="small", architecture=ARCHITECTURE, licence="MIT"),
+                backbone=BackboneConfig(name="small", architecture=architecture, licence="MIT"),
                 prompts=PromptConfig(**prompts),
                 sampling=Sampling(frames=frames),
                 preprocess=Preprocess(size=16),
                 templates=("a video of {}", "{}, an action"),
             ),
         )
+
+
+def first_batch(model, settings, source=None):
+    """The batch of the first step."""
+    source = source or Colours()
+    texts = Texts(model, source.labels, settings)
+    return next(Batches(source, texts, settings, Ranks()).epoch(0))
 
 
 def _as_rank(rank, world, port, function, queue, arguments):

@@ -272,3 +272,19 @@ def test_any_settings_survive_toml():
     settings = replace(SETTINGS, templates=("{} – a “video”",), ema=0.5)
     text = write_toml(to_dict(settings))
     assert parse(TrainConfig, tomllib.loads(text), source="") == settings
+
+
+def test_a_run_that_diverges_in_its_last_steps_does_not_look_finished(tmp_path):
+    """Too late for a rollback: the last save is of weights from before, and the model is broken."""
+    wild = OptimConfig(optimiser="sgd", lr=1e38, momentum=0.0, weight_decay=1e3)
+    settings = replace(
+        SETTINGS, optim=wild, save_every=None, schedule=ScheduleConfig(epochs=1, warmup_epochs=0)
+    )
+    model = small_model()
+
+    with pytest.raises(ActionCLIPError, match="not finite after the last step") as found:
+        run(tmp_path, settings, source=Colours(8), model=model)
+
+    assert "step 0" in str(found.value)
+    saved = load_folder(tmp_path / "last")
+    assert fingerprint(saved) == fingerprint(small_model())

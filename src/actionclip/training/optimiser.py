@@ -134,3 +134,8 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Multiply every group's base rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
+
+
+def shown_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The rate now of the first group that learns; a group may be empty (adapters, `train`)."""
+    return next(group["lr"] for group in optimizer.param_groups if group["params"])

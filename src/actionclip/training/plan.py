@@ -7,13 +7,18 @@ import torch
 from torch import Tensor
 
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.training.adapt.teacher import teach
 from actionclip.training.optimiser import build_optimizer, parameter_groups
 from actionclip.training.run.batches import order
 from actionclip.training.run.step import encode
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.norms import has_norms
+from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed, choose_trained
 
 _MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}
+_MUCH = 0.05
+"""Of the start in averaged weights; a person would rather know."""
 _TRIED = 4
 """Videos that are encoded to measure what a step costs."""
 
@@ -25,6 +30,8 @@ class Cost:
     seconds: float
     activation_bytes: int
     """What is kept for the backward pass."""
+    teacher_seconds: float = 0.0
+    """What the teacher makes of it, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,17 @@ class Plan:
     trained: dict[str, int]
     """Trained parameters of the groups text, visual and prompt."""
     state_bytes: int
-    """Weights, gradients, what the optimiser remembers and averages, in each process."""
+    """Weights, gradients, what the optimiser remembers and averages, and the weights of a teacher,
+    in each process."""
     memory_bytes: int | None
     """The same and the activations of one part of a batch; None without a measurement."""
     seconds: float | None
     """Of all steps, without waiting for videos; None without a measurement."""
+    normalised: int | None = None
+    """Videos that batch norms see at a time: a process's share, or a part of it. None where that
+    is the whole batch, or no batch norm is trained."""
+    start_left: float = 0.0
+    """Share of the start's weights in the averaged ones (`ema`) at the end."""
 
     def lines(self) -> list[str]:
         """The plan for a person."""
@@ -62,6 +75,16 @@ class Plan:
             lines.append(f"time        about {_duration(self.seconds)}, if videos come fast enough")
         else:
             lines.append(f"memory      {self.state_bytes / 2**30:.2f} GiB, and the activations")
+        if self.normalised is not None:
+            lines.append(
+                f"batch norms {self.normalised} videos at a time, not all {self.batch_size}; "
+                "they keep the mean of what each part says"
+            )
+        if self.start_left > _MUCH:
+            lines.append(
+                f"averages    {self.start_left:.0%} of them are still the start after "
+                f"{self.steps:,} steps: choose a smaller ema"
+            )
         return lines
 
 
@@ -80,16 +103,26 @@ def make_plan(
     Raises:
         ActionCLIPError: for settings that do not fit the model or the number of videos.
     """
+    teacher = _weight_bytes(model) if config.distill.is_on else 0  # the model without adapters
     adapted = choose_trained(model, config)
     try:
-        return _plan(config, model, clips, processes, measure)
+        return _plan(config, model, clips, processes, measure, teacher)
     finally:
         if adapted is not None:
             adapted.remove()
 
 
+def _weight_bytes(model: ActionCLIP) -> int:
+    return sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+
+
 def _plan(
-    config: TrainConfig, model: ActionCLIP, clips: int, processes: int, measure: bool
+    config: TrainConfig,
+    model: ActionCLIP,
+    clips: int,
+    processes: int,
+    measure: bool,
+    teacher: int,
 ) -> Plan:
     build_optimizer(model, config.optim)
     per_epoch = len(order(clips, config.batch_size, config.seed, 0))
@@ -98,16 +131,20 @@ def _plan(
         name: sum(parameter.numel() for parameter in members.values())
         for name, members in parameter_groups(model).items()
     }
-    weights = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
     copies = 1 + _MOMENTS[config.optim.optimiser] + (config.ema is not None)
+    weights = _weight_bytes(model)
     state = weights + 4 * copies * sum(trained.values())
+    if config.sharded and processes > 1:  # the model itself waits in the processor's memory
+        state = state // processes + (weights if model.device.type == "cpu" else 0)
+    state += teacher
     memory = seconds = None
+    share = config.batch_size // processes
+    part = max(1, share // config.accumulate)
     if measure:
-        share = config.batch_size // processes
         cost = measure_cost(config, model)
-        memory = state + cost.activation_bytes * max(1, share // config.accumulate)
+        memory = state + cost.activation_bytes * part
         twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
-        seconds = cost.seconds * share * steps * twice
+        seconds = (cost.seconds * twice + cost.teacher_seconds) * share * steps
     return Plan(
         clips=clips,
         left_out=clips - per_epoch * config.batch_size,
@@ -119,6 +156,8 @@ def _plan(
         state_bytes=state,
         memory_bytes=memory,
         seconds=seconds,
+        normalised=part if part < config.batch_size and has_norms(model) else None,
+        start_left=0.0 if config.ema is None else config.ema**steps,
     )
 
 
@@ -138,9 +177,12 @@ def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    seconds = 0.0
+    seconds = teacher = 0.0
 
-    with checkpointed(model, config.activation_checkpointing):
+    with (
+        quick_on_cpu(model, wanted=not config.compile),
+        checkpointed(model, config.activation_checkpointing),
+    ):
         for _ in range(2):  # the first one warms up
             kept.clear()
             began = time.perf_counter()
@@ -151,8 +193,21 @@ def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
             loss.item()  # waits for a GPU
             seconds = time.perf_counter() - began
             model.zero_grad(set_to_none=True)
+            teacher = _teacher_seconds(config, model, videos, tokens)
     model.train(was_training)
-    return Cost(seconds / _TRIED, sum(kept.values()) // _TRIED)
+    return Cost(seconds / _TRIED, sum(kept.values()) // _TRIED, teacher / _TRIED)
+
+
+def _teacher_seconds(
+    config: TrainConfig, model: ActionCLIP, videos: Tensor, tokens: Tensor
+) -> float:
+    if not config.distill.is_on:
+        return 0.0
+    began = time.perf_counter()
+    for taught in teach(model, config.distill, videos, tokens, config.precision):
+        if taught is not None:
+            taught.sum().item()  # waits for a GPU
+    return time.perf_counter() - began
 
 
 def _duration(seconds: float) -> str:

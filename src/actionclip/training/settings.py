@@ -41,7 +41,8 @@ class TrainConfig:
     interpolate: float | None = None
     """At the end also write `interpolated/`, this far from the start to the end (WiSE-FT)."""
     largest_scale: float | None = None
-    """exp(logit_scale) is kept at or below this; CLIP's own training: 100. None: as the authors."""
+    """exp(logit_scale) is kept at or below this where it learns; CLIP's own training: 100. None: as
+    the authors."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16`: forward and backward in bfloat16 where that is safe (autocast); weights in fp32."""
     accumulate: int = 1
@@ -58,7 +59,7 @@ class TrainConfig:
     """Longest gradient; a longer one is shortened to this."""
     ema: float | None = None
     """Also average the weights over time with this momentum, e.g. 0.999; the averages are what is
-    evaluated and saved as the model."""
+    evaluated and saved as the model. What batch norms remember is averaged, too."""
     save_every: int | None = None
     """Steps between saves, besides those at the end of each epoch."""
     save_minutes: float | None = 5.0

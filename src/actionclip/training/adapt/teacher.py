@@ -57,7 +57,6 @@ class Teacher:
     def __init__(self, model: ActionCLIP, settings: DistillConfig) -> None:
         self.model, self.settings = model.eval().requires_grad_(False), settings
 
-    @torch.no_grad()
     def embed(
         self,
         frames: UInt8[Tensor, "B T 3 R R"] | Float[Tensor, "B T 3 R R"],
@@ -65,15 +64,25 @@ class Teacher:
         precision: Literal["fp32", "bf16"],
     ) -> tuple[Float[Tensor, "B D"] | None, Float[Tensor, "B D"] | None]:
         """What it makes of videos and sentences; None where the term's weight is 0."""
-        device = self.model.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            video = None
-            if self.settings.video:
-                video = self.model.encode_video(
-                    as_input(frames, self.model.config.preprocess, device)
-                )
-            text = self.model.encode_text(tokens.to(device)) if self.settings.text else None
-        return video, text
+        return teach(self.model, self.settings, frames, tokens, precision)
+
+
+@torch.no_grad()
+def teach(
+    model: ActionCLIP,
+    settings: DistillConfig,
+    frames: UInt8[Tensor, "B T 3 R R"] | Float[Tensor, "B T 3 R R"],
+    tokens: Int[Tensor, "B L"],
+    precision: Literal["fp32", "bf16"],
+) -> tuple[Float[Tensor, "B D"] | None, Float[Tensor, "B D"] | None]:
+    """What a model that teaches makes of videos and sentences; see `Teacher.embed`."""
+    device = model.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        video = None
+        if settings.video:
+            video = model.encode_video(as_input(frames, model.config.preprocess, device))
+        text = model.encode_text(tokens.to(device)) if settings.text else None
+    return video, text
 
 
 def distillation(

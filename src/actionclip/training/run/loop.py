@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save
 from actionclip.training.adapt.start import between, find_teacher, load_start
 from actionclip.training.adapt.teacher import Teacher
-from actionclip.training.optimiser import build_optimizer, set_rates
+from actionclip.training.optimiser import build_optimizer, set_rates, shown_rate
 from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_all
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
 from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
@@ -32,6 +31,7 @@ from actionclip.training.run.state import (
     Learner,
     Progress,
     all_finite,
+    check_end,
     load_state,
     save_state,
 )
@@ -39,6 +39,7 @@ from actionclip.training.run.step import Abandoned, Average, apply_gradients, fi
 from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.compiled import compiled
+from actionclip.training.spread.norms import Norms
 from actionclip.training.spread.sharded import shard
 from actionclip.training.trained import adapting, checkpointed, set_training_mode
 
@@ -151,7 +152,6 @@ class Trainer:
             Progress(clips=len(source)),
         )
         self.stop = StopRequests()
-        self.has_batch_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
         self._saved = self._begun = time.monotonic()
 
     @property
@@ -191,6 +191,7 @@ class Trainer:
         with self.stop:
             while self.progress.step < self.steps:
                 self.epoch()
+        check_end(self.learner, self.path)
         self.finish()
         return TrainResult(
             folder=self.path,
@@ -253,14 +254,17 @@ class Trainer:
         schedule = self.config.schedule
         rate = factor_at_step(schedule, progress.step, self.steps_per_epoch)
         set_rates(self.learner.optimizer, rate * progress.rate_scale)
+        norms = Norms(self.model)
         try:
             loss = find_gradients(
-                self.model, batch, self.config, progress.step, self.may_leave, self.teacher
+                self.model, batch, self.config, progress.step, self.may_leave, self.teacher, norms
             )
         except Abandoned:
             return False
         norm = apply_gradients(self.model, self.learner.optimizer, self.config, loss)
-        if norm is not None and self.learner.average is not None:
+        if norm is None:
+            norms.restore()
+        elif self.learner.average is not None:
             self.learner.average.update(self.model)
         progress.step += 1
         progress.bad_in_a_row = 0 if norm is not None else progress.bad_in_a_row + 1
@@ -271,11 +275,8 @@ class Trainer:
         return True
 
     def may_leave(self) -> bool:
-        """Whether a step that is not finished should be given up: it would take too long.
-
-        Batch norms have then already learnt from it, so with them every step is finished.
-        """
-        return not self.has_batch_norm and any_rank(bool(self.stop.number), self.model.device)
+        """Whether a step that is not finished should be given up: it would take too long."""
+        return any_rank(bool(self.stop.number), self.model.device)
 
     def tell(self, loss: float, norm: float | None, took: float, waited: float) -> None:
         """What a step did: to metrics.jsonl and to the caller."""
@@ -284,7 +285,7 @@ class Trainer:
             "epoch": round(self.progress.step / self.steps_per_epoch, 4),
             "loss": _finite(loss),
             "gradient": norm,
-            "lr": self.learner.optimizer.param_groups[0]["lr"],
+            "lr": shown_rate(self.learner.optimizer),
             "scale": _finite(self.model.logit_scale.exp().item()),
             "clips_per_second": round(self.config.batch_size / max(took + waited, 1e-9), 3),
             "waited": round(waited / max(took + waited, 1e-9), 4),

@@ -110,7 +110,7 @@ class Learner:
                         for key, value in own.items()
                     }
         if self.average is not None:
-            self.average.load(_below("average.", tensors))
+            self.average.load(_below("average.", tensors), self.model)
         self.progress = read_progress(tensors)
 
     def is_finite(self) -> bool:
@@ -195,3 +195,21 @@ def load_state(learner: Learner, folder: Path) -> bool:
             hint="Train in another folder.",
         ) from None
     return True
+
+
+def check_end(learner: Learner, folder: Path) -> None:
+    """Refuse to call a run finished whose weights cannot be saved; the last saved ones come back.
+
+    Raises:
+        ActionCLIPError: when something is NaN or infinite after the last step: it is too late then
+            for the bad steps that would lead back.
+    """
+    if learner.is_finite():
+        return
+    steps = learner.progress.step
+    load_state(learner, folder)
+    raise ActionCLIPError(
+        f"Training diverged: weights were not finite after the last step, {steps}.",
+        expected=f"Finite ones. {folder} holds those of step {learner.progress.step}.",
+        hint="Lower optim.lr, or set clip_norm = 1.0, and train in another folder.",
+    )

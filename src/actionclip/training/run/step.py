@@ -15,6 +15,7 @@ from actionclip.training.loss import contrastive_loss, info_nce
 from actionclip.training.ranks import average_gradients, current_ranks, gather
 from actionclip.training.run.batches import Batch
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.norms import Norms, running_statistics
 from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.spread.sharded import (
     clip_norm,
@@ -114,8 +115,12 @@ def find_gradients(
     step: int,
     may_leave: Callable[[], bool] = lambda: False,
     teacher: Teacher | None = None,
+    norms: Norms | None = None,
 ) -> Float[Tensor, ""]:
     """Forward and backward; gradients are those of the whole batch on every rank.
+
+    Batch norms normalise each process's share for itself, and each part. What they learn from it
+    is the mean over all of them, once, however often a part is encoded.
 
     Args:
         model: its gradients must be empty.
@@ -124,6 +129,7 @@ def find_gradients(
         step: for the draws of dropout.
         may_leave: asked before each part of a batch in parts.
         teacher: for the settings that ask for one.
+        norms: the model's batch norms, for who wants to undo what they learn.
 
     Returns:
         The loss.
@@ -131,15 +137,18 @@ def find_gradients(
     Raises:
         Abandoned: when `may_leave` said so; there are no gradients then.
     """
+    norms = norms or Norms(model)
     with quick_on_cpu(model, wanted=not settings.compile):
         if settings.accumulate == 1:
             sow(settings.seed, step, current_ranks().rank)
             video, text = encode(model, batch.frames, batch.tokens, settings.precision)
+            norms.note()
             loss = batch_loss(model, video, text, batch, settings, _teach(teacher, batch, settings))
             loss.backward()
         else:
-            loss = _in_parts(model, batch, settings, step, may_leave, teacher)
+            loss = _in_parts(model, batch, settings, step, may_leave, teacher, norms)
     average_gradients(model.parameters())
+    norms.learn()
     return loss.detach()
 
 
@@ -156,12 +165,13 @@ def _in_parts(
     step: int,
     may_leave: Callable[[], bool],
     teacher: Teacher | None,
+    norms: Norms,
 ) -> Float[Tensor, ""]:
     """Every part is first encoded without gradients; the loss of all embeddings says how each
     should change; then each part is encoded again and passes that on to the weights (Gao et al.
     2021, "Scaling deep contrastive learning batch size"). The result is the gradient of the
     undivided batch, which adding up the parts' own losses is not: fewer texts would be compared.
-    Towers with batch norms normalise each part for itself.
+    Batch norms normalise each part for itself, both times alike.
     """
     size = len(batch.frames) // settings.accumulate
     parts = [batch.rows(i, i + size) for i in range(0, len(batch.frames), size)]
@@ -169,13 +179,17 @@ def _in_parts(
     def encode_part(place: int) -> tuple[Tensor, Tensor]:
         if may_leave():
             model.zero_grad(set_to_none=True)
+            norms.restore()
             raise Abandoned
         sow(settings.seed, step, current_ranks().rank, place)
         part = parts[place]
         return encode(model, part.frames, part.tokens, settings.precision)
 
-    with torch.no_grad():
-        pairs = [encode_part(place) for place in range(len(parts))]
+    pairs = []
+    for place in range(len(parts)):
+        with torch.no_grad():
+            pairs.append(encode_part(place))
+        norms.note()
     video, text = (torch.cat(rows).requires_grad_() for rows in zip(*pairs, strict=True))
     lessons = [_teach(teacher, part, settings) for part in parts]
     of_video, of_text = (
@@ -213,7 +227,7 @@ def apply_gradients(
         if settings.clip_norm is not None:
             clip_norm(parameters, settings.clip_norm, norm)
         optimizer.step()
-        if settings.largest_scale is not None:
+        if settings.largest_scale is not None and model.logit_scale.requires_grad:
             with torch.no_grad():
                 model.logit_scale.clamp_(max=torch.tensor(settings.largest_scale).log().item())
     optimizer.zero_grad(set_to_none=True)
@@ -221,46 +235,61 @@ def apply_gradients(
 
 
 class Average:
-    """Weights averaged over time (EMA): each step moves them a little towards the newest."""
+    """Weights averaged over time (EMA): each step moves them a little towards the newest.
+
+    With them goes what batch norms remember: the newest statistics are those of other weights.
+    """
 
     def __init__(self, model: ActionCLIP, momentum: float) -> None:
         self.momentum = momentum
+        learns = {name for name, p in model.named_parameters() if p.requires_grad}
         self.values = {
-            name: parameter.detach().clone()
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
+            name: tensor.detach().clone()
+            for name, tensor in _tensors(model).items()
+            if name in learns or not isinstance(tensor, nn.Parameter)
         }
 
     @torch.no_grad()
     def update(self, model: ActionCLIP) -> None:
         """Take in the newest weights."""
-        newest = dict(model.named_parameters())
+        newest = _tensors(model)
         for name, value in self.values.items():
             local(value).lerp_(local(newest[name].detach()), 1 - self.momentum)
 
-    def load(self, values: Mapping[str, Tensor]) -> None:
-        """Take over averages that were saved."""
+    def load(self, values: Mapping[str, Tensor], model: ActionCLIP) -> None:
+        """Take over averages that were saved.
+
+        Args:
+            values: the averages.
+            model: for statistics of batch norms that were not averaged then.
+        """
+        newest = running_statistics(model)
         for name, value in self.values.items():
-            value.copy_(like(value, values[name]))
+            saved = newest[name] if name in newest and name not in values else values[name]
+            value.copy_(like(value, saved))
 
     def give(self, model: nn.Module) -> None:
         """Make the averages the model's weights."""
-        for name, parameter in model.named_parameters():
+        for name, tensor in _tensors(model).items():
             if name in self.values:
-                set_value(parameter, self.values[name])
+                set_value(tensor, self.values[name])
 
     @contextlib.contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
         """Within it the model has the averages for weights."""
         newest = {
-            name: p.detach().clone() if is_shared(p) else p.data
-            for name, p in model.named_parameters()
+            name: tensor.detach().clone() if is_shared(tensor) else tensor.data
+            for name, tensor in _tensors(model).items()
             if name in self.values
         }
         try:
             self.give(model)
             yield
         finally:
-            for name, parameter in model.named_parameters():
+            for name, tensor in _tensors(model).items():
                 if name in newest:
-                    set_value(parameter, newest[name])
+                    set_value(tensor, newest[name])
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **running_statistics(model)}

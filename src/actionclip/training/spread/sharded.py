@@ -71,8 +71,8 @@ def like(reference: Tensor, value: Tensor) -> Tensor:
     return distribute_tensor(placed, other.device_mesh, other.placements, src_data_rank=None)
 
 
-def set_value(parameter: nn.Parameter, value: Tensor) -> None:
-    """Give a parameter other numbers."""
+def set_value(parameter: Tensor, value: Tensor) -> None:
+    """Give a parameter or a buffer other numbers."""
     if is_shared(parameter):  # its memory is known to FSDP: only the content may change
         with torch.no_grad():
             local(parameter.detach()).copy_(local(value))

@@ -1,0 +1,123 @@
+"""What is said of a training before it begins: steps, memory and time."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from actionclip.training import DistillConfig, LoraConfig, plan
+from actionclip.training.plan import Cost, make_plan, measure_cost
+from training_runs import SETTINGS, Colours, run, small_model
+
+
+def test_the_plan_is_what_the_run_does(tmp_path):
+    model = small_model(post="transf")
+
+    found = make_plan(SETTINGS, model, len(Colours()), measure=True)
+
+    assert (found.steps, found.left_out) == (15, 2)
+    assert sum(found.trained.values()) == found.parameters
+    assert found.parameters == sum(p.numel() for p in model.parameters())
+    assert found.state_bytes >= 16 * found.parameters
+    assert found.memory_bytes > found.state_bytes
+    assert 0 < found.seconds < 600
+    assert run(tmp_path, model=model)[1].steps == found.steps
+    text = "\n".join(found.lines())
+    assert "15 = 3 epochs x 5" in text
+    assert "2 sit out each epoch" in text
+
+
+def test_the_plan_sees_what_is_frozen_and_what_checkpointing_saves():
+    model = small_model(post="transf")
+    plain = make_plan(SETTINGS, model, 22, measure=True)
+    saving = make_plan(replace(SETTINGS, activation_checkpointing=True), model, 22, measure=True)
+
+    frozen = make_plan(replace(SETTINGS, train="prompts"), model, 22)
+
+    assert saving.memory_bytes < plain.memory_bytes
+    assert frozen.trained["text"] == frozen.trained["visual"] == 0 < frozen.trained["prompt"]
+    assert frozen.seconds is None
+    assert "and the activations" in "\n".join(frozen.lines())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_plan_counts_the_teacher(monkeypatch, parts):
+    """Each video is encoded once more, without gradients, by a model that is there once more."""
+    model = small_model(post="transf")
+    plain = make_plan(replace(SETTINGS, accumulate=parts), model, 22, measure=True)
+    taught = replace(SETTINGS, accumulate=parts, distill=DistillConfig(video=1.0))
+    weights = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+
+    assert make_plan(taught, model, 22).state_bytes == plain.state_bytes + weights
+    own = small_model(inner="shift")
+    with_adapters = replace(taught, lora=LoraConfig())
+    without = replace(with_adapters, distill=DistillConfig())
+    added = make_plan(with_adapters, own, 22).state_bytes - make_plan(without, own, 22).state_bytes
+    assert added == sum(t.nbytes for t in [*own.parameters(), *own.buffers()])
+
+    measured = make_plan(taught, model, 22, measure=True)
+    assert measured.memory_bytes == plain.memory_bytes + weights
+    cost = Cost(seconds=3.0, activation_bytes=0, teacher_seconds=1.0)
+    monkeypatch.setattr(plan, "measure_cost", lambda *_: cost)
+    per_video = make_plan(taught, model, 22, measure=True).seconds / (4 * 15)
+    assert per_video == pytest.approx(4.0 if parts == 1 else 5.0)
+
+
+@pytest.mark.parametrize("terms", [{}, {"video": 1.0}, {"text": 1.0}])
+def test_the_teachers_time_is_that_of_what_it_encodes(terms, monkeypatch):
+    model, seen = small_model(), []
+    for name in ("encode_video", "encode_text"):
+        usual = getattr(model, name)
+
+        def counted(*inputs, usual=usual, name=name):
+            seen.append((name, torch.is_grad_enabled()))
+            return usual(*inputs)
+
+        monkeypatch.setattr(model, name, counted)
+
+    cost = measure_cost(replace(SETTINGS, distill=DistillConfig(**terms)), model)
+
+    taught = {name for name, with_gradients in seen if not with_gradients}
+    assert taught == {f"encode_{term}" for term in terms}
+    assert (cost.teacher_seconds > 0) == bool(terms)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_plan_measures_a_step_as_it_is_done(monkeypatch, compiled):
+    model, found = small_model(), []
+    usual = model.encode_video
+
+    def looked_at(frames):
+        found.append("forward" in vars(model.backbone.clip.visual.transformer.resblocks[0].attn))
+        return usual(frames)
+
+    monkeypatch.setattr(model, "encode_video", looked_at)
+
+    measure_cost(replace(SETTINGS, compile=compiled), model)
+
+    assert set(found) == {not compiled}  # what is slow on a CPU is done another way
+
+
+def test_the_plan_shares_out_what_a_sharded_run_does():
+    model = small_model(post="transf")
+    alone, taught = (
+        replace(SETTINGS, sharded=True, distill=DistillConfig(video=weight)) for weight in (0, 1)
+    )
+    weights = sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
+    whole = make_plan(SETTINGS, model, 22).state_bytes
+
+    assert make_plan(alone, model, 22).state_bytes == whole
+    # the model itself waits in the memory of the processor, which is where this one trains
+    assert make_plan(alone, model, 22, processes=2).state_bytes == whole // 2 + weights
+    assert make_plan(taught, model, 22, processes=2).state_bytes == whole // 2 + 2 * weights
+    assert make_plan(SETTINGS, model, 22, processes=2).state_bytes == whole
+
+
+def test_the_plan_says_when_averages_are_mostly_the_start():
+    model = small_model()
+
+    long = "\n".join(make_plan(replace(SETTINGS, ema=0.999), model, 22).lines())
+    short = "\n".join(make_plan(replace(SETTINGS, ema=0.5), model, 22).lines())
+
+    assert "averages    99% of them are still the start after 15 steps" in long
+    assert "averages" not in short
