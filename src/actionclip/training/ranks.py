@@ -142,6 +142,14 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     return bool(value.item())
 
 
+def of_first(value: Any) -> Any:
+    """What the first process has, so that all decide alike by it; it must be picklable."""
+    values = [value]
+    if current_ranks().world > 1:
+        dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
 def wait_for_all() -> None:
     """Return when every process got here."""
     if current_ranks().world > 1:

@@ -1,5 +1,7 @@
 """Weights shared out over two processes: the same training, and states for any number of them."""
 
+import itertools
+import os
 import signal
 from dataclasses import replace
 
@@ -75,6 +77,19 @@ def test_shared_out_weights_learn_as_whole_ones_do(tmp_path, alone):
         load_folder(tmp_path / "best").state_dict().keys()
         == small_model(post="transf").state_dict().keys()
     )
+
+
+def train_disagreeing(folder):
+    """The first process finds the model better and better, the second worse and worse."""
+    scores = itertools.count() if os.environ["RANK"] == "0" else itertools.count(9, -1)
+    run(folder, SHARED, evaluate=lambda model: {"top1": float(next(scores))})
+
+
+def test_processes_that_measure_differently_agree_on_what_is_best(tmp_path):
+    on_ranks(2, train_disagreeing, tmp_path)
+
+    assert [one["top1"] for one in metrics(tmp_path, "scores").values()] == [0.0, 1.0]
+    assert "1.0000" in (tmp_path / "best" / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from actionclip.model.weights.folder import save
 from actionclip.training.adapt.start import between, find_teacher, load_start
 from actionclip.training.adapt.teacher import Teacher
 from actionclip.training.optimiser import build_optimizer, set_rates, shown_rate
-from actionclip.training.ranks import any_rank, current_ranks, join, wait_for_all
+from actionclip.training.ranks import any_rank, current_ranks, join, of_first, wait_for_all
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
 from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
 from actionclip.training.run.signals import Stopped, StopRequests
@@ -328,7 +328,8 @@ class Trainer:
         if self.evaluate is not None and (last or epoch % self.config.eval_every == 0):
             self.model.eval()
             with self.averaged(), torch.no_grad():
-                scores = dict(self.evaluate(self.model))
+                own = dict(self.evaluate(self.model))
+                scores = of_first(own) if self.learner.is_shared else own
                 said = {name: _finite(float(value)) for name, value in scores.items()}
                 self.log({"step": self.progress.step, "epoch": epoch, "scores": said})
                 name, first = next(iter(scores.items()))
