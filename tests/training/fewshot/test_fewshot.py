@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from actionclip.cli.app import app
+from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
+from actionclip.data.splits import few_shot
+from actionclip.encoding.questions import ask
 from actionclip.errors import ActionCLIPError
+from actionclip.evaluation import evaluate
+from actionclip.model.actionclip import ActionCLIP, unit
+from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.text_cache import cache_folder
 from actionclip.model.weights.folder import load_folder, save
 from actionclip.training.fewshot import features
@@ -24,7 +30,7 @@ from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize
 from actionclip.video.transforms import to_input
-from training_runs import fingerprint, small_model
+from training_runs import ARCHITECTURE, fingerprint, small_model
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (50, 50, 220)}
 QUICK = FewShotConfig(lr=1e-2, steps=(10, 60), folds=2)
@@ -195,6 +201,27 @@ def test_when_training_does_not_help_the_model_stays_as_it_is(colours):
         torch.testing.assert_close(
             found.model.encode_video(frames), towers().encode_video(frames), rtol=0, atol=1e-5
         )
+
+
+def test_a_model_with_a_bias_is_measured_as_it_answers(colours):
+    """Without the bias every score is nearly 1; with it all are near 0, and the best counts."""
+    architecture, scale = ARCHITECTURE | {"init_logit_bias": -10}, 50.0
+    backbone = OpenClipBackbone.from_architecture(architecture)
+    missing, _ = backbone.load_state_dict(towers().backbone.state_dict(), strict=False)
+    assert missing == ["clip.logit_bias"]
+    model = ActionCLIP(backbone, replace(towers().config, activation="sigmoid", scale=scale)).eval()
+    [data] = few_shot(read_data(colours).manifest, shots=[2]).manifests.values()
+    with torch.no_grad():
+        videos = unit(frame_embeddings(model, data, workers=1).embeddings.mean(dim=(1, 2)))
+        texts = ask(model, data.classes, look_alikes=False).texts
+        model.logit_bias.fill_(-40 - scale * torch.einsum("nd,kcd->nkc", videos, texts).mean())
+
+    before = evaluate(model, data, draws=0, reading={"workers": 1})
+    found = learn(data, model=model)
+
+    after = evaluate(found.model, data, draws=0, reading={"workers": 1})
+    assert found.tested["zero-shot"] == before.value
+    assert found.tested["prompt"] == after.value
 
 
 def test_a_prompt_that_has_learnt_goes_on_from_what_it_knows(colours):

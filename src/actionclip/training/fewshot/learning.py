@@ -22,6 +22,7 @@ from actionclip.config import config
 from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.splits import few_shot
+from actionclip.encoding.questions import scale_and_bias
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.model.prompts.post import POST, HeadSize
@@ -38,7 +39,6 @@ from actionclip.training.fewshot.heads import (
     fresh,
     measure_head,
     measure_probe,
-    scale_of,
     train_head,
     train_probe,
 )
@@ -240,7 +240,7 @@ class _Learner:
             head,
             shots,
             self.texts,
-            scale_of(self.model),
+            scale_and_bias(self.model)[0],  # the loss compares labels: a bias is the same for all
             steps=steps,
             lr=self.settings.lr,
             batch_size=self.settings.batch_size,
@@ -253,7 +253,7 @@ class _Learner:
 
     def probe(self, head: nn.Module, shots: Shots, others: Shots, pull: float) -> Result:
         """A linear probe of what a head makes of clips, tested on others."""
-        start, scale = unit(self.texts.mean(dim=0)), scale_of(self.model)
+        start, scale = unit(self.texts.mean(dim=0)), scale_and_bias(self.model)[0]
         rows = train_probe(embed(head, shots), shots.labels, start, scale, pull=pull)
         return measure_probe(rows, embed(head, others), others.labels, scale)
 
