@@ -124,6 +124,20 @@ def test_three_folds_are_printed_each_and_together(run, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("protocol", "arguments", "message"),
+    [
+        ("zero-shot-3-splits", ["--fold", "2"], "fold 2 was given, and zero-shot-3-splits tests"),
+        ("zero-shot-full", ["--fold", "1"], "fold 1 was given, and zero-shot-full tests"),
+        ("zero-shot-full", ["--split", "test"], "'test' was given, and zero-shot-full has no"),
+        ("closed-set", ["--base", "hop"], "Base classes were given, and closed-set has none"),
+    ],
+)
+def test_what_a_protocol_does_not_use_is_refused(run, folder, protocol, arguments, message):
+    with pytest.raises(ActionCLIPError, match=message):
+        run("tiny", "--data", folder, "--protocol", protocol, *arguments)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["tiny"], "No data set was given"),

@@ -96,7 +96,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
+    fold: Annotated[
+        int | None,
+        typer.Option(min=1, help="Which official split. Default: the first.", show_default=False),
+    ] = None,
     intervals: Intervals = False,
     base: Annotated[
         str | None,
@@ -216,7 +219,7 @@ def _read(
     layout: str | None,
     root: Path | None,
     class_names: str | None,
-    fold: int,
+    fold: int | None,
     intervals: bool,
 ) -> "Manifest | dict[str, Manifest]":
     """The data to test on: one manifest, or several by name."""
@@ -224,9 +227,9 @@ def _read(
     from actionclip.data.layouts.recognise import read_data
     from actionclip.evaluation.protocols import find_protocol
 
-    find_protocol(protocol)
+    find_protocol(protocol).check_fold(fold)
     names = tuple(_names(class_names)) if class_names else None
-    folds = (1, 2, 3) if protocol == "zero-shot-3-splits" and len(paths) == 1 else (fold,)
+    folds = (1, 2, 3) if protocol == "zero-shot-3-splits" and len(paths) == 1 else (fold or 1,)
     found: dict[str, Manifest] = {}
     for path in paths:
         for each in folds:
