@@ -107,6 +107,25 @@ def test_what_cannot_be_used_is_named_with_the_file(tmp_path, change, said):
         assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.draw.protocol=few-shot", "data.draw"),
+        ("data.draw.shots=2", "data.draw"),
+        ("data.split=val", "data.split"),
+        ("data.layout=folders", "data.layout"),
+        ("data.fold=2", "data.fold"),
+    ],
+)
+def test_settings_of_a_data_set_are_refused_beside_shards(tmp_path, change, said):
+    path = small_recipe(tmp_path / "a.toml", "clips", training={"loss": "info_nce"})
+    shards = ["data.path=", "data.shards=a.tar"]
+    assert read_recipe(path, shards).data.shards
+
+    with pytest.raises(ActionCLIPError, match=rf"{said} is set, and \[data\] says shards"):
+        read_recipe(path, [*shards, change])
+
+
 def test_files_that_are_no_recipes_are_refused(tmp_path):
     (tmp_path / "broken.toml").write_text("a = [")
     write_recipe(tmp_path / "one.toml", base="two.toml")
