@@ -23,7 +23,7 @@ from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.text_cache import cache_folder
 from actionclip.model.weights.folder import load_folder, save
-from actionclip.training.fewshot import features
+from actionclip.training.fewshot import features, learning
 from actionclip.training.fewshot.features import frame_embeddings
 from actionclip.training.fewshot.heads import folds, train_probe
 from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
@@ -188,6 +188,61 @@ def test_with_one_clip_of_a_class_nothing_is_validated(colours):
     assert found.validated == {}
     assert found.steps == 7
     assert set(found.tested) == {"zero-shot", "prompt", "probe"}
+
+
+def in_splits(colours, *splits):
+    """Two clips of each colour in each split."""
+    return Manifest(
+        tuple(
+            Row(str(colours / name / f"{2 * number + clip}.mp4"), (name,), split=split)
+            for name in COLOURS
+            for number, split in enumerate(splits)
+            for clip in (0, 1)
+        )
+    )
+
+
+@pytest.mark.parametrize("shots", [None, 1])
+@pytest.mark.parametrize(
+    ("splits", "learnt", "tested"),
+    [
+        (("train", "val", "test"), "train", "test"),
+        (("train", "val"), "train", "val"),
+        (("", "val"), "", "val"),
+        (("", "test"), "", "test"),
+    ],
+)
+def test_clips_to_test_on_are_not_learnt_from(colours, splits, learnt, tested, shots):
+    train, test = learning._parts(in_splits(colours, *splits), shots, 0)
+
+    data = in_splits(colours, *splits)
+    mine = {row.path for row in train.rows}
+    assert mine <= {row.path for row in data.rows if row.split == learnt}
+    assert len(mine) == (6 if shots is None else 3)
+    assert {row.path for row in test.rows} == {r.path for r in data.rows if r.split == tested}
+
+
+@pytest.mark.parametrize("shots", [None, 1])
+@pytest.mark.parametrize("splits", [("test",), ("val", "test")])
+def test_a_data_set_of_clips_to_test_on_alone_is_refused(colours, splits, shots):
+    with pytest.raises(ActionCLIPError, match="Clips with labels in train, or in no split"):
+        learn(in_splits(colours, *splits), shots=shots)
+
+
+def test_without_clips_to_test_on_no_accuracy_is_said_and_that_is_said(colours, tmp_path):
+    save(towers(), tmp_path / "start")
+    words = ["fewshot", tmp_path / "m.csv", "--model", tmp_path / "start", "--workers", 1]
+    for splits, said in ((("train",), "no clip was set aside"), (("train", "test"), "")):
+        rows = in_splits(colours, *splits).rows
+        table = "".join(f"{row.path},{row.labels[0]},{row.split}\n" for row in rows)
+        (tmp_path / "m.csv").write_text(f"path,label,split\n{table}")
+
+        done = CliRunner().invoke(app, [*map(str, words), "--out", str(tmp_path / "mine")])
+
+        assert done.exit_code == 0, done.output
+        assert ("no clip was set aside" in done.stderr) == bool(said)
+        assert ("other clips" in done.stderr) != bool(said)
+        shutil.rmtree(tmp_path / "mine")
 
 
 def test_when_training_does_not_help_the_model_stays_as_it_is(colours):
