@@ -308,11 +308,8 @@ def _part(one: Sheet, before: float, after: float, interval: tuple[float, float]
 
 def _shared(one: Sheet, other: Sheet) -> tuple[list[int], list[int]]:
     """The places of the classes that both know and that have a clip."""
-    names = [
-        name
-        for name, known in zip(one.classes, one.targets.any(axis=0), strict=True)
-        if known and name in other.classes
-    ]
+    known = [one.classes[place] for place in np.flatnonzero(one.targets.any(axis=0))]
+    names = [name for name in known if name in other.classes]
     return [one.classes.index(n) for n in names], [other.classes.index(n) for n in names]
 
 
