@@ -123,6 +123,39 @@ def test_three_folds_are_printed_each_and_together(run, folder, tmp_path):
     assert "±" in result.stdout
 
 
+def test_several_parts_with_several_labels_are_compared(run, folder, tmp_path):
+    for name, clips in (("one", "ac"), ("two", "bd")):
+        rows = f"{folder}/hop/{clips[0]}.mp4,hop\n{folder}/run/{clips[1]}.mp4,hop|run\n"
+        (tmp_path / f"{name}.csv").write_text(f"path,labels\n{rows}")
+    data = ("--data", "one.csv", "--data", "two.csv", "--protocol", "multi-label")
+    for words, out in (("{}", "first"), ("a person {}", "second")):
+        result = run("tiny", *data, "--workers", "1", "--template", words, "--out", out)
+        assert result.exit_code == 0, result.output
+
+    compared = run("--compare", "first", "second")
+
+    assert compared.exit_code == 0, compared.output
+    assert "mAP of 4 clips, the mean of 2 parts" in compared.stdout
+    row = json.loads(run("--compare", "first", "second", "--json").stdout)
+    assert [part["name"] for part in row["parts"]] == ["one", "two"]
+    means = [json.loads((tmp_path / n / "results.json").read_text())["value"] for n in ("first",)]
+    assert row["before"] == pytest.approx(means[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "arguments", "message"),
+    [
+        ("zero-shot-3-splits", ["--fold", "2"], "fold 2 was given, and zero-shot-3-splits tests"),
+        ("zero-shot-full", ["--fold", "1"], "fold 1 was given, and zero-shot-full tests"),
+        ("zero-shot-full", ["--split", "test"], "'test' was given, and zero-shot-full has no"),
+        ("closed-set", ["--base", "hop"], "Base classes were given, and closed-set has none"),
+    ],
+)
+def test_what_a_protocol_does_not_use_is_refused(run, folder, protocol, arguments, message):
+    with pytest.raises(ActionCLIPError, match=message):
+        run("tiny", "--data", folder, "--protocol", protocol, *arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

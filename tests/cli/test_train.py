@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,16 @@ import pytest
 import torch
 
 from actionclip.cli import main
+from actionclip.errors import ActionCLIPError
 from actionclip.model.weights import files
 from actionclip.model.weights.files import read_tensors
 from actionclip.model.weights.folder import load_folder
+from actionclip.training.recipes.models import build_model
+from actionclip.training.recipes.reading import read_recipe
+from actionclip.training.recipes.testing import make_evaluate
 from actionclip.training.run.state import STATE, read_progress
 from actionclip.training.spread import on_cpu
-from recipes_for_tests import failures_in, render_people, small_recipe
+from recipes_for_tests import failures_in, render_people, small_recipe, write_recipe
 from training_runs import SERVER, fingerprint, metrics, on_ranks
 
 EPOCHS = 5
@@ -62,6 +67,43 @@ def started(recipe, out, *more):
     process = SERVER.Process(target=typed_elsewhere, args=(recipe, out, log, more))
     process.start()
     return process, log
+
+
+def test_a_recipe_that_only_tests_says_the_command_that_does_it(command_line, tmp_path):
+    people = render_people(tmp_path / "my people", 6)
+    path = write_recipe(
+        tmp_path / "test.toml",
+        purpose="evaluate",
+        model={
+            "name": "tiny",
+            "templates": ["someone is {}", "it's {}"],
+            "ensemble": "embeddings",
+            "clean_labels": False,
+            "sampling": {"frames": 2, "rule": "spaced", "spacing": 0.25},
+        },
+        data={"path": str(people), "layout": "manifest", "decoders": 1},
+        evaluation={
+            **{"protocol": "zero-shot-half-classes", "split": "train"},
+            **{"seed": 3, "views": "2x3"},
+        },
+    )
+
+    with pytest.raises(ActionCLIPError, match="This recipe trains nothing") as error:
+        command_line("train", path)
+
+    said = "Test the model with: actionclip "
+    assert error.value.hint.startswith(said)
+    words = shlex.split(error.value.hint.removeprefix(said))
+    more = ("--json", "--draws", "0", "--workers", "1", "--precision", "fp32")
+    result = command_line(*words, *more)
+    assert result.exit_code == 0, result.output
+    recipe = read_recipe(path)
+    model = build_model(recipe.model)
+    expected = make_evaluate(recipe, model)(model)
+    row = json.loads(result.stdout)
+    for name, value in expected.items():
+        assert row["summary"][name]["value"] == pytest.approx(value, abs=1e-5), name
+    assert row["settings"]["views"] == "2x3"
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -11,6 +11,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.intervals import percentiles
 from actionclip.evaluation.metrics import Sheet, multi_label
 from actionclip.evaluation.report.compare import compare
+from actionclip.evaluation.report.comparison_words import comparison_lines
 from actionclip.evaluation.report.folder import read_results, write_results
 from evaluation.sheets import CLASSES, SCORES, TRUTH, evaluation_of, sheet_of
 
@@ -78,6 +79,81 @@ def test_rankings_are_compared_too(tmp_path):
     assert found.metric == "map"
     assert found.after == pytest.approx(results["value"], abs=1e-6)
     assert found.difference.low > 0
+
+
+def ranked_parts(noise, seed=0, unread=0):
+    """Two parts of other sizes and labels, some of whose recordings are the same."""
+    rng = np.random.default_rng(seed)
+    sheets = []
+    for name, clips, classes in (("first", 60, ("a", "b", "c")), ("second", 30, ("c", "d"))):
+        truth = rng.integers(0, len(classes), clips)
+        scores = np.eye(len(classes))[truth] + rng.normal(size=(clips, len(classes))) * noise
+        scores[:unread] = np.nan
+        sheet = sheet_of(scores, truth, classes)
+        sheets.append(replace(sheet, name=name, are_probabilities=False))
+    return sheets
+
+
+def test_rankings_of_several_parts_are_compared_each_and_together(tmp_path):
+    for name, noise in (("before", 2.0), ("after", 0.4)):
+        result = evaluation_of(*ranked_parts(noise), protocol="multi-label")
+        write_results(result, tmp_path / name)
+
+    found = compare(tmp_path / "before", tmp_path / "after", draws=300)
+
+    results = [read_results(tmp_path / name)[0] for name in ("before", "after")]
+    values = [[part["metrics"]["map"]["value"] for part in one["parts"]] for one in results]
+    assert found.clips == 90
+    assert [part.name for part in found.parts] == ["first", "second"]
+    assert [part.clips for part in found.parts] == [60, 30]
+    assert [part.before for part in found.parts] == pytest.approx(values[0], abs=1e-6)
+    assert [part.after for part in found.parts] == pytest.approx(values[1], abs=1e-6)
+    assert (found.before, found.after) == pytest.approx([r["value"] for r in results], abs=1e-6)
+    for each in (found, *found.parts):
+        change = each.difference
+        assert change.value == pytest.approx(each.after - each.before)
+        assert 0 < change.low < change.value < change.high
+    narrow, wide = (p.difference.high - p.difference.low for p in found.parts)
+    assert narrow < wide
+    assert {(row.part, row.label) for row in found.classes} == {
+        *(("first", label) for label in "abc"),
+        *(("second", label) for label in "cd"),
+    }
+    row = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert [part["name"] for part in row["parts"]] == ["first", "second"]
+    words = "\n".join(comparison_lines(found))
+    assert "mAP of 90 clips, the mean of 2 parts" in words
+    assert "second" in words
+
+
+def test_accuracies_of_several_parts_are_compared_each_and_together(tmp_path):
+    for name, noise in (("before", 2.0), ("after", 0.4)):
+        sheets = [replace(sheet, are_probabilities=False) for sheet in ranked_parts(noise)]
+        write_results(evaluation_of(*sheets, protocol="zero-shot"), tmp_path / name)
+
+    found = compare(tmp_path / "before", tmp_path / "after", draws=200)
+
+    results = [read_results(tmp_path / name)[0] for name in ("before", "after")]
+    values = [[part["metrics"]["top1"]["value"] for part in one["parts"]] for one in results]
+    assert [part.before for part in found.parts] == pytest.approx(values[0], abs=1e-6)
+    assert [part.after for part in found.parts] == pytest.approx(values[1], abs=1e-6)
+    assert found.before == pytest.approx(np.average(values[0], weights=[60, 30]), abs=1e-6)
+    for part in found.parts:
+        assert part.difference.low < part.difference.value < part.difference.high
+    assert "top-1 of 90 clips in 2 parts" in "\n".join(comparison_lines(found))
+
+
+def test_parts_of_which_nothing_was_read_or_no_interval_is_wanted(tmp_path):
+    for name, unread in (("before", 60), ("after", 10)):
+        result = evaluation_of(*ranked_parts(0.4, unread=unread), protocol="multi-label")
+        write_results(result, tmp_path / name)
+
+    found = compare(tmp_path / "before", tmp_path / "after", draws=0)
+
+    assert [part.before for part in found.parts] == [0, 0]
+    assert found.after > found.before == 0
+    assert found.could_be_chance is None
+    assert "[" not in "\n".join(comparison_lines(found))
 
 
 def test_what_cannot_be_compared(two_tests, tmp_path):

@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from actionclip.data.manifest import Row
 from actionclip.errors import ActionCLIPError
+from actionclip.evaluation.intervals import Estimate
 from actionclip.evaluation.metrics import Sheet, calibration_error, multi_label, single_label
 from actionclip.evaluation.precision import weighted_average_precision
 
@@ -77,6 +78,18 @@ def test_a_single_label_is_always_right():
         "top1": 0.5,
         "mean_class": 0.5,
     }
+
+
+def test_a_ranking_of_clips_none_of_which_could_be_read_is_no_ranking():
+    """Equal places would give each label the share of its clips."""
+    nothing = sheet_of(np.full((4, 3), np.nan), [0, 1, 1, 0], are_probabilities=False)
+
+    found = multi_label(nothing, draws=20)
+
+    assert found.metrics == {"map": Estimate(0.0, 0.0, 0.0)}
+    assert [row.result for row in found.per_class[:2]] == [Estimate(0.0, 0.0, 0.0)] * 2
+    assert np.isnan(found.per_class[2].result.value)
+    assert "4 clips of 4 could not be read and counted as wrong." in found.notes
 
 
 def test_when_nothing_could_be_read_everything_is_wrong():

@@ -59,6 +59,59 @@ def test_the_split_that_is_tested_on():
         parts_of("closed-set", data_set(), split="holdout")
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_every_protocol_obeys_the_split_or_refuses_it(name, split):
+    classes = tuple(label_sets.load("kinetics600")) if "k600" in name else LETTERS
+    one = data_set(("train", "val", "test"), classes)
+    data = {f"split {n}": one for n in (1, 2, 3)} if "3-splits" in name else one
+    protocol = find_protocol(name)
+
+    if not protocol.takes_split:
+        with pytest.raises(ActionCLIPError, match=f"split '{split}' .* and {name} has no choice"):
+            protocol.parts(data, Choices(split=split))
+        return
+    tested = {row.path for part in protocol.parts(data, Choices(split=split)) for row in part.rows}
+    assert {path.split("/")[0] for path in tested} == {split}
+    with pytest.raises(ActionCLIPError, match="in 'holdout'"):
+        protocol.parts(data, Choices(split="holdout"))
+
+
+def test_the_split_of_base_and_novel_files_may_be_named():
+    files = {
+        name: data_set(("train", "val", "test"), classes=tuple(letters))
+        for name, letters in (("base", "ab"), ("novel", "xy"))
+    }
+
+    for part in parts_of("base-to-novel", files, split="val"):
+        assert {row.split for row in part.rows} == {"val"}
+
+
+def test_the_training_clips_say_which_classes_are_base_whatever_is_tested_on():
+    whole = data_set(("train", "val", "test"))
+    fewer = Manifest(tuple(row for row in whole.rows if row.path != "train/a0.mp4"), LETTERS)
+    more = Manifest((*whole.rows, Row("train/h9.mp4", ("h",), split="train")), LETTERS)
+
+    for data in (whole, fewer, more):
+        default = parts_of("base-to-novel", data)
+        for split in ("train", "val"):
+            chosen = parts_of("base-to-novel", data, split=split)
+            assert [p.manifest.classes for p in chosen] == [p.manifest.classes for p in default]
+
+
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name != "base-to-novel"])
+def test_base_classes_are_refused_where_there_are_none(name):
+    with pytest.raises(ActionCLIPError, match=f"Base classes were given, and {name} has none"):
+        parts_of(name, data_set(), base=["a"])
+
+
+def test_base_classes_are_refused_beside_files_that_say_them():
+    files = {"novel": data_set(classes=tuple("xy")), "base": data_set(classes=tuple("ab"))}
+
+    with pytest.raises(ActionCLIPError, match="files base and novel say which classes are"):
+        parts_of("base-to-novel", files, base=["a"])
+
+
 def test_rows_without_labels_are_not_tested():
     known = data_set(("test",))
     more = Manifest((*known.rows, Row("x.mp4", split="test")), LETTERS)

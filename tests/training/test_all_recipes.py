@@ -10,7 +10,7 @@ from actionclip.training import train
 from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
-from actionclip.training.recipes.testing import make_evaluate
+from actionclip.training.recipes.testing import eval_command, make_evaluate
 from data_sets_on_disk import LAID, render_clips
 from recipes_for_tests import TWO_LAYERS
 
@@ -134,6 +134,7 @@ def test_the_head_of_a_recipe_says_command_hours_and_score(path):
     else:
         assert f"--protocol {recipe.evaluation.protocol}" in command[1]
         assert f"--data {recipe.data.path}" in command[1]
+        assert command[1] == eval_command(recipe)[0]
     assert recipe.about
 
 

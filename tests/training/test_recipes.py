@@ -14,7 +14,7 @@ from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from actionclip.training.recipes.settings import DataSettings, ModelSettings
-from actionclip.training.recipes.testing import RecipeTest
+from actionclip.training.recipes.testing import RecipeTest, eval_command
 from recipes_for_tests import (
     ARCHITECTURE,
     TWO_LAYERS,
@@ -107,6 +107,25 @@ def test_what_cannot_be_used_is_named_with_the_file(tmp_path, change, said):
         assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.draw.protocol=few-shot", "data.draw"),
+        ("data.draw.shots=2", "data.draw"),
+        ("data.split=val", "data.split"),
+        ("data.layout=folders", "data.layout"),
+        ("data.fold=2", "data.fold"),
+    ],
+)
+def test_settings_of_a_data_set_are_refused_beside_shards(tmp_path, change, said):
+    path = small_recipe(tmp_path / "a.toml", "clips", training={"loss": "info_nce"})
+    shards = ["data.path=", "data.shards=a.tar"]
+    assert read_recipe(path, shards).data.shards
+
+    with pytest.raises(ActionCLIPError, match=rf"{said} is set, and \[data\] says shards"):
+        read_recipe(path, [*shards, change])
+
+
 def test_files_that_are_no_recipes_are_refused(tmp_path):
     (tmp_path / "broken.toml").write_text("a = [")
     write_recipe(tmp_path / "one.toml", base="two.toml")
@@ -121,6 +140,56 @@ def test_files_that_are_no_recipes_are_refused(tmp_path):
     ):
         with pytest.raises(ActionCLIPError, match=said):
             read_recipe(tmp_path / name)
+
+
+TESTED = {"path": "lists of/u", "root": "v", "labels": "ucf101", "fold": 2, "layout": "ucf101"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words", "unsaid"),
+    [
+        ({}, "--data clips --protocol closed-set", []),
+        (
+            {"data": {"path": "", "shards": "a.tar"}, "evaluation": TESTED},
+            "--data 'lists of/u' --protocol closed-set --layout ucf101 --root v "
+            "--class-names ucf101 --fold 2",
+            [],
+        ),
+        (
+            {"data": {"path": "c", "intervals": True}, "model": {"templates": "authors16"}},
+            "--data c --protocol closed-set --template authors16 --intervals",
+            [],
+        ),
+        (
+            {"model": {"scale": 9.0, "sampling": {"windows": 3}, "clean_labels": True}},
+            "--data clips --protocol closed-set --clean-labels",
+            ["model.scale", "model.sampling.windows"],
+        ),
+        (
+            {"model": {"sampling": {"windows": 3}}, "evaluation": {"views": "2x1"}},
+            "--data clips --protocol closed-set --views 2x1",
+            [],
+        ),
+    ],
+)
+def test_the_command_that_tests_as_a_recipe_says(tmp_path, tables, words, unsaid):
+    path = write_recipe(
+        tmp_path / "a.toml",
+        purpose="evaluate",
+        model={"name": "tiny"} | tables.get("model", {}),
+        data=tables.get("data", {"path": "clips"}),
+        evaluation={"protocol": "closed-set"} | tables.get("evaluation", {}),
+        training={"loss": "info_nce" if "shards" in tables.get("data", {}) else "kl"},
+    )
+
+    assert eval_command(read_recipe(path)) == (f"actionclip eval tiny {words}", unsaid)
+
+
+def test_a_recipe_that_tests_random_weights_is_told_so(tmp_path):
+    path = small_recipe(tmp_path / "a.toml", "clips", purpose="evaluate", evaluation={"seed": 1})
+
+    with pytest.raises(ActionCLIPError, match="has random weights"):
+        Run.prepare(read_recipe(path))
 
 
 def test_random_towers_come_from_the_seed_alone():

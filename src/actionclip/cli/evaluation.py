@@ -1,7 +1,6 @@
 """`actionclip eval`: how good a model is on a data set, or what changed between two tests."""
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +13,15 @@ from actionclip.cli.classify import SOME_FAILED
 from actionclip.cli.console import Progress, is_terminal, plain_warnings, say
 from actionclip.cli.data import Intervals, LayoutName, Root
 from actionclip.errors import ActionCLIPError
+from actionclip.evaluation.report.comparison_words import SHOWN, comparison_lines, name_in_words
 
 if TYPE_CHECKING:
     from actionclip.data.manifest import Manifest
     from actionclip.evaluation import Evaluation
     from actionclip.evaluation.metrics import ClassRow
-    from actionclip.evaluation.report.compare import Comparison, Flip
     from actionclip.inference.recognizer import Recognizer
 
 INTEGRITY = 4
-SHOWN = 12
-"""Classes, files and clips listed on a terminal."""
-NAMES = {"mean_class": "mean class", "map": "mAP", "harmonic_mean": "harmonic mean"}
-NAMES |= {f"top{k}": f"top-{k}" for k in range(1, 6)} | {"ece": "calibration error"}
-NAMES |= {"coverage": "label set coverage", "kept": "answered with a label"}
 
 EXAMPLES = """Examples:
 
@@ -96,7 +90,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
+    fold: Annotated[
+        int | None,
+        typer.Option(min=1, help="Which official split. Default: the first.", show_default=False),
+    ] = None,
     intervals: Intervals = False,
     base: Annotated[
         str | None,
@@ -127,10 +124,7 @@ def evaluate(
     scores, a confusion matrix, a reliability plot and a page with the worst mistakes.
     """
     if compare is not None:
-        from actionclip.evaluation.report.compare import compare as compared
-
-        found = compared(*compare, draws=draws, seed=seed)
-        typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_comparison(found)))
+        _compare(*compare, draws, seed, as_json=as_json)
         return
     from actionclip.encoding.questions import read_words
 
@@ -186,6 +180,13 @@ def evaluate(
 evaluate.__doc__ = f"{evaluate.__doc__}\n\n{EXAMPLES}"
 
 
+def _compare(before: Path, after: Path, draws: int, seed: int, *, as_json: bool) -> None:
+    from actionclip.evaluation.report.compare import compare
+
+    found = compare(before, after, draws=draws, seed=seed)
+    typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(comparison_lines(found)))
+
+
 @contextmanager
 def _processes(device: str | None) -> Iterator[tuple[str | None, bool]]:
     """Under torchrun: meet the others. The device of this process, and whether it is the first."""
@@ -216,7 +217,7 @@ def _read(
     layout: str | None,
     root: Path | None,
     class_names: str | None,
-    fold: int,
+    fold: int | None,
     intervals: bool,
 ) -> "Manifest | dict[str, Manifest]":
     """The data to test on: one manifest, or several by name."""
@@ -224,9 +225,9 @@ def _read(
     from actionclip.data.layouts.recognise import read_data
     from actionclip.evaluation.protocols import find_protocol
 
-    find_protocol(protocol)
+    find_protocol(protocol).check_fold(fold)
     names = tuple(_names(class_names)) if class_names else None
-    folds = (1, 2, 3) if protocol == "zero-shot-3-splits" and len(paths) == 1 else (fold,)
+    folds = (1, 2, 3) if protocol == "zero-shot-3-splits" and len(paths) == 1 else (fold or 1,)
     found: dict[str, Manifest] = {}
     for path in paths:
         for each in folds:
@@ -308,26 +309,20 @@ def _lines(result: "Evaluation", title: str) -> list[str]:
     lines.append("")
     if several and result.protocol.combine == "mean":
         lines += _parts_table(result)
-    width = max(len(_name(name)) for name in result.summary) + 2
+    width = max(len(name_in_words(name)) for name in result.summary) + 2
     for name, value in result.summary.items():
         style: dict[str, Any] = strong if name == next(iter(result.summary)) else {}
-        lines.append(f"{_name(name):{width}}{typer.style(str(value), **style)}")
+        lines.append(f"{name_in_words(name):{width}}{typer.style(str(value), **style)}")
     if len(result.parts) == 1:
         lines += ["", *_classes(result.parts[0].numbers.per_class)]
     notes = dict.fromkeys(note for part in result.parts for note in part.numbers.notes)
     return [*lines, "", *(f"note: {note}" for note in notes)] if notes else lines
 
 
-def _name(name: str) -> str:
-    """A number's name in words, after that of its part where it has one."""
-    part, _, metric = name.rpartition(" ")
-    return f"{part} {NAMES.get(metric, metric)}".strip()
-
-
 def _parts_table(result: "Evaluation") -> list[str]:
     names = list(result.parts[0].numbers.metrics)
     width = max(len(part.sheet.name) for part in result.parts) + 2
-    lines = [" " * width + "".join(f"{_name(name):>19}" for name in names)]
+    lines = [" " * width + "".join(f"{name_in_words(name):>19}" for name in names)]
     for part in result.parts:
         values = part.numbers.metrics
         cells = (f"{values[name].value:.1%}" if name in values else "-" for name in names)
@@ -349,37 +344,3 @@ def _classes(rows: "list[ClassRow]") -> list[str]:
         taken = f"  taken for {row.confused} ({row.confused_clips})" if row.confused else ""
         lines.append(f"{row.label:{width}}{row.clips:5d}  {row.result!s:24}{taken}".rstrip())
     return lines
-
-
-def _comparison(found: "Comparison") -> list[str]:
-    """What changed, for a person."""
-    change = found.difference
-    words = "could be chance" if found.could_be_chance else "more than chance"
-    points = [f"{100 * value:+.1f}" for value in (change.value, change.low, change.high)]
-    interval = "" if math.isnan(change.low) else f"  [{points[1]}, {points[2]}]: {words}"
-    lines = [
-        f"{_name(found.metric)} of {found.clips} clips",
-        f"before      {found.before:.1%}",
-        f"after       {found.after:.1%}",
-        f"difference  {points[0]} points{interval}",
-    ]
-    if found.metric == "top1":
-        lines.append(f"now right   {len(found.gained)} clips that were wrong")
-        lines.append(f"now wrong   {len(found.lost)} clips that were right")
-    if found.classes:
-        width = max(len(row.label) for row in found.classes) + 2
-        lines += ["", "classes that changed most"]
-        lines += [
-            f"{row.label:{width}}{row.before:6.1%} -> {row.after:6.1%}  ({row.clips} clips)"
-            for row in found.classes[:SHOWN]
-        ]
-    for heading, flips in (("now right", found.gained), ("now wrong", found.lost)):
-        if flips:
-            lines += ["", heading, *(_flip(each) for each in flips[:SHOWN])]
-            lines += [f"and {len(flips) - SHOWN} more: --json has all"] * (len(flips) > SHOWN)
-    return lines
-
-
-def _flip(flip: "Flip") -> str:
-    before, after = (answer or "(not read)" for answer in (flip.before, flip.after))
-    return f"  {flip.row.path} ({flip.row.labels[0]}): {before} -> {after}"

@@ -35,8 +35,8 @@ def fewshot(
         int | None,
         typer.Option(
             min=1,
-            help="Learn from this many clips of each class and test on the others. Default: learn "
-            "from all.",
+            help="Learn from this many clips of each class and test on the others, or on the split "
+            "test (or else val). Default: learn from all that are not of these splits.",
             show_default=False,
         ),
     ] = None,
@@ -85,6 +85,11 @@ def fewshot(
         typer.echo(json.dumps(row))
         return
     say(done.about)
+    if not done.test_clips:
+        say(
+            "How good it is was not tested: no clip was set aside. --shots sets clips aside, or "
+            "give a data set with a split test or val."
+        )
     if not done.steps:
         say("Training did not help on clips held out: the model answers as it did before.")
     typer.echo(str(out))

@@ -221,7 +221,7 @@ def assemble(
         ActionCLIPError: for an ensemble that is none; for a label that is called *none of these*
             where that may be the answer.
     """
-    scale, bias = _scale_and_bias(model)
+    scale, bias = scale_and_bias(model)
     question = Question(
         labels=prompts.labels[:labels],
         texts=texts,
@@ -289,7 +289,7 @@ def key_of(question: Question) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _scale_and_bias(model: ActionCLIP) -> tuple[float, float]:
+def scale_and_bias(model: ActionCLIP) -> tuple[float, float]:
     """What the cosines are multiplied by, and what is added."""
     scale, bias = model.config.scale, model.logit_bias
     learned = float(model.logit_scale.detach().exp()) if scale is None else scale

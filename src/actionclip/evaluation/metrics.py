@@ -184,6 +184,8 @@ def multi_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
 def average_precisions(sheet: Sheet) -> Float[np.ndarray, " C"]:
     """The average precision of every label; NaN for one without a clip.
 
+    A clip that was not read comes last. Where none was read there is no ranking: all is wrong, 0.
+
     Raises:
         ActionCLIPError: without torchmetrics.
     """
@@ -194,7 +196,7 @@ def average_precisions(sheet: Sheet) -> Float[np.ndarray, " C"]:
             torch.from_numpy(sheet.ranks[:, number]),
             torch.from_numpy(sheet.targets[:, number]).long(),
         )
-    return values
+    return values if sheet.read.any() else 0 * values
 
 
 def weighted_average_precisions(
@@ -202,7 +204,8 @@ def weighted_average_precisions(
 ) -> Float[np.ndarray, "B C"]:
     """The same when clips count several times, for each draw of a bootstrap."""
     columns = zip(sheet.ranks.T, sheet.targets.T, strict=True)
-    return np.stack([weighted_average_precision(*c, weights) for c in columns], axis=1)
+    values = np.stack([weighted_average_precision(*c, weights) for c in columns], axis=1)
+    return values if sheet.read.any() else 0 * values
 
 
 def mean_of_known(values: Float[np.ndarray, "C B"]) -> Float[np.ndarray, " B"]:

@@ -26,6 +26,11 @@ class Part:
     manifest: Manifest
     """The rows that are tested; its classes are the labels to choose from."""
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that are tested."""
+        return self.manifest.rows
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -46,12 +51,56 @@ class Protocol:
     name: str
     means: str
     """What a number of it says, in a sentence."""
-    parts: Callable[[Data, Choices], list[Part]]
+    draw: Callable[[Data, Choices], list[Part]]
+    """The parts of a data set, as `parts` has them."""
     multi_label: bool = False
     all_classes: bool = True
     """Whether every part has all classes to choose from, so that other labels may be given."""
     combine: str = "mean"
     """How the parts become one number: `mean` (with deviation) or `harmonic`."""
+    takes_split: bool = True
+    """Whether the split to test on may be chosen."""
+    takes_base: bool = False
+    """Whether there are base classes."""
+    takes_fold: bool = True
+    """Whether an official split may be chosen, where a data set has several."""
+
+    def parts(self, data: Data, choices: Choices) -> list[Part]:
+        """What is tested against what.
+
+        Args:
+            data: a manifest, or several by name where the protocol has several parts.
+            choices: what the user says.
+
+        Raises:
+            ActionCLIPError: for data that does not fit the protocol, or a choice that it has not.
+        """
+        if choices.split is not None and not self.takes_split:
+            raise ActionCLIPError(
+                f"The split {choices.split!r} was given, and {self.name} has no choice of splits.",
+                expected=self.means,
+                hint="Leave it out.",
+            )
+        if choices.base is not None and not self.takes_base:
+            raise ActionCLIPError(
+                f"Base classes were given, and {self.name} has none.",
+                expected="They belong to base-to-novel.",
+                hint="Leave them out, or test with --protocol base-to-novel.",
+            )
+        return self.draw(data, choices)
+
+    def check_fold(self, fold: int | None) -> None:
+        """Refuse the choice of an official split where it would decide nothing.
+
+        Raises:
+            ActionCLIPError: naming the protocol.
+        """
+        if fold is not None and not self.takes_fold:
+            raise ActionCLIPError(
+                f"The fold {fold} was given, and {self.name} tests the same clips whatever it is.",
+                expected=self.means,
+                hint="Leave it out.",
+            )
 
 
 def find_protocol(name: str) -> Protocol:
@@ -110,29 +159,46 @@ def _every_clip(data: Data, choices: Choices) -> list[Part]:
 
 
 def _half_classes(data: Data, choices: Choices) -> list[Part]:
-    drawn = splits.half_classes(_only(data), seed=choices.seed)
+    drawn = splits.half_classes(_to_draw_from(data, choices.split), seed=choices.seed)
     return [Part(name, manifest) for name, manifest in drawn.manifests.items()]
 
 
 def _kinetics600(data: Data, choices: Choices) -> list[Part]:
-    drawn = splits.kinetics600_zero_shot(_only(data))
+    drawn = splits.kinetics600_zero_shot(_to_draw_from(data, choices.split))
     return [Part(name, manifest) for name, manifest in drawn.manifests.items()]
 
 
 def _base_to_novel(data: Data, choices: Choices) -> list[Part]:
-    given = named(data)
+    given, split = named(data), choices.split
     if len(given) == 1:
-        drawn = splits.base_to_novel(
-            _only(data), base=choices.base, shots=None, seed=choices.seed
-        ).manifests
-        given = dict(zip(("base", "novel"), drawn.values(), strict=True))
+        source = _to_draw_from(data, split)
+        drawn = splits.base_to_novel(source, base=choices.base, shots=None, seed=choices.seed)
+        given = dict(zip(("base", "novel"), drawn.manifests.values(), strict=True))
+        split = None  # what was drawn is called test
     elif {name.split("-")[0] for name in given} != {"base", "novel"} or len(given) != 2:
         raise ActionCLIPError(
             f"The manifests are called {', '.join(given)}.",
             expected="One whose name begins with base and one whose name begins with novel.",
         )
-    parts = [Part(name.split("-")[0], rows_to_test(one)) for name, one in given.items()]
+    elif choices.base is not None:
+        raise ActionCLIPError(
+            f"Base classes were given, and the files {' and '.join(sorted(given))} say which "
+            "classes are base.",
+            hint="Leave them out, or give the one data set that the files were drawn from.",
+        )
+    parts = [Part(name.split("-")[0], rows_to_test(one, split)) for name, one in given.items()]
     return sorted(parts, key=lambda part: part.name)
+
+
+def _to_draw_from(data: Data, split: str | None) -> Manifest:
+    """The one data set, with the rows of the split that was named, if one was, in place of its
+    rows for testing.
+    """
+    found = _only(data)
+    if split is None:
+        return found
+    tests = (replace(row, split="test") for row in rows_to_test(found, split).rows)
+    return replace(found, rows=(*found.only("train").rows, *tests))
 
 
 def _only(data: Data) -> Manifest:
@@ -199,12 +265,15 @@ PROTOCOLS: dict[str, Protocol] = {
             "UCF101 or HMDB51: the mean over the test clips of the three official splits, all "
             "classes; what X-CLIP, ViFi-CLIP, TC-CLIP and OST print.",
             _three_splits,
+            takes_fold=False,
         ),
         Protocol(
             "zero-shot-full",
             "Every clip of the data set, training clips too; all classes; what Text4Vis, BIKE and "
             "FROSTER print with a star.",
             _every_clip,
+            takes_split=False,
+            takes_fold=False,
         ),
         Protocol(
             "zero-shot-half-classes",
@@ -232,6 +301,7 @@ PROTOCOLS: dict[str, Protocol] = {
             _base_to_novel,
             all_classes=False,
             combine="harmonic",
+            takes_base=True,
         ),
         Protocol(
             "multi-label",

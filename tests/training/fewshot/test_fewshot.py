@@ -13,18 +13,24 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from actionclip.cli.app import app
+from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
+from actionclip.data.splits import few_shot
+from actionclip.encoding.questions import ask
 from actionclip.errors import ActionCLIPError
+from actionclip.evaluation import evaluate
+from actionclip.model.actionclip import ActionCLIP, unit
+from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.text_cache import cache_folder
 from actionclip.model.weights.folder import load_folder, save
-from actionclip.training.fewshot import features
+from actionclip.training.fewshot import features, learning
 from actionclip.training.fewshot.features import frame_embeddings
 from actionclip.training.fewshot.heads import folds, train_probe
 from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize
 from actionclip.video.transforms import to_input
-from training_runs import fingerprint, small_model
+from training_runs import ARCHITECTURE, fingerprint, small_model
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (50, 50, 220)}
 QUICK = FewShotConfig(lr=1e-2, steps=(10, 60), folds=2)
@@ -184,6 +190,61 @@ def test_with_one_clip_of_a_class_nothing_is_validated(colours):
     assert set(found.tested) == {"zero-shot", "prompt", "probe"}
 
 
+def in_splits(colours, *splits):
+    """Two clips of each colour in each split."""
+    return Manifest(
+        tuple(
+            Row(str(colours / name / f"{2 * number + clip}.mp4"), (name,), split=split)
+            for name in COLOURS
+            for number, split in enumerate(splits)
+            for clip in (0, 1)
+        )
+    )
+
+
+@pytest.mark.parametrize("shots", [None, 1])
+@pytest.mark.parametrize(
+    ("splits", "learnt", "tested"),
+    [
+        (("train", "val", "test"), "train", "test"),
+        (("train", "val"), "train", "val"),
+        (("", "val"), "", "val"),
+        (("", "test"), "", "test"),
+    ],
+)
+def test_clips_to_test_on_are_not_learnt_from(colours, splits, learnt, tested, shots):
+    train, test = learning._parts(in_splits(colours, *splits), shots, 0)
+
+    data = in_splits(colours, *splits)
+    mine = {row.path for row in train.rows}
+    assert mine <= {row.path for row in data.rows if row.split == learnt}
+    assert len(mine) == (6 if shots is None else 3)
+    assert {row.path for row in test.rows} == {r.path for r in data.rows if r.split == tested}
+
+
+@pytest.mark.parametrize("shots", [None, 1])
+@pytest.mark.parametrize("splits", [("test",), ("val", "test")])
+def test_a_data_set_of_clips_to_test_on_alone_is_refused(colours, splits, shots):
+    with pytest.raises(ActionCLIPError, match="Clips with labels in train, or in no split"):
+        learn(in_splits(colours, *splits), shots=shots)
+
+
+def test_without_clips_to_test_on_no_accuracy_is_said_and_that_is_said(colours, tmp_path):
+    save(towers(), tmp_path / "start")
+    words = ["fewshot", tmp_path / "m.csv", "--model", tmp_path / "start", "--workers", 1]
+    for splits, said in ((("train",), "no clip was set aside"), (("train", "test"), "")):
+        rows = in_splits(colours, *splits).rows
+        table = "".join(f"{row.path},{row.labels[0]},{row.split}\n" for row in rows)
+        (tmp_path / "m.csv").write_text(f"path,label,split\n{table}")
+
+        done = CliRunner().invoke(app, [*map(str, words), "--out", str(tmp_path / "mine")])
+
+        assert done.exit_code == 0, done.output
+        assert ("no clip was set aside" in done.stderr) == bool(said)
+        assert ("other clips" in done.stderr) != bool(said)
+        shutil.rmtree(tmp_path / "mine")
+
+
 def test_when_training_does_not_help_the_model_stays_as_it_is(colours):
     hopeless = replace(QUICK, lr=1e-12, steps=(1,))
 
@@ -195,6 +256,27 @@ def test_when_training_does_not_help_the_model_stays_as_it_is(colours):
         torch.testing.assert_close(
             found.model.encode_video(frames), towers().encode_video(frames), rtol=0, atol=1e-5
         )
+
+
+def test_a_model_with_a_bias_is_measured_as_it_answers(colours):
+    """Without the bias every score is nearly 1; with it all are near 0, and the best counts."""
+    architecture, scale = ARCHITECTURE | {"init_logit_bias": -10}, 50.0
+    backbone = OpenClipBackbone.from_architecture(architecture)
+    missing, _ = backbone.load_state_dict(towers().backbone.state_dict(), strict=False)
+    assert missing == ["clip.logit_bias"]
+    model = ActionCLIP(backbone, replace(towers().config, activation="sigmoid", scale=scale)).eval()
+    [data] = few_shot(read_data(colours).manifest, shots=[2]).manifests.values()
+    with torch.no_grad():
+        videos = unit(frame_embeddings(model, data, workers=1).embeddings.mean(dim=(1, 2)))
+        texts = ask(model, data.classes, look_alikes=False).texts
+        model.logit_bias.fill_(-40 - scale * torch.einsum("nd,kcd->nkc", videos, texts).mean())
+
+    before = evaluate(model, data, draws=0, reading={"workers": 1})
+    found = learn(data, model=model)
+
+    after = evaluate(found.model, data, draws=0, reading={"workers": 1})
+    assert found.tested["zero-shot"] == before.value
+    assert found.tested["prompt"] == after.value
 
 
 def test_a_prompt_that_has_learnt_goes_on_from_what_it_knows(colours):

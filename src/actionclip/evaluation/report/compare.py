@@ -8,7 +8,7 @@ N clips, B draws.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,19 @@ class ClassChange:
     clips: int
     before: float
     after: float
+    part: str = ""
+    """The part it is of; empty where there is one alone, or where clips of all parts count."""
+
+
+@dataclass(frozen=True)
+class PartChange:
+    """How one part changed."""
+
+    name: str
+    clips: int
+    before: float
+    after: float
+    difference: Estimate
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,11 @@ class Comparison:
     """`top1`, or `map` where clips have several labels."""
     clips: int
     before: float
+    """The share of all clips; of `map` the mean over the parts, as the tests report it."""
     after: float
     difference: Estimate
     """After minus before."""
+    parts: list[PartChange]
     gained: list[Flip]
     lost: list[Flip]
     classes: list[ClassChange]
@@ -81,10 +96,21 @@ class Comparison:
             "after": round(self.after, 6),
             "difference": self.difference.to_dict(),
             "could_be_chance": self.could_be_chance,
+            "parts": [
+                {
+                    **{"name": part.name, "clips": part.clips},
+                    **{"before": round(part.before, 6), "after": round(part.after, 6)},
+                    "difference": part.difference.to_dict(),
+                }
+                for part in self.parts
+            ],
             "gained": [_flip(each) for each in self.gained],
             "lost": [_flip(each) for each in self.lost],
             "classes": [
-                {"label": c.label, "clips": c.clips, "before": c.before, "after": c.after}
+                {
+                    **{"part": c.part, "label": c.label, "clips": c.clips},
+                    **{"before": c.before, "after": c.after},
+                }
                 for c in self.classes
             ],
         }
@@ -166,9 +192,16 @@ def _accuracies(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
     hits = [(a.places == 0, b.places == 0) for a, b in pairs]
     was, now = (np.concatenate(each) for each in zip(*hits, strict=True))
     labels = [row.labels[0] for one, _ in pairs for row in one.rows]
-    groups = [group for one, _ in pairs for group in one.groups]
-    change = now.astype(float) - was
-    drawn = bootstrap(lambda w: w @ change / w.sum(axis=1), groups, draws=draws, seed=seed)
+    changes = [now.astype(float) - was for was, now in hits]
+    change = np.concatenate(changes)
+
+    def shares(weights: list[Any]) -> list[Float[np.ndarray, " B"]]:
+        with np.errstate(invalid="ignore"):
+            own = [w @ each / w.sum(axis=1) for w, each in zip(weights, changes, strict=True)]
+            every = np.concatenate(weights, axis=1)
+            return [every @ change / every.sum(axis=1), *own]
+
+    whole, *own = _drawn(shares, pairs, draws, seed)
     rows = [
         (label, mine.sum(), was[mine].mean(), now[mine].mean())
         for label in dict.fromkeys(labels)
@@ -180,7 +213,11 @@ def _accuracies(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
         len(was),
         float(was.mean()),
         float(now.mean()),
-        Estimate(float(change.mean()), *percentiles(drawn)),
+        Estimate(float(change.mean()), *whole),
+        [
+            _part(one, before.mean(), after.mean(), interval)
+            for (one, _), (before, after), interval in zip(pairs, hits, own, strict=True)
+        ],
         [flip for gained, _ in flips for flip in gained],
         [flip for _, lost in flips for flip in lost],
         _changes(rows),
@@ -202,38 +239,85 @@ def _flips(
 
 
 def _precisions(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
-    """Mean average precision of the classes both know; of the first part, the only one there is."""
-    one, other = pairs[0]
-    shared = [n for n in one.classes if n in other.classes and one.targets[:, _at(one, n)].any()]
+    """Mean average precision of the classes both know, in each part; and the mean over parts."""
+    places = [_shared(*pair) for pair in pairs]
+    values = [
+        (average_precisions(one)[mine], average_precisions(other)[theirs])
+        for (one, other), (mine, theirs) in zip(pairs, places, strict=True)
+    ]
 
-    mine, theirs = ([_at(sheet, name) for name in shared] for sheet in (one, other))
-    was, now = average_precisions(one)[mine], average_precisions(other)[theirs]
+    def changes(weights: list[Any]) -> list[Float[np.ndarray, " B"]]:
+        own = []
+        for (one, other), (mine, theirs), drawn in zip(pairs, places, weights, strict=True):
+            before = weighted_average_precisions(one, drawn)[:, mine]
+            after = weighted_average_precisions(other, drawn)[:, theirs]
+            own.append(mean_of_known((after - before).T))
+        return [np.mean(own, axis=0), *own]
 
-    def change(weights: Any) -> Float[np.ndarray, " B"]:
-        before = weighted_average_precisions(one, weights)[:, mine]
-        after = weighted_average_precisions(other, weights)[:, theirs]
-        return mean_of_known((after - before).T)
-
-    drawn = bootstrap(change, one.groups, draws=draws, seed=seed)
-    counts = [one.targets[:, _at(one, name)].sum() for name in shared]
+    whole, *own = _drawn(changes, pairs, draws, seed)
+    parts = [
+        _part(one, was.mean(), now.mean(), interval)
+        for (one, _), (was, now), interval in zip(pairs, values, own, strict=True)
+    ]
+    before, after = (float(np.mean([getattr(p, n) for p in parts])) for n in ("before", "after"))
+    rows = [
+        (one.classes[n], one.targets[:, n].sum(), *both, one.name if len(pairs) > 1 else "")
+        for (one, _), (mine, _), part in zip(pairs, places, values, strict=True)
+        for n, *both in zip(mine, *part, strict=True)
+    ]
     return Comparison(
         "map",
-        len(one.rows),
-        float(was.mean()),
-        float(now.mean()),
-        Estimate(float((now - was).mean()), *percentiles(drawn)),
+        sum(part.clips for part in parts),
+        before,
+        after,
+        Estimate(float(np.mean([part.difference.value for part in parts])), *whole),
+        parts,
         [],
         [],
-        _changes(zip(shared, counts, was, now, strict=True)),
+        _changes(rows),
     )
 
 
-def _at(sheet: Sheet, name: str) -> int:
-    return sheet.classes.index(name)
+def _drawn(
+    statistics: Callable[[list[Any]], list[Float[np.ndarray, " B"]]],
+    pairs: Sequence[Pair],
+    draws: int,
+    seed: int,
+) -> list[tuple[float, float]]:
+    """The intervals of all parts together and of each, from draws of the recordings of all parts.
+
+    A recording with clips in several parts is drawn for all of them. A draw without a clip of a
+    part says nothing of it.
+    """
+    groups = [group for one, _ in pairs for group in one.groups]
+    ends = np.cumsum([len(one.rows) for one, _ in pairs])[:-1]
+
+    def columns(weights: Any) -> Float[np.ndarray, "B P"]:
+        return np.stack(statistics(np.split(weights, ends, axis=1)), axis=1)
+
+    drawn = bootstrap(columns, groups, draws=draws, seed=seed)
+    if not len(drawn):
+        return [(math.nan, math.nan)] * (1 + len(pairs))
+    return [percentiles(column) for column in drawn.T]
+
+
+def _part(one: Sheet, before: float, after: float, interval: tuple[float, float]) -> PartChange:
+    difference = Estimate(float(after - before), *interval)
+    return PartChange(one.name, len(one.rows), float(before), float(after), difference)
+
+
+def _shared(one: Sheet, other: Sheet) -> tuple[list[int], list[int]]:
+    """The places of the classes that both know and that have a clip."""
+    known = [one.classes[place] for place in np.flatnonzero(one.targets.any(axis=0))]
+    names = [name for name in known if name in other.classes]
+    return [one.classes.index(n) for n in names], [other.classes.index(n) for n in names]
 
 
 def _changes(rows: Any) -> list[ClassChange]:
-    found = [ClassChange(name, int(n), float(was), float(now)) for name, n, was, now in rows]
+    found = [
+        ClassChange(name, int(n), float(was), float(now), *part)
+        for name, n, was, now, *part in rows
+    ]
     changed = [each for each in found if each.before != each.after]
     return sorted(changed, key=lambda each: -abs(each.after - each.before))
 

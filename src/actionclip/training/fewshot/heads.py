@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from actionclip.encoding.questions import scale_and_bias
 from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.model.scoring import score
 from actionclip.training.loss import contrastive_loss
@@ -109,17 +110,17 @@ def measure_head(
 ) -> Result:
     """How a prompt does in the model's own way of scoring."""
     config = model.config
+    scale, bias = scale_and_bias(model)
     views = unit(head(shots.features.flatten(0, 1))).unflatten(0, shots.features.shape[:2])
     scores = score(
-        views, texts, scale=scale_of(model), ensemble=config.ensemble, activation=config.activation
+        views,
+        texts,
+        scale=scale,
+        bias=bias,
+        ensemble=config.ensemble,
+        activation=config.activation,
     )
-    return _result(scores.clamp(min=1e-12).log(), shots.labels)
-
-
-def scale_of(model: ActionCLIP) -> float:
-    """What multiplies the cosine in the model's scores."""
-    own = model.config.scale
-    return model.logit_scale.detach().exp().item() if own is None else own
+    return _result(scores, scores.clamp(min=1e-12).log(), shots.labels)
 
 
 @torch.enable_grad()
@@ -162,11 +163,15 @@ def measure_probe(
     scale: float,
 ) -> Result:
     """How a probe does."""
-    return _result((scale * videos @ rows.T).log_softmax(dim=1), labels)
+    logs = (scale * videos @ rows.T).log_softmax(dim=1)
+    return _result(logs, logs, labels)
 
 
-def _result(logs: Float[Tensor, "N C"], labels: Int[Tensor, " N"]) -> Result:
-    right = int((logs.argmax(dim=1) == labels).sum())
+def _result(
+    scores: Float[Tensor, "N C"], logs: Float[Tensor, "N C"], labels: Int[Tensor, " N"]
+) -> Result:
+    """The answer is the label with the best score, however little that is."""
+    right = int((scores.argmax(dim=1) == labels).sum())
     own = logs.gather(1, labels[:, None])
     return Result(right, len(labels), -float(own.sum()))
 

@@ -22,6 +22,7 @@ from actionclip.config import config
 from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.splits import few_shot
+from actionclip.encoding.questions import scale_and_bias
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.model.prompts.post import POST, HeadSize
@@ -38,7 +39,6 @@ from actionclip.training.fewshot.heads import (
     fresh,
     measure_head,
     measure_probe,
-    scale_of,
     train_head,
     train_probe,
 )
@@ -112,7 +112,7 @@ def learn_few_shots(
 
     Args:
         data: a manifest, or what `read_data` reads: a folder with a folder of clips for each class.
-            Of a data set with splits `train` is learnt from and `test` tested on.
+            Of a data set with splits `train` is learnt from and `test`, or else `val`, tested on.
         model: its towers stay as they are; its post-network prompt learns, in place.
         folder: where the model folder is written; None: nowhere.
         shots: learn from this many clips of each class, and test on the others; None: from all.
@@ -121,8 +121,8 @@ def learn_few_shots(
         seen: called after each clip.
 
     Raises:
-        ActionCLIPError: for clips with several labels or a single class, none that can be read, or
-            a model whose prompt leaves nothing to learn.
+        ActionCLIPError: for clips with several labels or a single class, none to learn from that
+            can be read, or a model whose prompt leaves nothing to learn.
         StorageError: when the folder cannot be written.
     """
     settings, began = settings or FewShotConfig(), monotonic()
@@ -182,11 +182,14 @@ def _parts(manifest: Manifest, shots: int | None, seed: int) -> tuple[Manifest, 
         )
     if shots is not None:
         [manifest] = few_shot(manifest, shots=[shots], seed=seed).manifests.values()
-    train = manifest.only("train")
-    test = manifest.only("test")
-    if not train.rows:
-        return manifest, None
-    return train, test if test.rows else None
+    known = {split: manifest.only(split) for split in manifest.splits}
+    train = known.get("train") or known.get("")
+    if train is None:
+        raise ActionCLIPError(
+            f"The data set has the splits {', '.join(known)}.",
+            expected="Clips with labels in train, or in no split, were expected to learn from.",
+        )
+    return train, known.get("test") or known.get("val")
 
 
 def _add_head(model: ActionCLIP, settings: FewShotConfig) -> None:
@@ -240,7 +243,7 @@ class _Learner:
             head,
             shots,
             self.texts,
-            scale_of(self.model),
+            scale_and_bias(self.model)[0],  # the loss compares labels: a bias is the same for all
             steps=steps,
             lr=self.settings.lr,
             batch_size=self.settings.batch_size,
@@ -253,7 +256,7 @@ class _Learner:
 
     def probe(self, head: nn.Module, shots: Shots, others: Shots, pull: float) -> Result:
         """A linear probe of what a head makes of clips, tested on others."""
-        start, scale = unit(self.texts.mean(dim=0)), scale_of(self.model)
+        start, scale = unit(self.texts.mean(dim=0)), scale_and_bias(self.model)[0]
         rows = train_probe(embed(head, shots), shots.labels, start, scale, pull=pull)
         return measure_probe(rows, embed(head, others), others.labels, scale)
 

@@ -19,7 +19,7 @@ from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
 from actionclip.training.recipes.models import build_model, build_start
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
-from actionclip.training.recipes.testing import RecipeTest, make_evaluate
+from actionclip.training.recipes.testing import RecipeTest, eval_command, make_evaluate
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
@@ -158,12 +158,16 @@ class Run:
 
 
 def _only_evaluates(recipe: Recipe) -> ActionCLIPError:
-    assert recipe.evaluation is not None
-    told = recipe.evaluation
-    command = f"actionclip eval {recipe.model.name} --data {told.path or recipe.data.path}"
-    command += f" --protocol {told.protocol}" + (f" --views {told.views}" if told.views else "")
+    command, unsaid = eval_command(recipe)
+    hint = f"Test the model with: {command}"
+    if unsaid:
+        hint += (
+            f"\nIt has no option for {' and '.join(unsaid)}: there the model's own settings hold."
+        )
+    if recipe.model.architecture is not None:
+        hint = "The model has random weights: name a trained one, without an architecture."
     return ActionCLIPError(
         "This recipe trains nothing.",
         expected="purpose = 'train'; its purpose is 'evaluate'.",
-        hint=f"Test the model with: {command}",
+        hint=hint,
     )

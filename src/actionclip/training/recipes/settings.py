@@ -95,7 +95,8 @@ class DataSettings:
     """Train with the manifest's captions instead of its labels; wants training.loss =
     'info_nce'."""
     shards: str = ""
-    """WebDataset shards of pairs instead: 'pairs-{000..099}.tar', or 'pairs-*.tar'."""
+    """WebDataset shards of pairs instead: 'pairs-{000..099}.tar', or 'pairs-*.tar'. All pairs are
+    trained on: what chooses among the rows of `path` is refused beside them."""
     synthetic: PeopleConfig | None = None
     """`[data.synthetic]`: people rendered while training, no files. Their frames are drawn as they
     are trained on, so none of the settings below matters."""
@@ -120,12 +121,25 @@ class DataSettings:
                 expected="One of path, shards and synthetic.",
                 hint="An empty text takes a value of the base recipe away: shards = ''.",
             )
+        if self.shards:
+            self._refuse_beside_shards()
         if self.synthetic is not None:
             check_seed("data.synthetic.seed", self.synthetic.seed)
         if not 0 <= self.most_failures < 1:
             raise ActionCLIPError(
                 f"data.most_failures is {self.most_failures}.", expected="A share below 1."
             )
+
+    def _refuse_beside_shards(self) -> None:
+        of_path = ("layout", "root", "labels", "fold", "intervals", "split", "draw")
+        defaults = self.__dataclass_fields__
+        for name in of_path:
+            if getattr(self, name) != defaults[name].default:
+                raise ActionCLIPError(
+                    f"data.{name} is set, and [data] says shards.",
+                    expected="Shards have no labels and no splits: all of their pairs are used.",
+                    hint=f"Take data.{name} away, or give the clips as a manifest with data.path.",
+                )
 
 
 @config

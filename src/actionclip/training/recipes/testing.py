@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from actionclip.data.manifest import Manifest
 from actionclip.data.splits import fingerprint
@@ -83,3 +85,50 @@ def _tested(recipe: Recipe) -> Manifest | Mapping[str, Manifest]:
     rows = read_rows(recipe.evaluation if recipe.evaluation.path else recipe.data)
     parts = {} if rows.drawn is None else rows.drawn.manifests
     return parts if len(parts) > 1 else rows.manifest
+
+
+def eval_command(recipe: Recipe) -> tuple[str, list[str]]:
+    """The command that tests a model as a recipe says, and the settings it has no option for.
+
+    Args:
+        recipe: has `[evaluation]`, and a model that is named.
+    """
+    assert recipe.evaluation is not None
+    told, model = recipe.evaluation, recipe.model
+    data = told if told.path else recipe.data
+    sampling = model.sampling or {}
+    values = {
+        "data": Path(data.path).expanduser(),
+        "protocol": told.protocol,
+        "layout": data.layout,
+        "root": Path(data.root).expanduser() if data.root else "",
+        "class-names": data.labels,
+        "fold": data.fold if data.fold > 1 and find_protocol(told.protocol).takes_fold else "",
+        "split": told.split,
+        "views": told.views,
+        "frames": sampling.get("frames", ""),
+        "spacing": sampling.get("spacing", ""),
+        "ensemble": model.ensemble or "",
+        "seed": told.seed or "",
+    }
+    words = ["actionclip", "eval", model.name]
+    words += [word for key, value in values.items() if value for word in (f"--{key}", str(value))]
+    templates = [model.templates] if isinstance(model.templates, str) else model.templates
+    words += [word for each in templates for word in ("--template", each)]
+    if model.clean_labels is not None:
+        words.append("--clean-labels" if model.clean_labels else "--raw-labels")
+    words += ["--intervals"] * data.intervals
+    return shlex.join(words), list(_without_option(recipe))
+
+
+def _without_option(recipe: Recipe) -> Iterator[str]:
+    """What a recipe says about a test and `actionclip eval` cannot be told."""
+    assert recipe.evaluation is not None
+    model, draw = recipe.model, recipe.data.draw
+    yield from (f"model.{name}" for name in ("prompts", "scale") if getattr(model, name))
+    said = {"frames", "spacing"} | ({"windows", "crops"} if recipe.evaluation.views else set())
+    said |= {"rule"} if (model.sampling or {}).get("spacing") else set()
+    for table in ("sampling", "preprocess"):
+        yield from (f"model.{table}.{k}" for k in getattr(model, table) or {} if k not in said)
+    if draw.protocol == "few-shot" and not recipe.evaluation.path:
+        yield "data.draw"
