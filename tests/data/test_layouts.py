@@ -584,6 +584,14 @@ def test_folders_name_the_numbers_behind_the_frames(tmp_path):
     assert read_data(file).manifest.classes == ("run", "hop")
 
 
+@pytest.mark.parametrize("name", [name for name in LAID if name not in ("ucf101", "hmdb51")])
+def test_an_official_split_is_refused_where_there_are_none(name, tmp_path):
+    LAID[name][0](tmp_path)
+
+    with pytest.raises(ActionCLIPError, match="no official splits by number, and split 2"):
+        read_data(tmp_path, options=Options(fold=2))
+
+
 def test_lists_of_official_splits_are_chosen(tmp_path):
     lay_mmaction2(tmp_path)
     for name in ("train", "val"):

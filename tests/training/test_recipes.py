@@ -117,12 +117,13 @@ def test_what_cannot_be_used_is_named_with_the_file(tmp_path, change, said):
         ("data.fold=2", "data.fold"),
     ],
 )
-def test_settings_of_a_data_set_are_refused_beside_shards(tmp_path, change, said):
+@pytest.mark.parametrize("instead", ["data.shards=a.tar", "data.synthetic.clips=8"])
+def test_settings_of_a_data_set_are_refused_where_there_is_none(tmp_path, change, said, instead):
     path = small_recipe(tmp_path / "a.toml", "clips", training={"loss": "info_nce"})
-    shards = ["data.path=", "data.shards=a.tar"]
-    assert read_recipe(path, shards).data.shards
+    shards, source = ["data.path=", instead], instead[5:].partition("=")[0].partition(".")[0]
+    assert not read_recipe(path, shards).data.path
 
-    with pytest.raises(ActionCLIPError, match=rf"{said} is set, and \[data\] says shards"):
+    with pytest.raises(ActionCLIPError, match=rf"{said} is set, and \[data\] says {source}"):
         read_recipe(path, [*shards, change])
 
 

@@ -253,6 +253,17 @@ class Layout:
     read: Callable[[Place, Options], Reading]
     rank: int = 0
     """It counts only where no layout of a lower rank is seen: some look like others, and more."""
+    folds: bool = False
+    """Whether there may be several official splits, of which `read` takes the one asked for."""
+
+
+def no_folds(path: Path, fold: int) -> ActionCLIPError:
+    """An official split was asked for by its number, and there are none."""
+    return ActionCLIPError(
+        f"{path} has no official splits by number, and split {fold} was asked for.",
+        expected="UCF101 and HMDB51 have three; their lists were expected there.",
+        hint="Leave out --fold (in a recipe: fold), or name the folder with those lists.",
+    )
 
 
 def lost(missing: Sequence[str], videos: VideoFiles) -> list[str]:

@@ -22,6 +22,7 @@ from actionclip.data.layouts.base import (
     Reading,
     lost,
     mistake,
+    no_folds,
     split_of,
     videos_of,
 )
@@ -166,8 +167,10 @@ def _entries(file: Path) -> list[Entry]:
 def _one_a_split(place: Place, options: Options, files: list[Path]) -> list[Path]:
     """One list for each split; of several official splits, the one that was chosen."""
     folds = [file for file in files if re.search(r"split_?\d", file.name)]
+    wanted = re.compile(rf"split_?0?{options.fold}(?!\d)")
+    if options.fold != 1 and not any(wanted.search(file.name) for file in folds):
+        raise no_folds(place.path, options.fold)
     if folds and len(files) > 1:
-        wanted = re.compile(rf"split_?0?{options.fold}(?!\d)")
         files = [file for file in files if file not in folds or wanted.search(file.name)]
     splits = [split_of(file.name) for file in files]
     if len(set(splits)) < len(files) or not files:
@@ -266,6 +269,7 @@ def _layout(
         lambda place: _see(place, kind, suffix, authors),
         lambda place, options: _read(place, options, kind, suffix),
         rank=1,
+        folds=True,
     )
 
 

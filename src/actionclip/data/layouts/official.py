@@ -169,6 +169,10 @@ def _no_fold(place: Place, options: Options, folds: list[int]) -> ActionCLIPErro
 
 
 UCF101 = Layout(
-    "ucf101", "classInd.txt with trainlist01.txt and testlist01.txt", _see_ucf, _read_ucf
+    "ucf101",
+    "classInd.txt with trainlist01.txt and testlist01.txt",
+    _see_ucf,
+    _read_ucf,
+    folds=True,
 )
-HMDB51 = Layout("hmdb51", "lists called CLASS_test_split1.txt", _see_hmdb, _read_hmdb)
+HMDB51 = Layout("hmdb51", "lists called CLASS_test_split1.txt", _see_hmdb, _read_hmdb, folds=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actionclip.data.layouts.annotations import CHARADES, KINETICS, SSV2
-from actionclip.data.layouts.base import Layout, Options, Place, look
+from actionclip.data.layouts.base import Layout, Options, Place, look, no_folds
 from actionclip.data.layouts.lists import AUTHORS, MMACTION2_FRAMES, MMACTION2_VIDEOS, SLOWFAST
 from actionclip.data.layouts.official import HMDB51, UCF101
 from actionclip.data.layouts.own import FOLDERS, MANIFEST
@@ -93,8 +93,9 @@ def read_data(
         options: what is known beside the path.
 
     Raises:
-        ActionCLIPError: when the layout is not clear, or a list has a mistake (file and line are
-            named), or labels cannot be matched by name.
+        ActionCLIPError: when the layout is not clear, a list has a mistake (file and line are
+            named), labels cannot be matched by name, or an official split is asked for by its
+            number where there are none.
     """
     place = _look(Path(path))
     if layout is None:
@@ -107,7 +108,10 @@ def read_data(
             raise ActionCLIPError(
                 f"{path} is not laid out like {layout}.", expected=f"Expected {chosen.looks_for}."
             )
-    reading = chosen.read(place, options or Options())
+    options = options or Options()
+    if options.fold != 1 and not chosen.folds:
+        raise no_folds(place.path, options.fold)
+    reading = chosen.read(place, options)
     if not reading.manifest.rows:
         raise ActionCLIPError(f"{path} ({chosen.name}) lists no clip.", expected="At least one.")
     return Data(reading.manifest, chosen.name, why, [note for note in reading.notes if note])

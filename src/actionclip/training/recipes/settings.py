@@ -99,7 +99,8 @@ class DataSettings:
     trained on: what chooses among the rows of `path` is refused beside them."""
     synthetic: PeopleConfig | None = None
     """`[data.synthetic]`: people rendered while training, no files. Their frames are drawn as they
-    are trained on, so none of the settings below matters."""
+    are trained on: none of the settings below matters, and what chooses among the rows of `path` is
+    refused."""
     random_frames: bool = True
     """A random frame of each part, the authors' way for Kinetics; false: the middle ones, as they
     do for UCF101 and HMDB51. With the rule `spaced`: a random start."""
@@ -121,8 +122,8 @@ class DataSettings:
                 expected="One of path, shards and synthetic.",
                 hint="An empty text takes a value of the base recipe away: shards = ''.",
             )
-        if self.shards:
-            self._refuse_beside_shards()
+        if not self.path:
+            self._refuse_beside(given[0])
         if self.synthetic is not None:
             check_seed("data.synthetic.seed", self.synthetic.seed)
         if not 0 <= self.most_failures < 1:
@@ -130,14 +131,14 @@ class DataSettings:
                 f"data.most_failures is {self.most_failures}.", expected="A share below 1."
             )
 
-    def _refuse_beside_shards(self) -> None:
+    def _refuse_beside(self, source: str) -> None:
         of_path = ("layout", "root", "labels", "fold", "intervals", "split", "draw")
         defaults = self.__dataclass_fields__
         for name in of_path:
             if getattr(self, name) != defaults[name].default:
                 raise ActionCLIPError(
-                    f"data.{name} is set, and [data] says shards.",
-                    expected="Shards have no labels and no splits: all of their pairs are used.",
+                    f"data.{name} is set, and [data] says {source}.",
+                    expected=f"It chooses among clips in files; of {source} all are used.",
                     hint=f"Take data.{name} away, or give the clips as a manifest with data.path.",
                 )
 
