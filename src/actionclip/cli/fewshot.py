@@ -63,7 +63,8 @@ def fewshot(
     with plain_warnings():
         manifest = read_data(data).manifest
         network = options.open_model(model, device=device, workers=workers).model
-        with typer.progressbar(length=len(manifest.rows), label="clips", file=sys.stderr) as bar:
+        length = len(manifest.labelled)
+        with typer.progressbar(length=length, label="clips", file=sys.stderr) as bar:
             done = learn_few_shots(
                 manifest,
                 network,
@@ -75,11 +76,13 @@ def fewshot(
             )
     for row, why in done.failed:
         say(f"{row.path}: {why}")
+    if done.unlabelled:
+        say(f"Without a label, and so left out: {done.unlabelled} clips.")
     row = {
         **{"folder": str(out), "labels": list(done.labels), "clips": done.clips},
         **{"failed": len(done.failed), "steps": done.steps, "validated": done.validated},
         **{"tested": done.tested, "test_clips": done.test_clips},
-        "seconds": round(done.seconds, 1),
+        **{"seconds": round(done.seconds, 1), "unlabelled": done.unlabelled},
     }
     if as_json:
         typer.echo(json.dumps(row))

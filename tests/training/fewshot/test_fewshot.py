@@ -229,6 +229,15 @@ def test_a_data_set_of_clips_to_test_on_alone_is_refused(colours, splits, shots)
         learn(in_splits(colours, *splits), shots=shots)
 
 
+def test_clips_without_a_label_are_left_out_and_counted(colours):
+    data = in_splits(colours, "train", "test")
+    bare = [replace(row, labels=()) for row in data.rows[:2]]
+
+    found = learn(Manifest((*data.rows[2:], *bare)))
+
+    assert (found.clips, found.test_clips, found.unlabelled) == (4, 6, 2)
+
+
 def test_without_clips_to_test_on_no_accuracy_is_said_and_that_is_said(colours, tmp_path):
     save(towers(), tmp_path / "start")
     words = ["fewshot", tmp_path / "m.csv", "--model", tmp_path / "start", "--workers", 1]

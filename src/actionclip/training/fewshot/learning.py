@@ -82,6 +82,8 @@ class FewShotResult:
     """The same on the clips that were set aside; empty without any."""
     test_clips: int
     seconds: float
+    unlabelled: int = 0
+    """Clips that were left out because they have no label."""
 
     @property
     def about(self) -> str:
@@ -113,6 +115,7 @@ def learn_few_shots(
     Args:
         data: a manifest, or what `read_data` reads: a folder with a folder of clips for each class.
             Of a data set with splits `train` is learnt from and `test`, or else `val`, tested on.
+            Clips without a label are left out.
         model: its towers stay as they are; its post-network prompt learns, in place.
         folder: where the model folder is written; None: nowhere.
         shots: learn from this many clips of each class, and test on the others; None: from all.
@@ -126,7 +129,8 @@ def learn_few_shots(
         StorageError: when the folder cannot be written.
     """
     settings, began = settings or FewShotConfig(), monotonic()
-    manifest = data if isinstance(data, Manifest) else read_data(data).manifest
+    whole = data if isinstance(data, Manifest) else read_data(data).manifest
+    manifest = whole.labelled
     train, test = _parts(manifest, shots, settings.seed)
     if folder is not None:
         check_texts(manifest.classes)
@@ -154,6 +158,7 @@ def learn_few_shots(
         tested={name: one.accuracy for name, one in tested.items()},
         test_clips=0 if others is None else len(others),
         seconds=monotonic() - began,
+        unlabelled=len(whole) - len(manifest),
     )
     if folder is not None:
         save(model, folder, about=result.about)
