@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from actionclip.encoding.questions import scale_and_bias
 from actionclip.model.actionclip import ActionCLIP, unit
-from actionclip.training.fewshot.heads import Shots, scale_of, train_head
+from actionclip.training.fewshot.heads import Shots, train_head
 from actionclip.video.transforms import as_input
 from miniature.actions import SETS
 from miniature.arm import Arm
@@ -65,7 +66,7 @@ def learn_head(
     texts = embed_labels(model, SETS[LABELS])
     if any(True for _ in model.post.parameters()):
         steps = train_head(
-            *(model.post, shots, texts, scale_of(model)),
+            *(model.post, shots, texts, scale_and_bias(model)[0]),
             **{"steps": (arm.steps(scale),), "lr": arm.rate, "batch_size": arm.batch(scale)},
             seed=seed,
         )

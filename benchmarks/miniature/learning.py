@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actionclip.encoding.questions import scale_and_bias
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.prompts.text import make_prompts
 from actionclip.model.scoring import arrange, score
-from actionclip.training.fewshot.heads import scale_of
 from actionclip.training.loss import contrastive_loss
 from actionclip.training.optimiser import OptimConfig, build_optimizer, set_rates
 from actionclip.training.run.batches import Batch, Texts
@@ -198,7 +198,7 @@ def ask(
     model: ActionCLIP, videos: Tensor, labels: Tensor, tests: tuple[str, ...], trained: str
 ) -> Counts:
     """Tests of clips of all actions, [N, D] or in views [N, V, D]; labels as in `SETS["all"]`."""
-    texts, scale = embed_labels(model, SETS["all"]), scale_of(model)
+    texts, scale = embed_labels(model, SETS["all"]), scale_and_bias(model)[0]
     return ask_with(
         lambda rows, columns: score(videos[rows], texts[:, columns], scale=scale),
         *(labels, tests, SETS[trained]),

@@ -14,10 +14,10 @@ from results import random_towers, weizmann
 
 from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest
+from actionclip.encoding.questions import scale_and_bias
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.scoring import score
 from actionclip.model.zoo.tiny import build_tiny, tiny_config
-from actionclip.training.fewshot.heads import scale_of
 from actionclip.training.settings import TrainConfig
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize, Sampling
@@ -94,7 +94,11 @@ def zero_shot(model: ActionCLIP, clips: RealClips) -> Counts:
 def _answers(model: ActionCLIP, pixels: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
     """The number of the best label of each clip, the mean over its windows."""
     videos = embed_clips(model, pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
-    return score(videos, embed_labels(model, names), scale=scale_of(model)).argmax(dim=1).cpu()
+    return (
+        score(videos, embed_labels(model, names), scale=scale_and_bias(model)[0])
+        .argmax(dim=1)
+        .cpu()
+    )
 
 
 def fine_tune(
