@@ -3,7 +3,7 @@
     python benchmarks/claims.py --scale gpu --device cuda --minutes 5 --out claims.jsonl
     python benchmarks/claims.py --scale gpu --precision bf16 --folder KEPT --out claims.jsonl
     python benchmarks/claims.py --only twins --videos FOLDER --out claims.jsonl
-    python benchmarks/claims.py --write benchmarks/claims.jsonl
+    python benchmarks/claims.py --write benchmarks/claims.jsonl --again benchmarks/again.jsonl
 
 Rendered clips are made once and shared by all arms; every arm then trains from memory with the
 library's own step. Results are lines of JSON, written as they come in; `--write` makes the tables
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from common import machine, say
 from miniature import real, tables
@@ -37,8 +38,7 @@ def main() -> None:
     """Measure, or write what was measured."""
     args = arguments()
     if args.write:
-        lines = [json.loads(line) for path in args.write for line in path.read_text().splitlines()]
-        page = tables.replaced(PAGE.read_text(), tables.render(lines))
+        page = tables.replaced(PAGE.read_text(), tables.render(read(args.write), read(args.again)))
         PAGE.write_text(page)
         return
     if args.pack:
@@ -80,12 +80,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="keep rendered clips and towers here")
     parser.add_argument("--out", type=Path, default=Path("claims.jsonl"))
     parser.add_argument("--write", type=Path, nargs="+", help="results to make tables of")
+    parser.add_argument(
+        "--again", type=Path, nargs="+", default=[], help="with --write: a later measurement"
+    )
     args = parser.parse_args()
     if args.pack and args.videos is None:
         parser.error("--pack needs --videos")
     if args.real is not None and not args.real.is_file():
         parser.error(f"there is no file {args.real}")
     return args
+
+
+def read(files: list[Path]) -> list[dict[str, Any]]:
+    """The lines of results."""
+    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
 
 def command() -> str:

@@ -173,6 +173,20 @@ def test_what_was_measured_later_counts_and_what_failed_is_named(miniature):
     assert "| fine-tuning on twelve actions | 300 | 128 | 6,000 | 20.5 |" in text
 
 
+def test_a_second_measurement_stands_beside_the_first(miniature):
+    run = {"command": "again", "device": "cpu", "machine": {"cpu": "a processor"}}
+    pairs = {"standard": 80, "random": 50}
+    first = [line(arm, seed, found) for arm, found in pairs.items() for seed in (0, 1)]
+
+    text = miniature["tables"].render(first, [run, *(line(arm, 2, 50) for arm in pairs)])
+
+    row = next(row for row in text.splitlines() if row.startswith("| Pre-trained towers learn"))
+    cells = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert cells[::3] == ["**holds**", "not told apart"]
+    assert cells[2::3] == ["2", "1"]
+    assert text.endswith("And again with\n\n- `again` on a processor, torch ?")
+
+
 def test_fewer_frames_are_some_of_the_same_frames(miniature):
     times = miniature["clips"].times
 
@@ -195,6 +209,9 @@ def test_unseen_verbs_are_in_no_sentence_of_stage_1(miniature):
 def test_the_page_shows_the_recorded_numbers(miniature):
     tables = miniature["tables"]
     page = (BENCHMARKS.parent / "docs" / "results.md").read_text()
-    lines = [json.loads(text) for text in (BENCHMARKS / "claims.jsonl").read_text().splitlines()]
+    lines, again = (
+        [json.loads(text) for text in (BENCHMARKS / name).read_text().splitlines()]
+        for name in ("claims.jsonl", "again.jsonl")
+    )
 
-    assert tables.replaced(page, tables.render(lines)) == page
+    assert tables.replaced(page, tables.render(lines, again)) == page

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from miniature.numbers import Numbers
-from miniature.sections import BUDGETS, SECTIONS, Grid
+from miniature.sections import BUDGETS, SECTIONS, Claim, Grid
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 
@@ -16,32 +16,45 @@ def replaced(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
 
 
-def render(lines: Iterable[Mapping[str, Any]]) -> str:
-    """All sections."""
-    numbers = Numbers(lines)
-    found = [*_summary(numbers)]
+def render(lines: Iterable[Mapping[str, Any]], again: Iterable[Mapping[str, Any]] = ()) -> str:
+    """All sections.
+
+    Args:
+        lines: what was measured.
+        again: what was measured another time, to be shown beside it for each claim.
+    """
+    numbers, later = Numbers(lines), Numbers(again)
+    found = [*_summary(numbers, later)]
     for section in SECTIONS:
         found += [f"### {section.title}", "", section.about, ""]
         for grid in section.grids:
             found += [*_grid(numbers, grid), ""]
-    found += ["### Budgets", "", *_budget(numbers), *_left_out(numbers), *_runs(numbers)]
+    found += ["### Budgets", "", *_budget(numbers), *_left_out(numbers)]
+    found += [*_runs("Measured with", numbers)]
+    found += ["", *_runs("And again with", later)] if later.runs else []
     return "\n".join(found).strip()
 
 
-def _summary(numbers: Numbers) -> Iterator[str]:
-    yield "| claim | here | difference in points | seeds |"
-    yield "|---|---|---:|---:|"
+def _summary(numbers: Numbers, later: Numbers) -> Iterator[str]:
+    columns = [numbers, later] if later.runs else [numbers]
+    titles = " again | difference | seeds |" if later.runs else ""
+    yield f"| claim | here | difference in points | seeds |{titles}"
+    yield "|---|" + "---|---:|---:|" * len(columns)
     for section in SECTIONS:
         for claim in section.claims:
-            if claim.worse is None:
-                found = numbers.above_chance(claim.better, claim.split)
-            else:
-                found = numbers.compare(claim.better, claim.worse, claim.split)
-            cells = ("not measured", "", "0")
-            if found is not None:
-                cells = (found.verdict, str(found), str(found.seeds))
+            cells = [cell for one in columns for cell in _verdict(one, claim)]
             yield " | ".join([f"| {claim.says}", *cells]) + " |"
     yield ""
+
+
+def _verdict(numbers: Numbers, claim: Claim) -> tuple[str, str, str]:
+    if claim.worse is None:
+        found = numbers.above_chance(claim.better, claim.split)
+    else:
+        found = numbers.compare(claim.better, claim.worse, claim.split)
+    if found is None:
+        return "not measured", "", "0"
+    return found.verdict, str(found), str(found.seeds)
 
 
 def _budget(numbers: Numbers) -> Iterator[str]:
@@ -80,8 +93,8 @@ def _left_out(numbers: Numbers) -> Iterator[str]:
         yield ""
 
 
-def _runs(numbers: Numbers) -> Iterator[str]:
-    yield "Measured with"
+def _runs(title: str, numbers: Numbers) -> Iterator[str]:
+    yield title
     yield ""
     said = dict[str, None]()
     for run in numbers.runs:

@@ -143,6 +143,26 @@ def test_accuracies_of_several_parts_are_compared_each_and_together(tmp_path):
     assert "top-1 of 90 clips in 2 parts" in "\n".join(comparison_lines(found))
 
 
+def test_base_and_novel_classes_are_compared_by_their_harmonic_mean(tmp_path):
+    for name, noise in (("before", 2.0), ("after", 0.4)):
+        sheets = [
+            replace(sheet, name=part, are_probabilities=False)
+            for sheet, part in zip(ranked_parts(noise), ("base", "novel"), strict=True)
+        ]
+        write_results(evaluation_of(*sheets, protocol="base-to-novel"), tmp_path / name)
+
+    found = compare(tmp_path / "before", tmp_path / "after", draws=300)
+
+    values = [read_results(tmp_path / name)[0]["value"] for name in ("before", "after")]
+    assert found.metric == "harmonic_mean"
+    assert (found.before, found.after) == pytest.approx(values, abs=1e-6)
+    change = found.difference
+    assert change.value == pytest.approx(values[1] - values[0], abs=1e-6)
+    assert change.low < change.value < change.high
+    assert "harmonic mean of 90 clips in 2 parts" in "\n".join(comparison_lines(found))
+    assert len(found.gained) > len(found.lost)
+
+
 def test_parts_of_which_nothing_was_read_or_no_interval_is_wanted(tmp_path):
     for name, unread in (("before", 60), ("after", 10)):
         result = evaluation_of(*ranked_parts(0.4, unread=unread), protocol="multi-label")

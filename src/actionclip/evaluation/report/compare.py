@@ -26,6 +26,7 @@ from actionclip.evaluation.metrics import (
     weighted_average_precisions,
 )
 from actionclip.evaluation.report.folder import read_results
+from actionclip.evaluation.result import harmonic_mean
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Comparison:
     """The second test against the first."""
 
     metric: str
-    """`top1`, or `map` where clips have several labels."""
+    """`top1`; `harmonic_mean` of base-to-novel; `map` where clips have several labels."""
     clips: int
     before: float
-    """The share of all clips; of `map` the mean over the parts, as the tests report it."""
+    """`top1` of all clips; of `map` the mean over the parts, as the tests report it."""
     after: float
     difference: Estimate
     """After minus before."""
@@ -144,7 +145,7 @@ def compare(before: Path, after: Path, *, draws: int = DRAWS, seed: int = 0) -> 
     pairs = [_matched(*pair, before, after) for pair in zip(sheets, others, strict=True)]
     if "map" in first["summary"]:
         return _precisions(pairs, draws, seed)
-    return _accuracies(pairs, draws, seed)
+    return _accuracies(pairs, draws, seed, harmonic="harmonic_mean" in first["summary"])
 
 
 Pair = tuple[Sheet, Sheet]
@@ -188,20 +189,28 @@ def _keys(rows: Sequence[Row]) -> list[tuple[Any, int]]:
     return keys
 
 
-def _accuracies(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
+def _accuracies(pairs: Sequence[Pair], draws: int, seed: int, *, harmonic: bool) -> Comparison:
+    """Top-1 of all clips and of each part; in place of the former the parts' harmonic mean."""
     hits = [(a.places == 0, b.places == 0) for a, b in pairs]
     was, now = (np.concatenate(each) for each in zip(*hits, strict=True))
     labels = [row.labels[0] for one, _ in pairs for row in one.rows]
-    changes = [now.astype(float) - was for was, now in hits]
-    change = np.concatenate(changes)
 
-    def shares(weights: list[Any]) -> list[Float[np.ndarray, " B"]]:
+    def shares(weights: list[Any], test: int) -> list[Float[np.ndarray, " B"]]:
+        every = [hit[test] for hit in hits]
         with np.errstate(invalid="ignore"):
-            own = [w @ each / w.sum(axis=1) for w, each in zip(weights, changes, strict=True)]
-            every = np.concatenate(weights, axis=1)
-            return [every @ change / every.sum(axis=1), *own]
+            own = [w @ hit / w.sum(axis=1) for w, hit in zip(weights, every, strict=True)]
+            if harmonic:
+                return [np.array([harmonic_mean(*p) for p in zip(*own, strict=True)]), *own]
+            together = np.concatenate(weights, axis=1)
+            return [together @ np.concatenate(every) / together.sum(axis=1), *own]
 
-    whole, *own = _drawn(shares, pairs, draws, seed)
+    def changes(weights: list[Any]) -> list[Float[np.ndarray, " B"]]:
+        both = zip(shares(weights, 0), shares(weights, 1), strict=True)
+        return [after - before for before, after in both]
+
+    once = [np.ones((1, len(one.rows))) for one, _ in pairs]
+    before, after = (float(shares(once, test)[0][0]) for test in (0, 1))
+    whole, *own = _drawn(changes, pairs, draws, seed)
     rows = [
         (label, mine.sum(), was[mine].mean(), now[mine].mean())
         for label in dict.fromkeys(labels)
@@ -209,14 +218,14 @@ def _accuracies(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
     ]
     flips = [_flips(*pair, *hit) for pair, hit in zip(pairs, hits, strict=True)]
     return Comparison(
-        "top1",
+        "harmonic_mean" if harmonic else "top1",
         len(was),
-        float(was.mean()),
-        float(now.mean()),
-        Estimate(float(change.mean()), *whole),
+        before,
+        after,
+        Estimate(after - before, *whole),
         [
-            _part(one, before.mean(), after.mean(), interval)
-            for (one, _), (before, after), interval in zip(pairs, hits, own, strict=True)
+            _part(one, *(hit.mean() for hit in both), interval)
+            for (one, _), both, interval in zip(pairs, hits, own, strict=True)
         ],
         [flip for gained, _ in flips for flip in gained],
         [flip for _, lost in flips for flip in lost],

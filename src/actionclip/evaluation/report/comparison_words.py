@@ -38,7 +38,7 @@ def comparison_lines(found: "Comparison") -> list[str]:
         f"after       {found.after:.1%}",
         f"difference  {_points(found.difference)}{sure}",
     ]
-    if found.metric == "top1":
+    if found.metric != "map":
         lines.append(f"now right   {len(found.gained)} clips that were wrong")
         lines.append(f"now wrong   {len(found.lost)} clips that were right")
     if len(found.parts) > 1:
@@ -55,8 +55,7 @@ def comparison_lines(found: "Comparison") -> list[str]:
 def _together(found: "Comparison") -> str:
     if len(found.parts) < 2:
         return ""
-    how = "in" if found.metric == "top1" else ", the mean of"
-    return f"{' ' * (how == 'in')}{how} {len(found.parts)} parts"
+    return f"{', the mean of' if found.metric == 'map' else ' in'} {len(found.parts)} parts"
 
 
 def _points(change: "Estimate") -> str:
