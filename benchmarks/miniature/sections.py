@@ -35,6 +35,8 @@ class Section:
     about: str
     grids: tuple[Grid, ...]
     claims: tuple[Claim, ...] = ()
+    again: tuple[Grid, ...] = ()
+    """Shown once more of a second measurement."""
 
 
 def _plain(rows: Sequence[tuple[str, str]], tests: dict[str, str], first: str) -> Grid:
@@ -63,6 +65,12 @@ _BASE = STAGE_1[0].name
 _POST = ("meanp", "conv1d", "lstm", "transf", "transf_cls")
 _SEVEN = ("meanp", "conv1d", "lstm", "transf", "transf_cls", "joint", "shift")
 _TWIN = {(arm.prompt, arm.motion): arm.name for arm in TWINS}
+
+_END_TO_END = _plain(
+    tuple((p, f"{p}, whole, 8 frames") for p in _SEVEN),
+    {"moves": "19 labels", "pairs": "pairs"},
+    "end to end, 8 frames",
+)
 
 _PRETRAIN = Section(
     "Stage 1: pre-trained against random towers",
@@ -206,11 +214,7 @@ _PROMPTS = Section(
     (
         _by_frames("moves", "19 labels"),
         _by_frames("pairs", "pairs in order"),
-        _plain(
-            tuple((p, f"{p}, whole, 8 frames") for p in _SEVEN),
-            {"moves": "19 labels", "pairs": "pairs"},
-            "end to end, 8 frames",
-        ),
+        _END_TO_END,
     ),
     (
         Claim(
@@ -254,6 +258,7 @@ _PROMPTS = Section(
             *("shift, whole, 8 frames", "moves"),
         ),
     ),
+    (_END_TO_END,),
 )
 _TWINS = Section(
     "The order-blind twin",

@@ -29,6 +29,8 @@ def render(lines: Iterable[Mapping[str, Any]], again: Iterable[Mapping[str, Any]
         found += [f"### {section.title}", "", section.about, ""]
         for grid in section.grids:
             found += [*_grid(numbers, grid), ""]
+        for grid in section.again if later.runs else ():
+            found += ["Again:", "", *_grid(later, grid), ""]
     found += ["### Budgets", "", *_budget(numbers), *_left_out(numbers)]
     found += [*_runs("Measured with", numbers)]
     found += ["", *_runs("And again with", later)] if later.runs else []

@@ -224,8 +224,8 @@ def _accuracies(pairs: Sequence[Pair], draws: int, seed: int, *, harmonic: bool)
         after,
         Estimate(after - before, *whole),
         [
-            _part(one, *(hit.mean() for hit in both), interval)
-            for (one, _), both, interval in zip(pairs, hits, own, strict=True)
+            _part(one, first.mean(), second.mean(), interval)
+            for (one, _), (first, second), interval in zip(pairs, hits, own, strict=True)
         ],
         [flip for gained, _ in flips for flip in gained],
         [flip for _, lost in flips for flip in lost],
