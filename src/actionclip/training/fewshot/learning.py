@@ -114,8 +114,8 @@ def learn_few_shots(
 
     Args:
         data: a manifest, or what `read_data` reads: a folder with a folder of clips for each class.
-            Of a data set with splits `train` is learnt from and `test`, or else `val`, tested on.
-            Clips without a label are left out.
+            Of splits, `train` is learnt from and `test`, or else `val`, tested on. Clips without a
+            label are left out.
         model: its towers stay as they are; its post-network prompt learns, in place.
         folder: where the model folder is written; None: nowhere.
         shots: learn from this many clips of each class, and test on the others; None: from all.
@@ -129,19 +129,16 @@ def learn_few_shots(
         StorageError: when the folder cannot be written.
     """
     settings, began = settings or FewShotConfig(), monotonic()
-    whole = data if isinstance(data, Manifest) else read_data(data).manifest
-    manifest = whole.labelled
+    manifest, bare = _labelled(data)
     train, test = _parts(manifest, shots, settings.seed)
-    if folder is not None:
-        check_texts(manifest.classes)
+    check_texts(() if folder is None else manifest.classes)
     _add_head(model, settings)
     model.eval()
     ours, failed = _shots(model, train, workers, seen)
     others, also = (None, ()) if test is None else _shots(model, test, workers, seen)
     texts = _texts(model, manifest.classes)
     with _on_cpu(model.post, model.device), torch.random.fork_rng(devices=[]):
-        learner = _Learner(model, texts, settings)
-        before = fresh(model.post)
+        learner, before = _Learner(model, texts, settings), fresh(model.post)
         steps, pull, validated = learner.choose(ours)
         if steps:
             list(learner.train(model.post, ours, (steps,)))
@@ -158,7 +155,7 @@ def learn_few_shots(
         tested={name: one.accuracy for name, one in tested.items()},
         test_clips=0 if others is None else len(others),
         seconds=monotonic() - began,
-        unlabelled=len(whole) - len(manifest),
+        unlabelled=bare,
     )
     if folder is not None:
         save(model, folder, about=result.about)
@@ -173,6 +170,12 @@ def _on_cpu(head: nn.Module, device: torch.device) -> Iterator[None]:
         yield
     finally:
         head.to(device)
+
+
+def _labelled(data: Manifest | str | Path) -> tuple[Manifest, int]:
+    """The clips with labels, and how many have none."""
+    whole = data if isinstance(data, Manifest) else read_data(data).manifest
+    return whole.labelled, len(whole) - len(whole.labelled)
 
 
 def _parts(manifest: Manifest, shots: int | None, seed: int) -> tuple[Manifest, Manifest | None]:
