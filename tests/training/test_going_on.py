@@ -129,12 +129,17 @@ def test_a_recipe_may_ask_for_clips_in_an_order_or_in_any(people, turned, tmp_pa
 SENTENCES = "a clip of {}\nsomebody is {}\n"
 
 
+def with_sentences(people, folder, table):
+    """A file of sentences and a recipe that names it."""
+    file = folder / "sentences.txt"
+    file.write_text(SENTENCES)
+    return file, small_recipe(folder / "a.toml", people, **{table: {"templates": str(file)}})
+
+
 @pytest.mark.parametrize("table", ["model", "training"])
 def test_a_run_goes_on_with_its_sentences_only(people, tmp_path, table):
     """What a file says is what counts, and not what it is called."""
-    file = tmp_path / "sentences.txt"
-    file.write_text(SENTENCES)
-    recipe = small_recipe(tmp_path / "a.toml", people, **{table: {"templates": str(file)}})
+    file, recipe = with_sentences(people, tmp_path, table)
     start(recipe, tmp_path / "run")
 
     file.write_text("nobody is {}\na clip of {}\n")
@@ -151,9 +156,7 @@ def test_a_run_goes_on_with_its_sentences_only(people, tmp_path, table):
 
 @pytest.mark.parametrize("table", ["model", "training"])
 def test_a_run_that_wrote_the_name_of_a_file_down_goes_on(people, tmp_path, table):
-    file = tmp_path / "sentences.txt"
-    file.write_text(SENTENCES)
-    recipe = small_recipe(tmp_path / "a.toml", people, **{table: {"templates": str(file)}})
+    file, recipe = with_sentences(people, tmp_path, table)
     start(recipe, tmp_path / "run")
     before = written(tmp_path / "run")
     before[table]["templates"] = str(file)

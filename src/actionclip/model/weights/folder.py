@@ -177,13 +177,14 @@ def copy_folder(
     Raises:
         StorageError: when it cannot be written; what was there before stays whole.
     """
-    contents: dict[str, Content] = {CONFIG: _config_content(config)}
+    contents, more = {CONFIG: _config_content(config)}, dict(more or {})
     if source.resolve() != target.resolve():
         names = [WEIGHTS, CARD]
         names += [f"{TOKENIZER}/{path.name}" for path in sorted((source / TOKENIZER).glob("*"))]
-        contents |= {name: copied(source / name) for name in names if (source / name).is_file()}
+        kept = [name for name in names if name not in more and (source / name).is_file()]
+        contents |= {name: copied(source / name) for name in kept}
         contents[LABELS] = _labels_content(config)  # `target` may hold those of another model
-    write_together(target, contents | dict(more or {}))
+    write_together(target, contents | more)
     return target
 
 
