@@ -44,6 +44,21 @@ def test_every_kind_of_tower_turns_frames_into_vectors(name):
     torch.testing.assert_close(vectors[1, 2], one[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "together"), [("resnet", True), ("vit", False)])
+def test_pictures_come_to_a_tower_in_the_layout_that_is_quicker(name, together):
+    """Colours of a pixel together for many convolutions; for one that cuts patches as they were."""
+    backbone = OpenClipBackbone.from_architecture(ARCHITECTURES[name]).eval()
+    layouts = []
+    first = next(part for part in backbone.visual.modules() if isinstance(part, torch.nn.Conv2d))
+    first.register_forward_pre_hook(
+        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
+
+    backbone.encode_frames(torch.randn(1, 2, 3, backbone.image_size, backbone.image_size))
+
+    assert layouts == [together]
+
+
 def test_vectors_are_raw():
     backbone = OpenClipBackbone.from_architecture(ARCHITECTURES["vit"]).eval()
     lengths = backbone.encode_frames(torch.randn(1, 4, 3, 32, 32)).norm(dim=-1)
