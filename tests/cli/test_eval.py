@@ -153,7 +153,7 @@ def test_several_parts_with_several_labels_are_compared(run, folder, tmp_path):
 )
 def test_what_a_protocol_does_not_use_is_refused(run, folder, protocol, arguments, message):
     with pytest.raises(ActionCLIPError, match=message):
-        run("tiny", "--data", folder, "--protocol", protocol, *arguments)
+        run("ViT-B-32/openai", "--data", folder, "--protocol", protocol, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,10 @@ def test_what_a_protocol_does_not_use_is_refused(run, folder, protocol, argument
     [
         (["tiny"], "No data set was given"),
         (["tiny", "--protocol", "zero-shoot"], "Did you mean 'zero-shot'"),
-        (["tiny", "--views", "10x2"], "CLIPSxCROPS"),
-        (["tiny", "--split", "holdout"], "in 'holdout'"),
-        (["ViT-B-32/openai", "--labels", ","], "holds no label"),  # before it is downloaded
+        # before it is downloaded
+        (["ViT-B-32/openai", "--views", "10x2"], "CLIPSxCROPS"),
+        (["ViT-B-32/openai", "--split", "holdout"], "in 'holdout'"),
+        (["ViT-B-32/openai", "--labels", ","], "holds no label"),
         (["ViT-B-32/openai", "--template", "a video"], "A template has {} once"),
         (["ViT-B-32/openai", "--base", "base.txt"], "Cannot read base.txt"),
     ],

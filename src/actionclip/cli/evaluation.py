@@ -127,6 +127,8 @@ def evaluate(
         _compare(*compare, draws, seed, as_json=as_json)
         return
     from actionclip.encoding.questions import read_words
+    from actionclip.evaluation import evaluate as tested
+    from actionclip.evaluation.run import views_of
 
     if not data:
         raise ActionCLIPError(
@@ -155,6 +157,7 @@ def evaluate(
             "calibrated": calibrated,
             "folder": out,
         }
+        clips = _count(read, wanted, views, settings)
         recognizer = options.open_model(
             model,
             device=where,
@@ -164,7 +167,15 @@ def evaluate(
             decoder=decoder,
         )
         with recognizer:
-            result = _test(recognizer, read, wanted, (views, frames, spacing), settings, is_first)
+            with Progress(clips if is_first else 0) as progress:
+                result = tested(
+                    recognizer,
+                    read,
+                    wanted,
+                    views=views_of(recognizer.model, views, frames, spacing),
+                    seen=progress.add,
+                    **settings,
+                )
             title = f"{model or 'the default model'} on {', '.join(map(str, data))}"
             if is_first and out is not None:
                 _write(result, recognizer, out, title)
@@ -242,25 +253,24 @@ def _read(
     return next(iter(found.values())) if len(found) == 1 else found
 
 
-def _test(
-    recognizer: "Recognizer",
+def _count(
     data: "Manifest | dict[str, Manifest]",
     labels: list[str] | None,
-    views: tuple[str | None, int | None, float | None],
+    views: str | None,
     settings: dict[str, Any],
-    is_first: bool,
-) -> "Evaluation":
-    from actionclip.evaluation import evaluate as tested
+) -> int:
+    """How many clips are tested; what does not fit the data is refused before a model is opened."""
     from actionclip.evaluation.protocols import Choices, find_protocol
-    from actionclip.evaluation.run import views_of
+    from actionclip.evaluation.run import clips_and_crops, parts_to_test
 
-    chosen = views_of(recognizer.model, *views)
+    if views is not None:
+        clips_and_crops(views)
     plan = find_protocol(settings["protocol"])
     choices = Choices(settings["split"], settings["seed"], settings["base"])
-    parts = plan.parts(data, choices)
-    clips = {(str(p.manifest.path_of(row)), row.start) for p in parts for row in p.manifest.rows}
-    with Progress(len(clips) if is_first else 0) as progress:
-        return tested(recognizer, data, labels, views=chosen, seen=progress.add, **settings)
+    parts = parts_to_test(plan, data, choices, labels)
+    return len(
+        {(str(p.manifest.path_of(row)), row.start) for p in parts for row in p.manifest.rows}
+    )
 
 
 def _write(result: "Evaluation", recognizer: "Recognizer", out: Path, title: str) -> None:

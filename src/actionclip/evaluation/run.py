@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, runtime_checkable
+from typing import Any, Literal, runtime_checkable
 from typing import Protocol as Shape
 
 import numpy as np
@@ -91,7 +91,7 @@ def evaluate(
     """
     plan = find_protocol(protocol)
     tested = data if isinstance(data, (Manifest, Mapping)) else Manifest(tuple(data))
-    parts = _parts(plan, tested, Choices(split, seed, base), labels)
+    parts = parts_to_test(plan, tested, Choices(split, seed, base), labels)
     with encoder_of(model, reading or {}) as encoder:
         chosen = views_of(encoder.model, views)
         question = _question(encoder.model, parts, activation, plan, options)
@@ -128,14 +128,40 @@ def views_of(
         return views
     if views is None:
         return Views.of(model.config, frames=frames, spacing=spacing)
+    windows, sides = clips_and_crops(views)
+    return Views.of(model.config, frames=frames, windows=windows, crops=sides, spacing=spacing)
+
+
+def clips_and_crops(views: str) -> tuple[int, Literal[1, 3]]:
+    """The two numbers of `CLIPSxCROPS`.
+
+    Raises:
+        ActionCLIPError: for another spelling.
+    """
     clips, _, crops = views.lower().partition("x")
     if not clips.isdigit() or not int(clips) or crops not in ("1", "3"):
         raise ActionCLIPError(
             f"The views are {views!r}.",
             expected="CLIPSxCROPS was expected: 1x1, 4x3, 10x3. Crops are 1 or 3.",
         )
-    windows, sides = int(clips), 3 if crops == "3" else 1
-    return Views.of(model.config, frames=frames, windows=windows, crops=sides, spacing=spacing)
+    return int(clips), 3 if crops == "3" else 1
+
+
+def parts_to_test(
+    plan: Protocol, data: Data, choices: Choices, labels: Sequence[str] | None
+) -> list[Part]:
+    """What is tested against what; nothing is read and no model is needed.
+
+    Raises:
+        ActionCLIPError: for data that does not fit the protocol, or labels it has no room for.
+    """
+    if labels is not None and not plan.all_classes:
+        raise ActionCLIPError(
+            f"Labels were given, and {plan.name} decides itself which classes compete.",
+            hint="Leave them out.",
+        )
+    parts = plan.parts(data, choices)
+    return parts if labels is None else [against(part, labels) for part in parts]
 
 
 @contextmanager
@@ -155,19 +181,6 @@ def encoder_of(
             module.training = training
         if own is None:
             encoder.close()
-
-
-def _parts(
-    plan: Protocol, data: Data, choices: Choices, labels: Sequence[str] | None
-) -> list[Part]:
-    """What is tested against what."""
-    if labels is not None and not plan.all_classes:
-        raise ActionCLIPError(
-            f"Labels were given, and {plan.name} decides itself which classes compete.",
-            hint="Leave them out.",
-        )
-    parts = plan.parts(data, choices)
-    return parts if labels is None else [against(part, labels) for part in parts]
 
 
 def _question(
