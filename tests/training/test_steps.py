@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionclip.errors import ActionCLIPError
+from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.backbone import OpenClipBackbone
+from actionclip.model.config import BackboneConfig, ModelConfig
 from actionclip.model.prompts.text import fill
 from actionclip.model.weights.folder import load_folder
 from actionclip.training import Example, LoraConfig, OptimConfig, ScheduleConfig
@@ -18,6 +21,7 @@ from actionclip.training.run.step import Average, find_gradients
 from actionclip.training.schedule import factor
 from actionclip.training.trained import checkpointed, choose_trained, set_training_mode
 from actionclip.video.transforms import as_input, normalise
+from architectures import ARCHITECTURES
 from training_runs import SETTINGS, Colours, fingerprint, metrics, run, small_model
 
 SHORT = replace(SETTINGS, schedule=ScheduleConfig(epochs=1, warmup_epochs=0))
@@ -91,6 +95,45 @@ def test_activation_checkpointing_changes_no_gradient(prompts):
     again = gradients(replace(SETTINGS, activation_checkpointing=True), **prompts)
 
     assert_same(again, plain, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_activation_checkpointing_keeps_less_of_every_kind_of_tower(name):
+    """And gives the same gradients; a tower that only takes note of the wish keeps as much."""
+    plain, whole = kept_and_learnt(name, saving=False)
+
+    less, again = kept_and_learnt(name, saving=True)
+
+    assert less < 0.8 * plain
+    assert again.keys() == whole.keys()
+    for parameter, gradient in whole.items():
+        torch.testing.assert_close(again[parameter], gradient, rtol=1e-5, atol=1e-6, msg=parameter)
+
+
+def kept_and_learnt(name, saving):
+    """Bytes kept for the backward pass of the image tower, and its gradients."""
+    torch.manual_seed(0)
+    backbone = OpenClipBackbone.from_architecture(ARCHITECTURES[name]).train()
+    model = ActionCLIP(backbone, ModelConfig(backbone=BackboneConfig(name=name, architecture={})))
+    frames = torch.randn(1, 2, 3, backbone.image_size, backbone.image_size)
+    storages = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with checkpointed(model, saving):
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            vectors = backbone.encode_frames(frames)
+        vectors.square().sum().backward()
+    weights = {value.untyped_storage().data_ptr() for value in model.parameters()}
+    kept = sum(size for place, size in storages.items() if place not in weights)
+    return kept, {
+        name: value.grad
+        for name, value in backbone.visual.named_parameters()
+        if value.grad is not None
+    }
 
 
 def test_bfloat16_is_close_and_leaves_weights_in_float32(tmp_path):

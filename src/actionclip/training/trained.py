@@ -1,8 +1,13 @@
 """What is trained: everything, or some of it while the rest stays as it is, or adapters on it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+from open_clip.modified_resnet import Bottleneck
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
@@ -83,7 +88,18 @@ def checkpointed(model: ActionCLIP, wanted: bool) -> Iterator[None]:
             "These towers have no activation checkpointing.",
             hint="Set activation_checkpointing = false, and accumulate to use less memory.",
         ) from None
+    # open_clip takes the wish for its own residual networks, and does nothing
+    blocks = [part for part in clip.visual.modules() if isinstance(part, Bottleneck)]
     try:
-        yield
+        with contextlib.ExitStack() as later:
+            for block in blocks:
+                later.callback(_recomputed(block))
+            yield
     finally:
         clip.set_grad_checkpointing(False)
+
+
+def _recomputed(block: nn.Module) -> Callable[[], None]:
+    """Let a block compute its inside again when it is asked for; what is returned undoes it."""
+    block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    return partial(delattr, block, "forward")
