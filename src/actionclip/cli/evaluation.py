@@ -127,8 +127,6 @@ def evaluate(
         _compare(*compare, draws, seed, as_json=as_json)
         return
     from actionclip.encoding.questions import read_words
-    from actionclip.evaluation import evaluate as tested
-    from actionclip.evaluation.run import views_of
 
     if not data:
         raise ActionCLIPError(
@@ -167,15 +165,8 @@ def evaluate(
             decoder=decoder,
         )
         with recognizer:
-            with Progress(clips if is_first else 0) as progress:
-                result = tested(
-                    recognizer,
-                    read,
-                    wanted,
-                    views=views_of(recognizer.model, views, frames, spacing),
-                    seen=progress.add,
-                    **settings,
-                )
+            chosen, shown = (views, frames, spacing), clips if is_first else 0
+            result = _test(recognizer, read, wanted, chosen, settings, shown)
             title = f"{model or 'the default model'} on {', '.join(map(str, data))}"
             if is_first and out is not None:
                 _write(result, recognizer, out, title)
@@ -271,6 +262,22 @@ def _count(
     return len(
         {(str(p.manifest.path_of(row)), row.start) for p in parts for row in p.manifest.rows}
     )
+
+
+def _test(
+    recognizer: "Recognizer",
+    data: "Manifest | dict[str, Manifest]",
+    labels: list[str] | None,
+    views: tuple[str | None, int | None, float | None],
+    settings: dict[str, Any],
+    clips: int,
+) -> "Evaluation":
+    from actionclip.evaluation import evaluate as tested
+    from actionclip.evaluation.run import views_of
+
+    chosen = views_of(recognizer.model, *views)
+    with Progress(clips) as progress:
+        return tested(recognizer, data, labels, views=chosen, seen=progress.add, **settings)
 
 
 def _write(result: "Evaluation", recognizer: "Recognizer", out: Path, title: str) -> None:
