@@ -286,6 +286,7 @@ SECTIONS = {
     "startup": startup,
     "synthetic": synthetic,
     "train_step": train_step,
+    "train_step with 16 videos": train_step,
     "train_step on a GPU": train_step,
     "stream": stream,
     "serve": serve,

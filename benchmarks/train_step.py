@@ -2,6 +2,7 @@
 
     python benchmarks/train_step.py --one-at-a-time         all sizes: hours on a CPU, 16 GiB
     python benchmarks/train_step.py --sizes ViT-B-32/8 --precisions fp32 --rounds 2
+    python benchmarks/train_step.py --sizes ViT-B-32/8 --batch 16 --one-at-a-time
     python benchmarks/train_step.py --quick                           does it work?
 
 A step is forward, backward and optimiser for a batch of videos and their sentences. Five ways, each
@@ -296,8 +297,9 @@ def main() -> None:
             say(f"{size}, {precision}: {row}")
     data = real_files(sizes[0], precisions[0], videos, steps, film, ARGS.clips)
     say(f"{sizes[0]}, {precisions[0]}, real files: {data}")
+    kind = " on a GPU" if torch.cuda.is_available() else " with 16 videos" * (videos == 16)
     report(
-        "train_step on a GPU" if torch.cuda.is_available() else "train_step",
+        f"train_step{kind}",
         {
             "goal": "a step within 5 % of the matrix products, and no more than 5 % of it waiting",
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
