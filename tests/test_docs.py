@@ -1,6 +1,7 @@
 """What the documents show works, and what they say is printed is printed."""
 
 import ast
+import inspect
 import re
 import shutil
 
@@ -9,7 +10,7 @@ import pytest
 import actionclip
 from docs_runner import DOCUMENTS, ROOT, recipe_reference
 from docs_runner.blocks import SHELL, is_as_shown, read_blocks, read_commands
-from docs_runner.cli_reference import PAGE, write_reference
+from docs_runner.cli_reference import PAGE, verbs, write_reference
 from docs_runner.reader import Reader, WrongDocument
 from docs_runner.stand_ins import lay_out, stand_in_weights
 
@@ -106,6 +107,14 @@ def test_every_file_of_this_project_a_document_names_is_there(document):
 
 def test_the_reference_of_the_command_line_is_current():
     assert PAGE.read_text() == write_reference() + "\n", "run: .venv/bin/python docs/refresh.py"
+
+
+@pytest.mark.parametrize("name", verbs())
+def test_what_help_says_has_no_margin(name):
+    """Before Python 3.13 a docstring keeps the margin of the code it stands in."""
+    text, _, _ = (inspect.getdoc(verbs()[name]) or "").partition("Examples:")
+
+    assert [line for line in text.splitlines() if line.startswith(" ")] == []
 
 
 def test_the_reference_of_recipes_is_current():

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from actionclip.cli import options
+from actionclip.data.synthetic import clips as synthetic
 from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
 
@@ -167,6 +168,23 @@ def test_demo_renders_clips_and_says_what_happens(run, tmp_path):
         assert clip.name in result.stdout
         assert clip.with_suffix(".png").is_file()
     assert result.stdout.count("%") == 3 * len(clips)
+
+
+def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch):
+    """As where a video library fits neither the machine nor us."""
+    render = synthetic.demo_clips
+
+    def broken(folder):
+        clips = render(folder)
+        clips[1][0].write_bytes(b"no video")
+        return clips
+
+    monkeypatch.setattr(synthetic, "demo_clips", broken)
+
+    result = run("demo")
+
+    assert result.exit_code == 3
+    assert "1 of 6 clips could not be read: actionclip doctor says more." in result.stderr
 
 
 def main(*arguments, cwd):

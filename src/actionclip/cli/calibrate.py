@@ -9,7 +9,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
-from actionclip.cli.console import Progress, plain_warnings, say
+from actionclip.cli.console import Progress, documented, plain_warnings, say
 from actionclip.cli.data import LayoutName, Root
 from actionclip.errors import ActionCLIPError
 
@@ -139,7 +139,7 @@ def calibrate(
         raise typer.Exit(SOME_FAILED)
 
 
-calibrate.__doc__ = f"{calibrate.__doc__}\n\n{EXAMPLES}"
+calibrate.__doc__ = documented(calibrate, EXAMPLES)
 
 
 def _target(model: str, out: Path | None) -> Path:

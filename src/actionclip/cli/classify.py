@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import Progress, is_terminal, plain_warnings, say
+from actionclip.cli.console import Progress, documented, is_terminal, plain_warnings, say
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def classify(
         finish_failed(failed, failures)
 
 
-classify.__doc__ = f"{classify.__doc__}\n\n{EXAMPLES}"
+classify.__doc__ = documented(classify, EXAMPLES)
 
 
 def finish_failed(failed: "Sequence[Unread]", path: Path | None) -> None:

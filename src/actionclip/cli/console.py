@@ -1,9 +1,10 @@
 """How the command line looks: results on stdout, everything else on stderr."""
 
+import inspect
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ QUIET_SECONDS = 30.0
 def say(message: str) -> None:
     """A message for a person, on stderr."""
     typer.echo(message, err=True)
+
+
+def documented(command: Callable[..., object], examples: str) -> str:
+    """What `--help` says of a command; before Python 3.13 a docstring keeps its margin."""
+    return f"{inspect.cleandoc(command.__doc__ or '')}\n\n{examples}"
 
 
 def show_error(error: ActionCLIPError) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import plain_warnings, say
+from actionclip.cli.console import documented, plain_warnings, say
 from actionclip.errors import ActionCLIPError
 
 EXAMPLES = """Examples:
@@ -106,4 +106,4 @@ def _halve(source: Path, folder: Path, half: bool, given: list[str]) -> None:
     halve(source, folder)
 
 
-convert.__doc__ = f"{convert.__doc__}\n\n{EXAMPLES}"
+convert.__doc__ = documented(convert, EXAMPLES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import Progress, is_terminal, say
+from actionclip.cli.console import Progress, documented, is_terminal, say
 from actionclip.cli.synth import synth
 from actionclip.errors import ActionCLIPError
 
@@ -135,7 +135,7 @@ def inspect(
         raise typer.Exit(PROBLEMS)
 
 
-inspect.__doc__ = f"{inspect.__doc__}\n\n{INSPECT_EXAMPLES}"
+inspect.__doc__ = documented(inspect, INSPECT_EXAMPLES)
 
 
 @app.command()
@@ -219,7 +219,7 @@ def split(
     say(f"How they were drawn stands in {output / splits.RECORD}: {drawn.rule}.")
 
 
-split.__doc__ = f"{split.__doc__}\n\n{SPLIT_EXAMPLES}"
+split.__doc__ = documented(split, SPLIT_EXAMPLES)
 
 
 @app.command()
@@ -252,7 +252,7 @@ def shards(
     typer.echo(json.dumps(summary) if as_json else "\n".join(summary["shards"]))
 
 
-shards.__doc__ = f"{shards.__doc__}\n\n{SHARDS_EXAMPLES}"
+shards.__doc__ = documented(shards, SHARDS_EXAMPLES)
 
 
 def _read(

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.classify import Printer
-from actionclip.cli.console import plain_warnings, say
+from actionclip.cli.classify import Printer, finish_failed
+from actionclip.cli.console import documented, plain_warnings, say
 
 EXAMPLES = """Examples:
 
@@ -35,9 +35,16 @@ def demo(
     with plain_warnings(), actionclip.load(model, precision="auto") as recognizer:
         labels = sorted({action for _, action in clips})
         paths = [path for path, _ in clips]
+        failed = []
         for result in recognizer.results(paths, labels, top_k=3, keep_clips=True):
             show(result)
-            plot_result(result, Path(result.source).with_suffix(".png"))
+            if result.status.usable:
+                plot_result(result, Path(result.source).with_suffix(".png"))
+            else:
+                failed.append(result)
+    if failed:
+        say(f"{len(failed)} of {len(clips)} clips could not be read: actionclip doctor says more.")
+        finish_failed(failed, None)
     say(f"The sampled frames and scores are drawn in {folder}/*.png.")
     say(
         f'Your turn: actionclip classify {paths[0]} --labels "{", ".join(labels[:3])}" '
@@ -45,4 +52,4 @@ def demo(
     )
 
 
-demo.__doc__ = f"{demo.__doc__}\n\n{EXAMPLES}"
+demo.__doc__ = documented(demo, EXAMPLES)

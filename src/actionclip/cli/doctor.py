@@ -5,6 +5,7 @@ import json
 import typer
 
 from actionclip.cli import options
+from actionclip.cli.console import documented
 
 EXAMPLES = """Examples:
 
@@ -34,4 +35,4 @@ def doctor(
         raise typer.Exit(TROUBLE)
 
 
-doctor.__doc__ = f"{doctor.__doc__}\n\n{EXAMPLES}"
+doctor.__doc__ = documented(doctor, EXAMPLES)

@@ -7,7 +7,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import finish_failed
-from actionclip.cli.console import Progress, plain_warnings, say
+from actionclip.cli.console import Progress, documented, plain_warnings, say
 from actionclip.inference import EMBEDDING_FORMATS
 
 EXAMPLES = """Examples:
@@ -75,4 +75,4 @@ def embed(
         finish_failed(failed, failures)
 
 
-embed.__doc__ = f"{embed.__doc__}\n\n{EXAMPLES}"
+embed.__doc__ = documented(embed, EXAMPLES)

@@ -10,7 +10,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
-from actionclip.cli.console import Progress, is_terminal, plain_warnings, say
+from actionclip.cli.console import Progress, documented, is_terminal, plain_warnings, say
 from actionclip.cli.data import Intervals, LayoutName, Root
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.report.comparison_words import SHOWN, comparison_lines, name_in_words
@@ -179,7 +179,7 @@ def evaluate(
         raise typer.Exit(SOME_FAILED)
 
 
-evaluate.__doc__ = f"{evaluate.__doc__}\n\n{EXAMPLES}"
+evaluate.__doc__ = documented(evaluate, EXAMPLES)
 
 
 def _compare(before: Path, after: Path, draws: int, seed: int, *, as_json: bool) -> None:

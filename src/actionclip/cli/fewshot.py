@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import plain_warnings, say
+from actionclip.cli.console import documented, plain_warnings, say
 
 EXAMPLES = """Examples:
 
@@ -98,4 +98,4 @@ def fewshot(
     typer.echo(str(out))
 
 
-fewshot.__doc__ = f"{fewshot.__doc__}\n\n{EXAMPLES}"
+fewshot.__doc__ = documented(fewshot, EXAMPLES)

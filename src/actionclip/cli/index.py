@@ -6,7 +6,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import finish_failed
-from actionclip.cli.console import Progress, plain_warnings, say
+from actionclip.cli.console import Progress, documented, plain_warnings, say
 
 if TYPE_CHECKING:
     from actionclip.inference.search.changes.report import FileReport
@@ -87,7 +87,7 @@ def index(
         finish_failed(report.failed, failures)
 
 
-index.__doc__ = f"{index.__doc__}\n\n{EXAMPLES}"
+index.__doc__ = documented(index, EXAMPLES)
 
 
 def _show(line: "FileReport", *, as_json: bool) -> None:

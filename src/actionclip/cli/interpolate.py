@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import plain_warnings
+from actionclip.cli.console import documented, plain_warnings
 
 EXAMPLES = """Examples:
 
@@ -44,4 +44,4 @@ def interpolate(
     typer.echo(json.dumps(row) if as_json else str(out))
 
 
-interpolate.__doc__ = f"{interpolate.__doc__}\n\n{EXAMPLES}"
+interpolate.__doc__ = documented(interpolate, EXAMPLES)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import plain_warnings
+from actionclip.cli.console import documented, plain_warnings
 from actionclip.errors import ActionCLIPError
 
 EXAMPLES = """Examples:
@@ -74,4 +74,4 @@ def labels(
         raise typer.Exit(PROBLEMS)
 
 
-labels.__doc__ = f"{labels.__doc__}\n\n{EXAMPLES}"
+labels.__doc__ = documented(labels, EXAMPLES)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import is_terminal, say
+from actionclip.cli.console import documented, is_terminal, say
 
 EXAMPLES = """Examples:
 
@@ -62,7 +62,7 @@ def models(
     say(f"{len(rows)} models. Frames is the default; any model takes other numbers with --frames.")
 
 
-models.__doc__ = f"{models.__doc__}\n\n{EXAMPLES}"
+models.__doc__ = documented(models, EXAMPLES)
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

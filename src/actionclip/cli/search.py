@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import is_terminal, plain_warnings, say
+from actionclip.cli.console import documented, is_terminal, plain_warnings, say
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def search(
         _write_page(html, query or f"like {like}", moments, timeout)
 
 
-search.__doc__ = f"{search.__doc__}\n\n{EXAMPLES}"
+search.__doc__ = documented(search, EXAMPLES)
 
 
 def _day(option: str, text: str | None) -> date | None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import plain_warnings, say
+from actionclip.cli.console import documented, plain_warnings, say
 
 if TYPE_CHECKING:
     from actionclip.serving.server import Address
@@ -120,7 +120,7 @@ def serve(
         answer(recognizer, name, settings, lambda address: _announce(address, name, as_json))
 
 
-serve.__doc__ = f"{serve.__doc__}\n\n{EXAMPLES}"
+serve.__doc__ = documented(serve, EXAMPLES)
 
 
 def _default() -> str:

@@ -15,7 +15,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
-from actionclip.cli.console import is_terminal, plain_warnings, say, show_error
+from actionclip.cli.console import documented, is_terminal, plain_warnings, say, show_error
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def stream(
         raise typer.Exit(code)
 
 
-stream.__doc__ = f"{stream.__doc__}\n\n{EXAMPLES}"
+stream.__doc__ = documented(stream, EXAMPLES)
 
 
 def _check(kind: str, where: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import say
+from actionclip.cli.console import documented, say
 from actionclip.errors import ActionCLIPError, unknown
 
 EXAMPLES = """Examples:
@@ -71,7 +71,7 @@ def synth(
     typer.echo(json.dumps(summary) if as_json else str(done.manifest))
 
 
-synth.__doc__ = f"{synth.__doc__}\n\n{EXAMPLES}"
+synth.__doc__ = documented(synth, EXAMPLES)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import finish_failed, reasons
-from actionclip.cli.console import QUIET_SECONDS, is_terminal, plain_warnings, say
+from actionclip.cli.console import QUIET_SECONDS, documented, is_terminal, plain_warnings, say
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def timeline(
         finish_failed(failed, failures)
 
 
-timeline.__doc__ = f"{timeline.__doc__}\n\n{EXAMPLES}"
+timeline.__doc__ = documented(timeline, EXAMPLES)
 
 
 def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None:

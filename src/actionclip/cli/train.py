@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import plain_warnings, say
+from actionclip.cli.console import documented, plain_warnings, say
 
 if TYPE_CHECKING:
     from actionclip.training.plan import Plan
@@ -102,7 +102,7 @@ def train(
                     say(line)
 
 
-train.__doc__ = f"{train.__doc__}\n\n{EXAMPLES}"
+train.__doc__ = documented(train, EXAMPLES)
 
 
 def _what_is_saved(stop: "Stopped") -> str:
