@@ -325,7 +325,7 @@ class _Sound:
             self._put(one, start)
 
     def _put(self, packet: Packet, start: float) -> None:
-        if self._target is None or packet.dts is None or packet.time_base is None:
+        if self._target is None or packet.dts is None or not packet.time_base:
             return
         late = round(start / packet.time_base)
         if self._resampler is None:

@@ -65,7 +65,8 @@ class Clock:
         """Seconds of the film's own clock at the first frame; None before it."""
         self.lost = 0
         """Frames that were left out: without a time, or with one that had passed."""
-        self._base = float(stream.time_base or 1 / self.rate)
+        self.base = float(stream.time_base or 1 / self.rate)
+        """Seconds of a tick."""
         self._count, self._last = 0, -1.0
 
     def now(self, frame: VideoFrame) -> float | None:
@@ -76,7 +77,7 @@ class Clock:
             self.lost += 1
             return None
         else:
-            shown = frame.pts * self._base
+            shown = frame.pts * self.base
         self._count += 1
         self.start = shown if self.start is None else self.start
         now = shown - self.start
@@ -155,9 +156,9 @@ class _FilmReader:
         end = self.promised
         if end is None and self.decoder.container.duration is not None:
             end = self.decoder.container.duration / 1e6
-        if self.clock.counts or end is None or not last.duration or last.time_base is None:
+        if self.clock.counts or end is None or not last.duration:
             return gap
-        held = float(last.duration * last.time_base)
+        held = last.duration * self.clock.base  # the frame's own is not known to PyAV 18
         return min(held, max(end - self.at, gap)) if held > 0 else gap
 
     def _show(self, frame: VideoFrame, until: float) -> Iterator[Part]:
@@ -220,7 +221,7 @@ class _FilmReader:
         sounds = [
             float(stream.start_time * stream.time_base)
             for stream in self.decoder.container.streams.audio
-            if stream.start_time is not None and stream.time_base is not None
+            if stream.start_time is not None and stream.time_base
         ]
         late = first - min(sounds, default=first)
         return late if late > 1 / self.clock.rate else 0.0

@@ -25,6 +25,7 @@ from actionclip.video.decode.pyav.index import times_lie
 from actionclip.video.decode.pyav.opening import (
     DECODERS,
     FORMATS,
+    TAGS,
     coded_errors,
     size_in,
     too_large,
@@ -140,7 +141,7 @@ def open_descriptor(descriptor: int, limits: Limits) -> Opened:
     }
     with coded_errors():
         try:
-            container = av.open("fd:", options=options, metadata_errors="replace")
+            container = av.open("fd:", options=options, **TAGS)
         except av.error.ArgumentError:  # what a format outside the list ends with
             raise VideoError(
                 "It is in none of the containers we watch. Is it a picture, a sound, or a "
@@ -165,7 +166,7 @@ def open_address(address: str, patience: float, limits: Limits) -> Opened:
     }
     with coded_errors():
         try:
-            container = av.open(address, options=options, metadata_errors="replace")
+            container = av.open(address, options=options, **TAGS)
         except (ConnectionError, TimeoutError, av.error.ExitError) as error:
             raise VideoError(f"It cannot be reached ({error.strerror}).", Outcome.TIMEOUT) from None
     return _with_film(container, limits)
@@ -251,7 +252,7 @@ class Player:
         for frame, read in _frames(opened, self):
             self.seen += 1
             stamp = None
-            if without <= _FEW and frame.pts is not None and frame.time_base is not None:
+            if without <= _FEW and frame.pts is not None and frame.time_base:
                 stamp = float(frame.pts * frame.time_base)
             elif without <= _FEW and not is_file:
                 without += 1  # the first of a camera in the network have none; two clocks in turn
@@ -301,6 +302,7 @@ class Player:
 def _frames(opened: Opened, player: Player) -> Iterator[tuple[VideoFrame, float]]:
     """The frames, each with when it had been read; what does not decode is counted."""
     container, film, _ = opened
+    codec = film.codec_context.name
     packets = container.demux(film)
     while True:
         try:
@@ -318,14 +320,14 @@ def _frames(opened: Opened, player: Player) -> Iterator[tuple[VideoFrame, float]
         except av.error.FFmpegError:
             player.broken += 1
             if not player.seen:
-                _check_size(film, packet, player.limits)
+                _check_size(film, codec, packet, player.limits)
             continue
         for frame in frames:
             yield frame, read
 
 
-def _check_size(film: VideoStream, packet: Packet, limits: Limits) -> None:
+def _check_size(film: VideoStream, codec: str, packet: Packet, limits: Limits) -> None:
     """A decoder refuses a picture that is too large as it refuses a damaged one."""
-    width, height = size_in(film.codec_context, packet)
+    width, height = size_in(film.codec_context, codec, packet)
     if width * height > limits.pixels:
         raise too_large(width, height, limits)

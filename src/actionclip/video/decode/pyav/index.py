@@ -276,7 +276,7 @@ def pace_of(stream: VideoStream) -> float:
 
 def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """The duration in the header."""
-    if stream.duration is not None and stream.time_base is not None:
+    if stream.duration is not None and stream.time_base:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:
         return container.duration / 1e6
@@ -288,7 +288,7 @@ def estimated(container: InputContainer, stream: VideoStream) -> Index | None:
     base = float(stream.time_base or 1 / ASSUMED_RATE)
     seconds = (
         float(stream.duration * stream.time_base)
-        if stream.duration is not None and stream.time_base is not None
+        if stream.duration is not None and stream.time_base
         else (container.duration or 0) / 1e6
     )
     start = stream.start_time or 0

@@ -8,6 +8,7 @@ codecs that hardly anyone uses are left out because most of FFmpeg's holes are f
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import av
 import av.error
@@ -37,6 +38,12 @@ DECODERS = (
 SOUND_DECODERS = "aac,mp3,mp3float,mp2,ac3,eac3,opus,flac,alac,vorbis"
 """Codecs of sound that FFmpeg may look into where sound is wanted: of a transport stream only the
 packets say the rate and the channels."""
+
+TAGS: dict[str, Any] = (
+    {} if int(av.__version__.split(".")[0]) > 18 else {"metadata_errors": "replace"}
+)
+"""For `av.open`: told nothing, PyAV 18 refuses a file with a tag that is not UTF-8. 19 reads it
+and takes no such word."""
 
 _PROBE = {"probesize": "5000000", "analyzeduration": "5000000", "max_streams": "64"}
 _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -123,7 +130,7 @@ def _open(descriptor: int, more: dict[str, str]) -> InputContainer:
         **_PROBE,
         **more,
     }
-    return av.open("fd:", mode="r", options=options, metadata_errors="replace")
+    return av.open("fd:", mode="r", options=options, **TAGS)
 
 
 def _film(container: InputContainer, descriptor: int) -> VideoStream:
@@ -169,12 +176,19 @@ def _parsed_size(container: InputContainer, stream: Stream) -> tuple[int, int]:
     if context.width:
         return context.width, context.height
     packet = next(container.demux(stream), None)
-    return (0, 0) if packet is None else size_in(context, packet)
+    return (0, 0) if packet is None else size_in(context, context.name, packet)
 
 
-def size_in(context: VideoCodecContext, packet: Packet) -> tuple[int, int]:
-    """Width and height as a packet says, which a decoder may refuse; 0 unknown."""
-    parser = VideoCodecContext.create(context.name, "r")
+def size_in(context: VideoCodecContext, codec: str, packet: Packet) -> tuple[int, int]:
+    """Width and height as a packet says, which a decoder may refuse; 0 unknown.
+
+    Args:
+        context: of the stream.
+        codec: its name as long as it had one: FFmpeg forgets it when the decoder cannot be opened,
+            and PyAV 19 ends the process that asks then.
+        packet: the first one.
+    """
+    parser = VideoCodecContext.create(codec, "r")
     assert isinstance(parser, VideoCodecContext)
     parser.extradata = context.extradata
     parser.parse(bytes(packet))
