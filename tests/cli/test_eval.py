@@ -1,6 +1,7 @@
 """`actionclip eval`, run in this process on small files with the model that is always there."""
 
 import json
+import sys
 from functools import partial
 
 import pytest
@@ -140,6 +141,13 @@ def test_several_parts_with_several_labels_are_compared(run, folder, tmp_path):
     assert [part["name"] for part in row["parts"]] == ["one", "two"]
     means = [json.loads((tmp_path / n / "results.json").read_text())["value"] for n in ("first",)]
     assert row["before"] == pytest.approx(means[0], abs=1e-5)
+
+
+def test_what_is_not_installed_is_missed_before_a_download(run, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional", None)
+
+    with pytest.raises(ActionCLIPError, match="needs torchmetrics, which is not installed"):
+        run("ViT-B-32/openai", "--data", folder, "--protocol", "zero-shot")
 
 
 @pytest.mark.parametrize(

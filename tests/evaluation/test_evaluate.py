@@ -234,6 +234,17 @@ def test_what_was_encoded_is_found_again(model, manifest, tmp_path, monkeypatch)
     np.testing.assert_array_equal(vectors(same)[0], vectors(first)[0])
 
 
+def test_what_is_not_installed_is_missed_before_anything_is_encoded(
+    model, manifest, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional", None)
+
+    with pytest.raises(ActionCLIPError, match="needs torchmetrics, which is not installed"):
+        evaluate(model, manifest, folder=tmp_path / "results", reading=ONE)
+
+    assert not (tmp_path / "results").exists()
+
+
 def test_another_model_does_not_find_its_vectors_there(model, manifest, tmp_path):
     evaluate(model, manifest, folder=tmp_path, reading=ONE)
 

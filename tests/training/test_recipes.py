@@ -1,7 +1,9 @@
 """Recipes: what a file says, what another one under it says, and what is refused."""
 
+import csv
 import json
 import shutil
+import sys
 import tomllib
 from dataclasses import replace
 
@@ -352,6 +354,30 @@ def test_the_best_is_not_compared_with_numbers_of_another_test(
     result = go_on(changes, [0.5, 0.4])
 
     assert (result.best, result.best_step) == best
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluation": {"protocol": "zero-shot", "split": "train"}},
+        {"data": {"draw": {"protocol": "base-to-novel", "shots": 2}}},  # tested at the end
+    ],
+)
+def test_what_a_test_needs_is_missed_before_the_first_step(tmp_path, people, monkeypatch, changes):
+    save(small_model(), tmp_path / "start")
+    rows = list(csv.DictReader((people / "manifest.csv").read_text().splitlines()))
+    with (tmp_path / "clips.csv").open("w", newline="") as file:
+        csv.writer(file).writerow(("path", "label", "split"))
+        for number, row in enumerate(rows):
+            split = "test" if number >= len(rows) // 2 else "train"
+            csv.writer(file).writerow((people / row["path"], row["label"], split))
+    tables = {"model": {"name": str(tmp_path / "start")}, **changes}
+    tables["data"] = {"path": str(tmp_path / "clips.csv"), **changes.get("data", {})}
+    path = write_recipe(tmp_path / "a.toml", **tables)
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional", None)
+
+    with pytest.raises(ActionCLIPError, match="needs torchmetrics, which is not installed"):
+        Run.prepare(read_recipe(path))
 
 
 def test_what_is_drawn_is_written_down(tmp_path, people):

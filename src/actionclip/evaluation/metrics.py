@@ -189,7 +189,7 @@ def average_precisions(sheet: Sheet) -> Float[np.ndarray, " C"]:
     Raises:
         ActionCLIPError: without torchmetrics.
     """
-    classification = _torchmetrics()
+    classification = torchmetrics()
     values = np.full(len(sheet.classes), np.nan)
     for number in np.flatnonzero(sheet.targets.any(axis=0)):
         values[number] = classification.binary_average_precision(
@@ -217,7 +217,7 @@ def mean_of_known(values: Float[np.ndarray, "C B"]) -> Float[np.ndarray, " B"]:
 
 def calibration_error(sheet: Sheet) -> float:
     """Expected calibration error of the clips that were read, in `BINS` bins of equal width."""
-    classification = _torchmetrics()
+    classification = torchmetrics()
     scores = torch.from_numpy(sheet.scores[sheet.read])
     truth = torch.from_numpy(sheet.truth[sheet.read])
     if len(sheet.classes) == 1:
@@ -236,7 +236,7 @@ def _right(sheet: Sheet, tops: Sequence[int]) -> dict[int, Float[np.ndarray, " C
         return {k: np.zeros(len(sheet.classes)) for k in tops}
     if len(sheet.classes) == 1:  # torchmetrics wants two
         return {k: np.array([float(sheet.read.sum())]) for k in tops}
-    classification = _torchmetrics()
+    classification = torchmetrics()
     places = np.argsort(sheet.order[sheet.read], axis=1)
     ranked = torch.from_numpy(-places.astype(np.float64))  # no two equal: which is first is sure
     truth = torch.from_numpy(sheet.truth[sheet.read])
@@ -332,7 +332,12 @@ def _estimate(value: float, draws: np.ndarray | None) -> Estimate:
     return Estimate(float(value), low, high)
 
 
-def _torchmetrics() -> Any:
+def torchmetrics() -> Any:
+    """The library that single numbers come from; ask for it before clips are encoded for hours.
+
+    Raises:
+        ActionCLIPError: where it is not installed.
+    """
     try:
         from torchmetrics.functional import classification
     except ImportError:

@@ -16,7 +16,7 @@ from actionclip.encoding.questions import Question, ask
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.clips import EncodedClip, Seen, encode_clips, precision_of
 from actionclip.evaluation.intervals import DRAWS
-from actionclip.evaluation.metrics import Sheet, multi_label, single_label
+from actionclip.evaluation.metrics import Sheet, multi_label, single_label, torchmetrics
 from actionclip.evaluation.protocols import (
     Choices,
     Data,
@@ -86,7 +86,8 @@ def evaluate(
             `Recognizer`.
 
     Raises:
-        ActionCLIPError: for data that does not fit the protocol, labels or options we cannot use.
+        ActionCLIPError: for data that does not fit the protocol, labels or options we cannot use,
+            or without torchmetrics.
         StorageError: when `folder` cannot be written.
     """
     plan = find_protocol(protocol)
@@ -153,8 +154,10 @@ def parts_to_test(
     """What is tested against what; nothing is read and no model is needed.
 
     Raises:
-        ActionCLIPError: for data that does not fit the protocol, or labels it has no room for.
+        ActionCLIPError: for data that does not fit the protocol, labels it has no room for, or
+            without torchmetrics.
     """
+    torchmetrics()
     if labels is not None and not plan.all_classes:
         raise ActionCLIPError(
             f"Labels were given, and {plan.name} decides itself which classes compete.",

@@ -36,7 +36,7 @@ def check_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ActionCLIPError(
-            f"The service needs {', '.join(missing)}, which is not installed.",
+            f"The service needs what is not installed: {', '.join(missing)}.",
             hint="Install it with: pip install 'actionclip[serve]'",
         )
 

@@ -10,6 +10,7 @@ import torch
 
 from actionclip.config import to_dict
 from actionclip.errors import ActionCLIPError
+from actionclip.evaluation.metrics import torchmetrics
 from actionclip.evaluation.run import evaluate as test_on
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import check_texts, is_model_folder, load_folder
@@ -47,7 +48,7 @@ class Run:
             device: where to train; None: the CPU.
 
         Raises:
-            ActionCLIPError: for a model or data that are not to be had.
+            ActionCLIPError: for a model, data or a library that are not to be had.
         """
         if recipe.purpose == "evaluate":
             raise _only_evaluates(recipe)
@@ -56,6 +57,8 @@ class Run:
         evaluate = make_evaluate(recipe, model)
         data = open_data(recipe.data, model.config, recipe.training.seed)
         check_texts(data.source.labels)  # the model folder holds them
+        if recipe.reports_retention and data.drawn and "novel" in data.drawn.manifests:
+            torchmetrics()  # the novel classes are tested at the end
         data.notes = [*data.notes, *start.untrained]
         return cls(recipe, model if device is None else model.to(device), data, evaluate)
 

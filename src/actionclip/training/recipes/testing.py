@@ -11,7 +11,7 @@ from actionclip.data.manifest import Manifest
 from actionclip.data.splits import fingerprint
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.protocols import Choices, find_protocol
-from actionclip.evaluation.run import evaluate, views_of
+from actionclip.evaluation.run import evaluate, parts_to_test, views_of
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.training.recipes.data import read_rows
 from actionclip.training.recipes.settings import EvaluationSettings, Recipe
@@ -70,7 +70,7 @@ def make_evaluate(recipe: Recipe, model: ActionCLIP) -> RecipeTest | None:
     views, split = settings.views or None, settings.split or None
     try:
         views_of(model, views)
-        find_protocol(settings.protocol).parts(data, Choices(split, settings.seed))
+        parts_to_test(find_protocol(settings.protocol), data, Choices(split, settings.seed), None)
     except ActionCLIPError as error:
         raise ActionCLIPError(
             f"[evaluation] cannot be done: {error.what}", expected=error.expected, hint=error.hint
