@@ -1,6 +1,6 @@
 """Low-rank adapters on the towers."""
 
-import builtins
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,14 +269,19 @@ def test_towers_without_such_modules_are_refused():
         add_adapters(model, LoraConfig(towers=("image",)))
 
 
-def test_a_missing_peft_is_named(monkeypatch):
-    real = builtins.__import__
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("peft", "peft.tuners"), "peft, which is not installed"),
+        (("peft.tuners",), "peft, which cannot be imported: import of peft.tuners"),
+    ],
+)
+def test_a_peft_that_is_not_there_or_does_not_work_is_named(monkeypatch, missing, said):
+    """Of another release than what it leans on, it is installed and cannot be imported."""
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
 
-    def without(name, *rest, **more):
-        if name.startswith("peft"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ActionCLIPError, match=r"pip install 'actionclip\[train\]'"):
+    with pytest.raises(ActionCLIPError, match=said) as refusal:
         add_adapters(small_model(), BOTH)
+
+    assert refusal.value.hint == "pip install --upgrade 'actionclip[train]'"

@@ -13,6 +13,7 @@ that a run that was killed goes on to the same bits. Queries, keys and values sh
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -186,10 +187,12 @@ def _is_adapter(name: str) -> bool:
 def _peft() -> Any:
     try:
         from peft.tuners import lora
-    except ImportError:
+    except ImportError as error:
+        # it may be there, and what it leans on of another release
+        why = f"cannot be imported: {error}" if find_spec("peft") else "is not installed"
         raise ActionCLIPError(
-            "Low-rank adapters need the package peft, which is not installed.",
-            hint="pip install 'actionclip[train]'",
+            f"Low-rank adapters need the package peft, which {why}.",
+            hint="pip install --upgrade 'actionclip[train]'",
         ) from None
     return lora
 
