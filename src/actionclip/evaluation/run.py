@@ -86,8 +86,7 @@ def evaluate(
             `Recognizer`.
 
     Raises:
-        ActionCLIPError: for data that does not fit the protocol, labels or options we cannot use,
-            or without torchmetrics.
+        ActionCLIPError: for data, labels or options that do not fit, or without torchmetrics.
         StorageError: when `folder` cannot be written.
     """
     plan = find_protocol(protocol)
