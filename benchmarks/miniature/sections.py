@@ -204,6 +204,11 @@ _LOSS = Section(
         ),
     ),
 )
+_OF_PROMPTS = (
+    _by_frames("moves", "19 labels"),
+    _by_frames("pairs", "pairs in order"),
+    _END_TO_END,
+)
 _PROMPTS = Section(
     "Visual prompts and numbers of frames",
     "19 actions, ten of which are five pairs that differ in order alone; towers see "
@@ -211,11 +216,7 @@ _PROMPTS = Section(
     "frozen towers; `joint` and `shift`, which need a ViT, and `meanp` beside them are learnt "
     "end to end with a small one (four blocks, patches of 8 pixels) from its own stage 1, at a "
     "smaller budget: compare these three among themselves. The last table has all seven so.",
-    (
-        _by_frames("moves", "19 labels"),
-        _by_frames("pairs", "pairs in order"),
-        _END_TO_END,
-    ),
+    _OF_PROMPTS,
     (
         Claim(
             *("Transf beats MeanP, frozen towers, 8 frames", "transf, head, 8 frames"),
@@ -258,7 +259,7 @@ _PROMPTS = Section(
             *("shift, whole, 8 frames", "moves"),
         ),
     ),
-    (_END_TO_END,),
+    _OF_PROMPTS,
 )
 _TWINS = Section(
     "The order-blind twin",
