@@ -121,6 +121,18 @@ def test_rows_without_labels_are_not_tested():
     assert part.manifest.rows == known.rows
 
 
+def test_a_split_whose_labels_are_secret_is_not_the_one_that_is_tested():
+    """As in Something-Something: `test` is there, and `val` has the labels."""
+    known = data_set(("train", "val"))
+    whole = Manifest((*known.rows, Row("x.mp4", split="test")), LETTERS)
+
+    [part] = parts_of("closed-set", whole)
+
+    assert {row.split for row in part.manifest.rows} == {"val"}
+    with pytest.raises(ActionCLIPError, match="no clip with labels in 'test'"):
+        parts_of("closed-set", whole, split="test")
+
+
 def test_three_splits_are_three():
     folds = {f"split {n}": data_set() for n in (1, 2, 3)}
 

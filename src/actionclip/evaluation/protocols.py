@@ -13,7 +13,7 @@ from actionclip.data.manifest import Manifest, Row
 from actionclip.errors import ActionCLIPError, unknown
 
 TESTED = ("test", "val", "")
-"""The split that is tested on where none is named: the first that the data set has."""
+"""The split that is tested on where none is named: the first in which clips have labels."""
 
 Data = Manifest | Mapping[str, Manifest]
 
@@ -125,13 +125,14 @@ def rows_to_test(manifest: Manifest, split: str | None = None) -> Manifest:
     Raises:
         ActionCLIPError: when there are none.
     """
-    wanted = [split] if split is not None else [name for name in TESTED if name in manifest.splits]
-    rows = tuple(r for r in manifest.rows if wanted and r.split == wanted[0] and r.labels)
+    known = manifest.labelled
+    wanted = [split] if split is not None else [name for name in TESTED if name in known.splits]
+    rows = known.only(*wanted[:1]).rows
     if not rows:
         there = ", ".join(name or "(none)" for name in manifest.splits) or "no row at all"
         raise ActionCLIPError(
-            f"The data set has the splits {there}"
-            + ("." if split is None else f", and no clip with labels in {split!r}."),
+            f"The data set has the splits {there}, and no clip with labels "
+            + ("to test on." if split is None else f"in {split!r}."),
             expected="Clips with labels in test, in val, or without a split were expected.",
             hint="Name the split to test on with --split.",
         )

@@ -17,7 +17,7 @@ from actionclip.encoding.questions import ask
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation import evaluate
 from actionclip.evaluation.calibration.answers import Answers
-from actionclip.evaluation.calibration.calibrating import calibrate
+from actionclip.evaluation.calibration.calibrating import calibrate, rows_of
 from actionclip.evaluation.calibration.fitting import Wanted, fit
 from actionclip.evaluation.calibration.measures import covered
 from actionclip.evaluation.report.folder import write_results
@@ -241,6 +241,16 @@ def test_too_few_clips_are_an_error_that_counts_them(clips):
     assert "lost0.mp4" in caught.value.hint
     with pytest.raises(ActionCLIPError, match="'val'"):
         calibrate(two_layers(), clips, split="val", reading=READING)
+
+
+def test_a_split_without_labels_is_not_the_one_that_is_calibrated_on(clips):
+    """As in Kinetics: `val` may be there without its labels."""
+    bare = Row("secret.mp4", split="val")
+    whole = Manifest((bare, *clips.only("test").rows), clips.classes, clips.root)
+
+    assert rows_of(whole, None) == (clips.only("test").rows, "test")
+    with pytest.raises(ActionCLIPError, match="no clip to calibrate on in 'val'"):
+        rows_of(whole, "val")
 
 
 def test_a_clip_is_not_known_and_unknown(clips):

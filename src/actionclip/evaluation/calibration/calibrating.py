@@ -39,7 +39,7 @@ FEWEST = 10
 ROUGH = 50
 """Clips below which the numbers are called rough."""
 SPLITS = ("val", "", "test")
-"""The split to calibrate on where none is named: the first that there is."""
+"""The split to calibrate on where none is named: the first in which clips have labels."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,12 @@ def rows_of(manifest: Manifest, split: str | None) -> tuple[tuple[Row, ...], str
     Raises:
         ActionCLIPError: when there are none, or a clip has several labels.
     """
-    there = manifest.splits
-    chosen = split if split is not None else next((s for s in SPLITS if s in there), "train")
-    rows = tuple(r for r in manifest.rows if r.split == chosen and r.labels)
+    known = manifest.labelled
+    there = [name for name in SPLITS if name in known.splits]
+    chosen = split if split is not None else next(iter(there), "train")
+    rows = known.only(chosen).rows
     if not rows:
-        named = ", ".join(name or "(none)" for name in there) or "no row at all"
+        named = ", ".join(name or "(none)" for name in manifest.splits) or "no row at all"
         raise ActionCLIPError(
             f"The data set has the splits {named}, and no clip to calibrate on in {chosen!r}.",
             hint="Name the split with --split.",
