@@ -106,3 +106,24 @@ def test_what_could_only_be_a_mistake_is_said_before_anything_is_read(run, data,
     with pytest.raises(ActionCLIPError, match="data too: 14"):
         run(*calibrate, "--out", "m", "--unknown", data / "known")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_list_of_numbers_is_calibrated_with_its_names_and_fold(run, data, tmp_path):
+    """The advice of the error is what helps."""
+    lists, names = tmp_path / "lists", tmp_path / "names.txt"
+    lists.mkdir()
+    files = sorted((data / "known").rglob("*.mp4"))
+    lines = [f"{n}.mp4 {LABELS.index(file.parent.name)}\n" for n, file in enumerate(files)]
+    for number, file in enumerate(files):
+        (lists / f"{number}.mp4").symlink_to(file)
+    (lists / "val_split1.txt").write_text("".join(lines[:12]))
+    (lists / "val_split2.txt").write_text("".join(lines))
+    names.write_text("\n".join(LABELS))
+    asked = ("calibrate", "tiny", "--data", lists, "--out", "mine", "--coverage", "0.8")
+    with pytest.raises(ActionCLIPError, match="as numbers only") as caught:
+        run(*asked)
+    assert "--class-names FILE" in caught.value.hint
+
+    done = run(*asked, "--fold", "2", "--class-names", names, "--draws", "0", "--json")
+
+    assert json.loads(done.stdout)["calibration"]["clips"] == 14

@@ -10,10 +10,11 @@ import typer
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
 from actionclip.cli.console import Progress, documented, plain_warnings, say
-from actionclip.cli.data import LayoutName, Root
+from actionclip.cli.data import Fold, LayoutName, NamesOfNumbers, Root
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
+    from actionclip.data.layouts.base import Options
     from actionclip.data.manifest import Manifest
     from actionclip.evaluation.calibration.calibrating import Calibrated
     from actionclip.evaluation.intervals import Estimate
@@ -87,6 +88,8 @@ def calibrate(
     ] = None,
     layout: LayoutName = None,
     root: Root = None,
+    class_names: NamesOfNumbers = None,
+    fold: Fold = 1,
     seed: options.Seed = 0,
     draws: options.Draws = 1000,
     device: options.Device = None,
@@ -102,13 +105,15 @@ def calibrate(
     it goes into config.json of the model folder; classify and eval obey it. What it does is
     measured on clips held out in turn.
     """
+    from actionclip.data.layouts.base import Options
     from actionclip.encoding.questions import resolve_labels
     from actionclip.evaluation.calibration.calibrating import calibrate as calibrated
     from actionclip.evaluation.calibration.calibrating import rows_of
 
     target = _target(model, out)
     with plain_warnings():
-        known = _read(data, layout, root)
+        names = tuple(resolve_labels(class_names)) if class_names else None
+        known = _read(data, layout, Options(root, names, fold))
         others = options.find_sources(unknown, model) if unknown else []
         count = len(rows_of(known, split)[0]) + len(others)
         recognizer = options.open_model(
@@ -168,11 +173,10 @@ def _own_folder(model: str) -> Path | None:
     return Path(model) if model != TINY and is_model_folder(Path(model)) else None
 
 
-def _read(path: Path, layout: str | None, root: Path | None) -> "Manifest":
-    from actionclip.data.layouts.base import Options
+def _read(path: Path, layout: str | None, said: "Options") -> "Manifest":
     from actionclip.data.layouts.recognise import read_data
 
-    read = read_data(path, layout=layout, options=Options(root))
+    read = read_data(path, layout=layout, options=said)
     for note in read.notes:
         say(f"note: {note}")
     return read.manifest

@@ -51,7 +51,22 @@ ClassNames = Annotated[
         show_default=False,
     ),
 ]
+NamesOfNumbers = Annotated[
+    str | None,
+    typer.Option(
+        "--class-names",
+        help="Names of the classes in the order of their numbers, where lists have numbers.",
+        show_default=False,
+    ),
+]
+"""The same where `--labels` are those that compete."""
 Fold = Annotated[int, typer.Option(min=1, help="Which official split of UCF101 or HMDB51.")]
+ChosenFold = Annotated[
+    int | None,
+    typer.Option(
+        "--fold", min=1, help="Which official split. Default: the first.", show_default=False
+    ),
+]
 Intervals = Annotated[
     bool, typer.Option("--intervals", help="Charades: a clip for each action, with its times.")
 ]

@@ -11,7 +11,7 @@ import typer
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
 from actionclip.cli.console import Progress, documented, is_terminal, plain_warnings, say
-from actionclip.cli.data import Intervals, LayoutName, Root
+from actionclip.cli.data import ChosenFold, Intervals, LayoutName, NamesOfNumbers, Root
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.report.comparison_words import SHOWN, comparison_lines, name_in_words
 
@@ -83,17 +83,8 @@ def evaluate(
     ] = None,
     layout: LayoutName = None,
     root: Root = None,
-    class_names: Annotated[
-        str | None,
-        typer.Option(
-            help="Names of the classes in the order of their numbers, where lists have numbers.",
-            show_default=False,
-        ),
-    ] = None,
-    fold: Annotated[
-        int | None,
-        typer.Option(min=1, help="Which official split. Default: the first.", show_default=False),
-    ] = None,
+    class_names: NamesOfNumbers = None,
+    fold: ChosenFold = None,
     intervals: Intervals = False,
     base: Annotated[
         str | None,

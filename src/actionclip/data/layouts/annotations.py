@@ -14,6 +14,7 @@ from actionclip.data.layouts.base import (
     VideoFiles,
     lost,
     mistake,
+    names_option,
     split_of,
     videos_of,
 )
@@ -174,7 +175,7 @@ def _charades_classes(place: Place, options: Options) -> dict[str, str]:
         raise ActionCLIPError(
             f"{place.path} has codes such as c092 and no list of what they stand for.",
             expected="Charades_v1_classes.txt was expected beside it.",
-            hint="Put it there, or say --labels charades for the official list.",
+            hint=f"Put it there, or take the official list: {names_option('charades')}.",
         )
     names: dict[str, str] = {}
     for number, line in enumerate(read_text(files[0]).splitlines(), start=1):

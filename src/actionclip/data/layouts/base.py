@@ -257,6 +257,11 @@ class Layout:
     """Whether there may be several official splits, of which `read` takes the one asked for."""
 
 
+def names_option(value: str = "FILE") -> str:
+    """How a user says which names belong to the numbers of a list."""
+    return f"--labels {value} (of eval and calibrate --class-names {value}, in a recipe labels)"
+
+
 def no_folds(path: Path, fold: int) -> ActionCLIPError:
     """An official split was asked for by its number, and there are none."""
     return ActionCLIPError(

@@ -22,6 +22,7 @@ from actionclip.data.layouts.base import (
     Reading,
     lost,
     mistake,
+    names_option,
     no_folds,
     split_of,
     videos_of,
@@ -200,7 +201,7 @@ def _names(place: Place, options: Options, entries: Sequence[Entry]) -> tuple[tu
             + (f"{listed} may all name them." if files else "there is no list of their names."),
             expected="Labels go by name: lists in circulation disagree in the order (in HMDB51 "
             "lists, 20 is kick in some and kick_ball in others).",
-            hint="Say which list of names belongs to it: --labels FILE.",
+            hint=f"Say which list of names belongs to it: {names_option()}.",
         )
     _compare(names, said, origin, entries)
     return names, f"The names of the classes come from {origin}."
@@ -256,7 +257,7 @@ def _compare(
                 f"{entry.file}:{entry.line}: {entry.path} has the number {number}, which is "
                 f"{listed} in {origin}, where {names[meant]} is {meant}.",
                 expected="The numbers of a list and the names of its classes must be of one order.",
-                hint="Give the list of names that belongs to it: --labels FILE.",
+                hint=f"Give the list of names that belongs to it: {names_option()}.",
             )
 
 
