@@ -59,6 +59,20 @@ def test_a_folder_of_images_is_one_video(tmp_path):
     assert [path.name for path in frame_files(run.path)] == ["frame9.jpg", "frame10.jpg"]
 
 
+@pytest.mark.parametrize("flow", ["flow_x_00001.jpg", "flow_y_2.png", "x_00001.jpg", "Y_0001.JPG"])
+def test_optical_flow_beside_frames_is_none_of_them(tmp_path, flow):
+    """As mmaction2 and TSN lay it: in the same folder, under other names."""
+    touch(tmp_path, f"run/{flow}", "run/img_00001.jpg", "run/img_00002.jpg", "flow/x_1.jpg")
+    touch(tmp_path, "flow/y_1.jpg", "sth/00001.jpg", f"sth/{flow}", "sth/boxy_1.jpg")
+
+    def frames(name):
+        return [path.name for path in frame_files(tmp_path / name)]
+
+    assert frames("run") == ["img_00001.jpg", "img_00002.jpg"]
+    assert frames("sth") == ["00001.jpg", "boxy_1.jpg"]
+    assert frames("flow") == ["x_1.jpg", "y_1.jpg"]  # nothing else is there
+
+
 def test_images_beside_videos_are_no_video(tmp_path):
     touch(tmp_path, "a.mp4", "cover.jpg", "stills/1.png")
 

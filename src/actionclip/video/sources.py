@@ -31,6 +31,9 @@ VIDEO_SUFFIXES = frozenset(  # thirty names in two lines, not in thirty
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".webp"])
 """Which files of a folder of frames are frames."""
 
+_FLOW = re.compile(r"(flow_)?[xy]_\d+\.\w+", re.IGNORECASE)
+"""Optical flow, which TSN and mmaction2 write beside the frames: `flow_x_00001.jpg`."""
+
 _Row = tuple[str, float | None, float | None]
 """A path in a list, and where its clip starts and ends."""
 
@@ -110,12 +113,16 @@ def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The images of a folder of frames in natural order: `frame2.jpg` before `frame10.jpg`."""
+    """The images of a folder of frames in natural order: `frame2.jpg` before `frame10.jpg`.
+
+    Optical flow beside them is left out.
+    """
     try:
-        names = [entry.name for entry in folder.iterdir()]
+        names = [e.name for e in folder.iterdir() if _is_visible(e.name, "image")]
     except OSError:
         return []
-    return [folder / name for name in sorted(names, key=natural) if _is_visible(name, "image")]
+    seen = [name for name in names if not _FLOW.fullmatch(name)]
+    return [folder / name for name in sorted(seen or names, key=natural)]
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
