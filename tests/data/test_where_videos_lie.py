@@ -86,6 +86,18 @@ def test_two_copies_are_said_to_be_two(tmp_path):
     assert read_data(folder, options=Options(folder / "videos_256")).notes == []
 
 
+def test_a_clip_of_an_official_list_that_is_gone_is_not_another(tmp_path):
+    folder = ucf(tmp_path / "ucf", tmp_path / "elsewhere")
+    (folder / "annotations/classInd.txt").write_text("1 Archery\n2 Surfing\n")
+    (folder / "annotations/trainlist01.txt").write_text("Archery/1.avi 1\nSurfing/1.avi 2\n")
+    (folder / "annotations/testlist01.txt").write_text("Archery/2.avi\n")
+    touch(folder, "UCF-101/Archery/1.avi", "UCF-101/Archery/2.avi")
+
+    paths = [row.path for row in read_data(folder).manifest.rows]
+
+    assert paths == ["UCF-101/Archery/1.avi", "Surfing/1.avi", "UCF-101/Archery/2.avi"]
+
+
 def test_a_clip_of_another_class_is_not_taken_for_its_suffix(tmp_path):
     folder = ucf(tmp_path / "ucf", tmp_path / "elsewhere")
     touch(folder, f"A/{CLIP.format(8)}.avi", f"B/{CLIP.format(8)}.mp4")
@@ -93,6 +105,69 @@ def test_a_clip_of_another_class_is_not_taken_for_its_suffix(tmp_path):
     paths = [row.path for row in read_data(folder).manifest.rows]
 
     assert paths == [f"Archery/{CLIP.format(n)}.avi" for n in (9, 8)]  # as listed: not found
+
+
+def numbered(folder, *clips):
+    """Lists for training and for testing, of clips that are called alike in each class or split."""
+    folder.mkdir(exist_ok=True)
+    (folder / "label_map.txt").write_text("walk\nrun\n")
+    for split in ("train", "val"):
+        lines = [f"{clip} {number}\n" for where, clip, number in clips if where == split]
+        (folder / f"{split}.txt").write_text("".join(lines))
+
+
+def rows_of(folder):
+    data = read_data(folder)
+    return [(row.path, *row.labels, row.split) for row in data.manifest.rows], data.notes[1:]
+
+
+@pytest.mark.parametrize("lie", ["", "videos/"])
+def test_a_clip_that_is_gone_is_not_one_of_that_name_elsewhere(tmp_path, lie):
+    clips = [("train", "walk/1.mp4", 0), ("train", "walk/2.mp4", 0), ("val", "run/1.mp4", 1)]
+    numbered(tmp_path, *clips, ("val", "run/2.mp4", 1))
+    touch(tmp_path, f"{lie}walk/1.mp4", f"{lie}walk/2.mp4", f"{lie}run/1.mp4")
+
+    rows, [note] = rows_of(tmp_path)
+
+    assert rows == [
+        (f"{lie}walk/1.mp4", "walk", "train"),
+        (f"{lie}walk/2.mp4", "walk", "train"),
+        (f"{lie}run/1.mp4", "run", "val"),
+        ("run/2.mp4", "run", "val"),
+    ]
+    assert note.startswith("1 clips of the list are not below")
+    assert "run/2.mp4" in note
+
+
+def test_a_split_that_is_gone_is_not_the_other(tmp_path):
+    numbered(tmp_path, ("train", "train/clips/1.mp4", 0), ("val", "val/clips/1.mp4", 1))
+    touch(tmp_path, "train/clips/1.mp4")
+
+    rows, [note] = rows_of(tmp_path)
+
+    assert rows == [("train/clips/1.mp4", "walk", "train"), ("val/clips/1.mp4", "run", "val")]
+    assert "val/clips/1.mp4" in note
+
+
+def test_one_file_for_two_names_of_which_neither_says_its_folder_is_neither(tmp_path):
+    numbered(tmp_path, ("train", "train/1.mp4", 0), ("val", "val/1.mp4", 1))
+    touch(tmp_path, "1.mp4")
+
+    rows, [note] = rows_of(tmp_path)
+
+    assert [path for path, *_ in rows] == ["train/1.mp4", "val/1.mp4"]
+    assert note.startswith("2 clips of the list are not below")
+
+
+def test_lists_from_two_disks_lead_to_the_same_clip(tmp_path):
+    """So that it is found out that the clip is in both."""
+    numbered(tmp_path, ("train", "/data/walk/1.avi", 0), ("val", "/mnt/new/walk/1.mp4", 0))
+    touch(tmp_path, "videos/walk/1.mp4")
+
+    rows, notes = rows_of(tmp_path)
+
+    assert [path for path, *_ in rows] == ["videos/walk/1.mp4"] * 2
+    assert notes == []
 
 
 @pytest.mark.parametrize("name", ["testlist02.txt", "trainlist02.txt"])

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from actionclip.data.layouts.base import (
     split_of,
     videos_of,
 )
-from actionclip.data.layouts.names import match
+from actionclip.data.layouts.names import matcher
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.tables import read_table, read_text
 from actionclip.errors import ActionCLIPError
@@ -90,6 +91,7 @@ def _see_ssv2(place: Place) -> str:
 def _read_ssv2(place: Place, options: Options) -> Reading:
     labels = next(f for f in place.nearby if re.fullmatch(r".*labels\.json", f.name))
     classes = tuple(options.labels or read_file(labels))
+    find = matcher(classes)
     videos, missing, rows = videos_of(place, options), [], []
     for file in place.named(SSV2_LIST):
         entries = read_json(read_text(file), file)
@@ -99,7 +101,7 @@ def _read_ssv2(place: Place, options: Options) -> Reading:
             path = f"{_text(file, number, entry, 'id')}.webm"
             found = videos.find(path)
             missing += [] if found else [path]
-            label = _ssv2_label(file, number, entry, classes) if "template" in entry else None
+            label = _ssv2_label(file, number, entry, find) if "template" in entry else None
             rows.append(
                 Row(
                     found or path,
@@ -121,11 +123,10 @@ def _text(file: Path, number: int, entry: Any, name: str) -> str:
     return str(value)
 
 
-def _ssv2_label(file: Path, number: int, entry: Any, classes: tuple[str, ...]) -> str:
+def _ssv2_label(file: Path, number: int, entry: Any, find: Callable[[str], str | None]) -> str:
     """The template without its brackets: `Holding [something]` is "Holding something"."""
     template = _text(file, number, entry, "template")
-    plain = template.replace("[", "").replace("]", "")
-    label = match([plain], classes)[plain]
+    label = find(template.replace("[", "").replace("]", ""))
     if label is None:
         raise ActionCLIPError(
             f"{file}: entry {number} has the template {template!r}, which is no class.",

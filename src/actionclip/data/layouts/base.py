@@ -3,9 +3,10 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from actionclip.data.layouts.names import stem
@@ -130,20 +131,29 @@ class VideoFiles:
     Lists were written for other disks: with other suffixes, other folders above, or absolute paths.
     What is meant is looked for by its path, then by its path without suffix, then by its name
     alone, where one file only is called so. Of several, that in the same folder is meant, and of
-    a video and its frames that with the same suffix.
+    a video and its frames that with the same suffix. Where lists have several clips of one name
+    (`expect`), a file is that whose path it fits best.
     """
 
     root: Path
     several: dict[str, list[str]] = field(default_factory=dict)
     """What was not found because it could be any of these."""
+    _listed: dict[str, set[str]] = field(default_factory=dict)
+    """All paths of lists, without suffixes, by their names alone."""
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Know all clips of a list before they are looked for: a clip that is gone is then not
+        taken for another one of that name.
+        """
+        for name in names:
+            self._listed.setdefault(stem(name), set()).add(_bare(name))
 
     @cached_property
     def _found(self) -> dict[str, list[str]]:
         """Paths by what they may be called: the path without suffix, and the name without it."""
         table: dict[str, list[str]] = {}
         for path in _walk(self.root):
-            bare = str(PurePosixPath(path).with_name(stem(path)))
-            for name in {bare, stem(path)}:
+            for name in {_bare(path), stem(path)}:
                 table.setdefault(name, []).append(path)
         return table
 
@@ -156,14 +166,29 @@ class VideoFiles:
             if (self.root / name).exists():
                 return name
         for name in names:
-            bare = str(PurePosixPath(name).with_name(stem(name)))
-            for key in (bare, stem(name)):
+            for key in (_bare(name), stem(name)):
                 paths = _alike(self._found.get(key, []), name)
-                if len(paths) == 1:
+                if len(paths) == 1 and self._is_meant(name, paths[0]):
                     return paths[0]
-                if paths:
+                if len(paths) > 1:
                     self.several[names[-1]] = paths
         return None
+
+    def _is_meant(self, name: str, path: str) -> bool:
+        """Whether no other clip of that name in the lists fits a file better, or as badly."""
+        others = self._listed.get(stem(name), set()) - {_bare(name)}
+        mine, best = _shared(name, path), max((_shared(each, path) for each in others), default=0)
+        return mine > best or mine == best > 1
+
+
+def _bare(path: str) -> str:
+    return str(PurePosixPath(path).with_name(stem(path)))
+
+
+def _shared(name: str, path: str) -> int:
+    """How many parts at their ends two paths share: the name alone is one."""
+    one, other = (reversed(PurePosixPath(_bare(p).casefold()).parts) for p in (name, path))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _alike(paths: list[str], name: str) -> list[str]:

@@ -114,6 +114,7 @@ def _read(place: Place, options: Options, kind: str, suffix: str) -> Reading:
         entries, counted = bare, FRAMES_NOTE
         names, note = _names(place, options, entries)
     videos, missing, rows = videos_of(place, options), [], []
+    videos.expect(entry.path for entry in entries)
     for entry in entries:
         strange = [number for number in entry.numbers if not 0 <= number < len(names)]
         if strange:

@@ -8,7 +8,7 @@ was trained on measures memory.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -85,7 +85,13 @@ def match(labels: Iterable[str], classes: Iterable[str]) -> dict[str, str | None
     >>> match(["step -1", "step 1"], ["step +1", "step -1"])
     {'step -1': 'step -1', 'step 1': None}
     """
+    find = matcher(classes)
+    return {label: find(label) for label in labels}
+
+
+def matcher(classes: Iterable[str]) -> Callable[[str], str | None]:
+    """What `match` says of one label after the other: for long lists."""
     exact = set(classes := tuple(classes))
     alike = Counter(loose(name) for name in exact)
     known = {loose(name): name for name in classes if alike[loose(name)] == 1}
-    return {label: label if label in exact else known.get(loose(label)) for label in labels}
+    return lambda label: label if label in exact else known.get(loose(label))

@@ -9,12 +9,13 @@ from actionclip.data.layouts.base import (
     Options,
     Place,
     Reading,
+    VideoFiles,
     look,
     lost,
     mistake,
     videos_of,
 )
-from actionclip.data.layouts.names import loose, match, said_by
+from actionclip.data.layouts.names import loose, matcher, said_by
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.tables import read_text
 from actionclip.errors import ActionCLIPError
@@ -60,24 +61,37 @@ def _read_ucf(place: Place, options: Options) -> Reading:
     place = _whole(place)
     index = place.named(r"classInd\.txt")[0]
     numbers = _ucf_classes(index)
+    find = matcher(numbers)
     files = {
         (found[1], int(found[2])): file
         for file in place.named(UCF_LIST)
         if (found := re.fullmatch(UCF_LIST, file.name, re.IGNORECASE))
     }
-    videos, missing, rows = videos_of(place, options), [], []
+    lines = []
     for split in ("train", "test"):
         if (file := files.get((split, options.fold))) is None:
             raise _no_fold(place, options, sorted({fold for _, fold in files}))
         for number, line in lines_of(file):
             found = re.fullmatch(r"(.+?)(?:\s+(\d+))?", line)
             path, given = (found[1], found[2] or "") if found else (line, "")
-            label = _ucf_label(file, number, path, given, numbers)
-            found = videos.find(path)
-            missing += [] if found else [path]
-            rows.append(Row(found or path, (label,), split=split, group=said_by(path).group))
+            label = find(path.split("/")[-2] if "/" in path else said_by(path).label)
+            lines.append((split, path, _ucf_label(file, number, path, given, label, numbers)))
+    videos, rows, missing = _found(lines, place, options)
     classes = tuple(sorted(numbers, key=lambda name: numbers[name]))
     return Reading(Manifest(tuple(rows), classes, videos.root), lost(missing, videos))
+
+
+def _found(
+    lines: list[tuple[str, str, str]], place: Place, options: Options
+) -> tuple[VideoFiles, list[Row], list[str]]:
+    """Where the videos of split, path and label lie; a row for each, and paths that are gone."""
+    videos, rows, missing = videos_of(place, options), [], []
+    videos.expect(path for _, path, _ in lines)
+    for split, path, label in lines:
+        found = videos.find(path)
+        missing += [] if found else [path]
+        rows.append(Row(found or path, (label,), split=split, group=said_by(path).group))
+    return videos, rows, missing
 
 
 def _ucf_classes(index: Path) -> dict[str, int]:
@@ -90,10 +104,10 @@ def _ucf_classes(index: Path) -> dict[str, int]:
     return numbers
 
 
-def _ucf_label(file: Path, line: int, path: str, given: str, numbers: dict[str, int]) -> str:
+def _ucf_label(
+    file: Path, line: int, path: str, given: str, label: str | None, numbers: dict[str, int]
+) -> str:
     """The class that a path names; the number behind it has to say the same."""
-    name = path.split("/")[-2] if "/" in path else said_by(path).label
-    label = match([name], numbers)[name]
     if label is None:
         raise mistake(
             file, line, f"the class of {path} is not in classInd.txt.", "Labels go by name."
@@ -129,8 +143,8 @@ def _read_hmdb(place: Place, options: Options) -> Reading:
             files[found[1]] = file
     if not files:
         raise _no_fold(place, options, sorted(folds))
-    videos, missing, rows = videos_of(place, options), [], []
     names = _spelt(list(files), options)
+    lines = []
     for name, file in files.items():
         for number, line in lines_of(file):
             clip, _, kind = line.rpartition(" ")
@@ -138,11 +152,8 @@ def _read_hmdb(place: Place, options: Options) -> Reading:
                 raise mistake(
                     file, number, f"this line is {line!r}.", "Expected: NAME.avi and 0, 1 or 2."
                 )
-            path = f"{name}/{clip.strip()}"
-            found = videos.find(path)
-            missing += [] if found else [path]
-            group = said_by(path).group
-            rows.append(Row(found or path, (names[name],), split=HMDB_SPLITS[kind], group=group))
+            lines.append((HMDB_SPLITS[kind], f"{name}/{clip.strip()}", names[name]))
+    videos, rows, missing = _found(lines, place, options)
     classes = options.labels or tuple(sorted(names.values()))
     counts = Counter(row.split for row in rows)
     notes = [f"{counts['unused']} clips are in neither part of split {options.fold}."]
