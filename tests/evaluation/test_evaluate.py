@@ -15,6 +15,7 @@ import torch
 
 import actionclip
 from actionclip.data.manifest import Manifest, Row
+from actionclip.encoding.encoder import VideoEncoder
 from actionclip.encoding.questions import ask
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation import evaluate
@@ -210,30 +211,6 @@ def test_rows_will_do_in_place_of_a_manifest(model, tmp_path):
     assert evaluate(model, rows, reading=ONE).clips == 2
 
 
-def vectors(evaluation):
-    return [part.sheet.scores for part in evaluation.parts]
-
-
-def test_what_was_encoded_is_found_again(model, manifest, tmp_path, monkeypatch):
-    first = evaluate(model, manifest, folder=tmp_path, reading=ONE)
-    from actionclip.encoding.encoder import VideoEncoder
-
-    encoded = []
-    real = VideoEncoder.encode
-    monkeypatch.setattr(
-        VideoEncoder,
-        "encode",
-        lambda self, videos, *a, **k: real(self, [encoded.append(v) or v for v in videos], *a, **k),
-    )
-    again = evaluate(model, manifest, folder=tmp_path, reading=ONE, templates="authors16")
-
-    assert encoded == []
-    assert again.settings["sentences"] == 16 * 4
-    assert first.settings["sentences"] == 2 * 4
-    same = evaluate(model, manifest, folder=tmp_path, reading=ONE)
-    np.testing.assert_array_equal(vectors(same)[0], vectors(first)[0])
-
-
 def test_what_is_not_installed_is_missed_before_anything_is_encoded(
     model, manifest, tmp_path, monkeypatch
 ):
@@ -245,42 +222,21 @@ def test_what_is_not_installed_is_missed_before_anything_is_encoded(
     assert not (tmp_path / "results").exists()
 
 
-def test_another_model_does_not_find_its_vectors_there(model, manifest, tmp_path):
-    evaluate(model, manifest, folder=tmp_path, reading=ONE)
+def test_what_decided_the_numbers_is_written_down(model, manifest):
+    described = {label: [f"someone does {label}"] for label in manifest.classes}
 
-    with pytest.raises(ActionCLIPError, match=r"made otherwise .*model: "):
-        evaluate(two_layers(seed=1, post="transf"), manifest, folder=tmp_path, reading=ONE)
-    with pytest.raises(ActionCLIPError, match=r"made otherwise .*sampling: "):
-        evaluate(model, manifest, folder=tmp_path, reading=ONE, views="3x1")
+    plain = evaluate(model, manifest, reading=ONE).settings
+    other = evaluate(
+        model, manifest, reading=ONE, templates=["a {}", "{}!"], split="train", clean_labels=True
+    ).settings
+    told = evaluate(model, manifest, reading=ONE, descriptions=described).settings
 
-
-def test_a_file_that_changed_is_read_again(model, tmp_path):
-    data = make_clips(tmp_path, count=3)
-    good = (tmp_path / "01.mp4").read_bytes()
-    (tmp_path / "01.mp4").write_bytes(b"this is no video")
-    before = evaluate(model, data, folder=tmp_path / "out", reading=ONE)
-    (tmp_path / "01.mp4").write_bytes(good)
-
-    after = evaluate(model, data, folder=tmp_path / "out", reading=ONE)
-
-    assert (len(before.failures), len(after.failures)) == (1, 0)
-
-
-@pytest.mark.parametrize("damage", [b"", b"PK broken", "shorter", "a changed kind"])
-def test_a_damaged_part_is_made_again(model, manifest, tmp_path, damage):
-    first = evaluate(model, manifest, folder=tmp_path, reading=ONE)
-    [part] = (tmp_path / "vectors").glob("*.npz")
-    if damage == "shorter":
-        damage = part.read_bytes()[:-50]
-    elif damage == "a changed kind":
-        whole = part.read_bytes()
-        method = whole.index(b"PK\x01\x02") + 10  # of compression, in the list at the end
-        damage = whole[:method] + b"\x63" + whole[method + 1 :]
-    part.write_bytes(damage)
-
-    again = evaluate(model, manifest, folder=tmp_path, reading=ONE)
-
-    np.testing.assert_array_equal(vectors(again)[0], vectors(first)[0])
+    assert plain["templates"] == list(model.config.templates)
+    assert (plain["splits"], other["splits"]) == ({"all": ["test"]}, {"all": ["train"]})
+    assert (other["templates"], other["clean_labels"]) == (["a {}", "{}!"], True)
+    assert plain["descriptions"] is None
+    assert {label: list(told["descriptions"][label]) for label in described} == described
+    json.dumps([plain, other, told])
 
 
 ONE = {"workers": 1}
@@ -309,7 +265,6 @@ dist.destroy_process_group()
 
 def test_a_share_of_the_blocks_gives_the_same_bits(model, manifest, monkeypatch):
     """What each of three processes would do, one after the other."""
-    from actionclip.encoding.encoder import VideoEncoder
     from actionclip.evaluation import clips
 
     monkeypatch.setattr(clips, "BLOCK", 2)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,6 +119,7 @@ def evaluate(
         _compare(*compare, draws, seed, as_json=as_json)
         return
     from actionclip.encoding.questions import read_words
+    from actionclip.model.zoo.pretrained import DEFAULT
 
     if not data:
         raise ActionCLIPError(
@@ -158,6 +160,8 @@ def evaluate(
         with recognizer:
             chosen, shown = (views, frames, spacing), clips if is_first else 0
             result = _test(recognizer, read, wanted, chosen, settings, shown)
+            told = {"model": model or DEFAULT, "fold": fold, "layout": layout}
+            result = replace(result, settings=told | result.settings)
             title = f"{model or 'the default model'} on {', '.join(map(str, data))}"
             if is_first and out is not None:
                 _write(result, recognizer, out, title)
@@ -303,7 +307,9 @@ def _lines(result: "Evaluation", title: str) -> list[str]:
     settings = result.settings
     several = len(result.parts) > 1
     labels = sorted({len(part.sheet.classes) for part in result.parts})
-    clips = f"{result.clips} clips" + (f" in {len(result.parts)} parts" if several else "")
+    splits = {name: None for names in settings["splits"].values() for name in names if name}
+    clips = f"{result.clips} clips" + (f" of {' and '.join(splits)}" if splits else "")
+    clips += f" in {len(result.parts)} parts" if several else ""
     lines = [
         typer.style(title, **strong),
         f"protocol  {result.protocol.name}: {result.protocol.means}",

@@ -96,7 +96,7 @@ def encode_clips(
     batch = max(1, frames_at_once(encoder.model) // views.frames)
     size = batch * -(-BLOCK // batch)
     blocks = [range(i, min(i + size, len(sources))) for i in range(0, len(sources), size)]
-    store = None if folder is None else Store(folder, identity(encoder, views, len(sources), size))
+    store = None if folder is None else Store(folder, identity(encoder, views, sources, size))
     rank, world = _ranks()
     mine = range(rank, len(blocks), world)
     done: dict[int, list[EncodedClip]] = {}
@@ -140,9 +140,12 @@ def _gathered(done: dict[int, list[EncodedClip]]) -> dict[int, list[EncodedClip]
     return {block: clips for part in parts for block, clips in part.items()}
 
 
-def identity(encoder: VideoEncoder, views: Views, clips: int, block: int) -> dict[str, Any]:
-    """All that the vectors depend on beside the videos."""
+def identity(
+    encoder: VideoEncoder, views: Views, sources: Sequence[Source], block: int
+) -> dict[str, Any]:
+    """All that the vectors depend on beside what the files hold."""
     model = encoder.model
+    named = hashlib.sha256(repr([(str(s.path), s.start, s.end) for s in sources]).encode())
     return {
         "format": FORMAT,
         "model": weights_key(model),
@@ -151,7 +154,7 @@ def identity(encoder: VideoEncoder, views: Views, clips: int, block: int) -> dic
         "decoder": encoder.decoder,
         "sampling": asdict(views.sampling),
         "preprocess": asdict(views.preprocess),
-        "clips": clips,
+        "clips": f"{len(sources)} of list {named.hexdigest()[:8]}",
         "block": block,
     }
 
@@ -263,4 +266,4 @@ def _file_key(source: Source) -> str:
         state = f"{status.st_size}-{status.st_mtime_ns}"
     except OSError:
         state = "missing"
-    return f"{source.name}|{source.start}|{source.end}|{state}"
+    return f"{source.path}|{source.start}|{source.end}|{state}"

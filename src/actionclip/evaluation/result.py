@@ -74,7 +74,7 @@ class Evaluation:
     unlabelled: int = 0
     """Rows without a label, which nothing can be said about."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """What decided the numbers: model, views, templates, ensemble, scale, seed."""
+    """What decided the numbers: backbone, splits, views, templates, ensemble, scale, seed."""
 
     @property
     def value(self) -> float:

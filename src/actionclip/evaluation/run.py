@@ -1,5 +1,6 @@
 """Test a model on a data set by a protocol of the field: the one public call."""
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -29,6 +30,7 @@ from actionclip.evaluation.protocols import (
 )
 from actionclip.evaluation.result import Evaluation, Failure, Key, PartResult, summarise
 from actionclip.model.actionclip import ActionCLIP
+from actionclip.model.prompts.text import read_descriptions, read_templates
 from actionclip.model.scoring import Activation, in_set
 
 VECTORS = "vectors"
@@ -96,7 +98,10 @@ def evaluate(
         chosen = views_of(encoder.model, views)
         question = _question(encoder.model, parts, activation, plan, options)
         clips = _encode(encoder, parts, chosen, folder, seen)
-        settings = _settings(encoder, chosen, question, draws, seed)
+        settings = _settings(encoder, chosen, question, draws, seed) | {
+            "splits": {part.name: part.manifest.splits for part in parts},
+            **_words(encoder.model, options),
+        }
     measure = multi_label if plan.multi_label else single_label
     sheets = [_sheet(part, clips, question) for part in parts]
     done = [PartResult(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
@@ -223,12 +228,15 @@ def _encode(
         for part in parts
         for row in part.manifest.rows
     }
-    sources = [manifest.source(row) for row, manifest in rows.values()]
+    # In an order of their own, so that protocols that draw the same clips otherwise share vectors.
+    order = sorted(rows, key=lambda key: (key[0], key[1] or 0.0, key[2] or math.inf))
+    sources = [manifest.source(row) for row, manifest in map(rows.__getitem__, order)]
     kept = None if folder is None else folder / VECTORS
     found = encode_clips(encoder, sources, views, folder=kept, seen=seen)
     if len(found) != len(rows):
         raise RuntimeError(f"{len(rows)} clips were to be encoded and {len(found)} were.")
-    return {key: (row, clip) for (key, (row, _)), clip in zip(rows.items(), found, strict=True)}
+    clips = dict(zip(order, found, strict=True))
+    return {key: (row, clips[key]) for key, (row, _) in rows.items()}
 
 
 def _sheet(part: Part, clips: Clips, question: Question) -> Sheet:
@@ -254,6 +262,18 @@ def _sheet(part: Part, clips: Clips, question: Question) -> Sheet:
     sets = np.zeros(scores.shape, bool)
     sets[readable] = in_set(torch.from_numpy(scores[readable]), known.floor).numpy()
     return replace(sheet, sets=sets, coverage=known.coverage)
+
+
+def _words(model: ActionCLIP, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What labels become sentences with."""
+    own = model.config
+    templates, told = options.get("templates"), options.get("descriptions")
+    clean = options.get("clean_labels")
+    return {
+        "templates": list(own.templates if templates is None else read_templates(templates)),
+        "descriptions": None if told is None else read_descriptions(told),
+        "clean_labels": own.clean_labels if clean is None else clean,
+    }
 
 
 def _settings(
