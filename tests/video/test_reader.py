@@ -1,6 +1,7 @@
 """One video in, pictures or a coded reason out, whatever the file is like."""
 
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -294,3 +295,25 @@ def test_a_stretch_of_a_video_is_read_by_its_own_times(tmp_path):
     assert reading.seconds == 4.0
     assert late.status == "empty"
     assert "beyond its end" in late.message
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_stretch_shows_the_same_where_a_still_picture_is_written_once(tmp_path, suffix):
+    """A camera that writes nothing while nothing moves, and one that goes on writing."""
+    moving = [2000 + 4 * i for i in range(80)]
+    settings = {"time_base": Fraction(1, 100), "bframes": 0, "options": {"preset": "ultrafast"}}
+    often = [*range(0, 2000, 4), *moving]
+    once = render(tmp_path / f"once.{suffix}", 81, ticks=[0, *moving], **settings)
+    written = render(
+        tmp_path / f"often.{suffix}",
+        len(often),
+        ticks=often,
+        pictures=lambda i: picture(max(i - 499, 0)),
+        **settings,
+    )
+    asked = {"sampling": Sampling(rule="spaced", frames=12, spacing=0.28), "start": 19.5, "end": 23}
+
+    seen = numbers_seen(read(once, **asked))
+
+    assert seen == numbers_seen(read(written, **asked))
+    assert seen == [0, 0, *range(7, 71, 7)]
