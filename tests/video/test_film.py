@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import number_in, picture, render
+from clips import number_in, numbers_seen, picture, remux, render
+from clips import read as read_clip
 from processes import children, wait_until
 
 from actionclip.video.decode.workers.process import WorkerProcess
@@ -22,7 +23,7 @@ from actionclip.video.film.messages import _part_header, receive_part
 from actionclip.video.film.part import Part
 from actionclip.video.film.session import film, film_of_array
 from actionclip.video.outcomes import Outcome
-from actionclip.video.settings import GridRequest, Limits, Resize
+from actionclip.video.settings import GridRequest, Limits, Resize, Sampling
 from actionclip.video.sources import Source
 
 UNEVEN = np.cumsum([300 if i == 20 else 1 + (i * 7) % 11 for i in range(60)]).tolist()
@@ -325,6 +326,28 @@ def test_a_file_that_is_cut_off_says_so(folder):
     assert 15 < len(numbers) < 40
     assert end.status is Outcome.DEGRADED
     assert "cut off" in end.message
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_a_head_that_cannot_be_decoded_is_no_part_of_a_film_or_a_clip(folder, suffix, bframes):
+    """What was cut without being decoded may begin far from a keyframe."""
+    options = {"preset": "ultrafast", "x264-params": "scenecut=0"}
+    whole = render(folder / f"gops.{suffix}", 60, gop=20, bframes=bframes, options=options)
+    path = remux(whole, folder / f"cut-{bframes}.{suffix}", skip=5)
+
+    numbers, end = read(path, 0.2)
+    clip = read_clip(path, sampling=Sampling(rule="spaced", frames=8, spacing=0.2))
+    late = read_clip(path, sampling=Sampling(frames=1))  # one that the head does not touch
+
+    assert numbers == list(range(22, 60, 5))
+    assert numbers_seen(clip) == numbers
+    assert numbers_seen(late) == [40]
+    for one in (end, clip, late):
+        assert one.seconds == pytest.approx(1.6, abs=0.005)
+    assert clip.times[0] == pytest.approx(np.arange(8) * 0.2 + 0.08, abs=0.005)
+    assert clip.status == late.status == "ok"
+    assert any("within a group of pictures: its first 15 " in note for note in late.notes)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import numbers_seen, picture, read, render
+from clips import numbers_seen, picture, read, remux, render
 
 from actionclip.video.decode.pyav import reader as reader_module
 from actionclip.video.decode.pyav.reader import read_video
@@ -192,6 +192,28 @@ def test_a_false_keyframe_is_found_out(tmp_path, monkeypatch, false, may_read_th
     reading = read(path, frames=6)
 
     assert numbers_seen(reading) == [4, 14, 24, 34, 44, 54]
+    assert reading.status == "ok"
+
+
+@pytest.mark.parametrize("is_key", [True, False])
+def test_a_table_that_lies_about_the_first_packet_is_found_out(tmp_path, monkeypatch, is_key):
+    """A head that cannot be shown, called a keyframe, and one that can and is called none."""
+    whole = render(tmp_path / "a.mp4", 60, gop=20, bframes=0, options={"preset": "ultrafast"})
+    path = remux(whole, tmp_path / "b.mp4", skip=5) if is_key else whole
+    exact = reader_module.read_index
+
+    def lying(*args):
+        index = exact(*args)
+        index.keys[0] = is_key
+        return index
+
+    monkeypatch.setattr(reader_module, "read_index", lying)
+
+    reading = read(path, frames=60)
+
+    shown = list(range(20, 60)) if is_key else list(range(60))
+    assert sorted(set(numbers_seen(reading))) == shown
+    assert reading.seconds == pytest.approx(len(shown) / 25)
     assert reading.status == "ok"
 
 
