@@ -97,8 +97,9 @@ def remux(path, new, *, skip=0, late=0):
         stream = source.streams.video[0]
         copy = output.add_stream_from_template(stream)
         for packet in [packet for packet in source.demux(stream) if packet.size][skip:]:
-            packet.pts += round(late / packet.time_base)
-            packet.dts += round(late / packet.time_base)
+            ticks = round(late / packet.time_base)
+            packet.pts += ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
             packet.stream = copy
             output.mux(packet)
     return new
