@@ -298,6 +298,18 @@ def test_dollars_and_strange_letters_are_words_in_every_picture(run, folder, tmp
     assert "Glyph" not in done.stderr
 
 
+def test_a_name_as_long_as_names_may_be_leaves_room_for_its_pictures(run, folder, tmp_path):
+    for name in ("a" * 251, "b"):
+        (tmp_path / f"{name}.mp4").symlink_to(folder / "0.mp4")
+
+    done = run("classify", ".", "--labels", LABELS, "--save-plot", "plots", "--explain", "why")
+
+    assert done.exit_code == 0, done.stderr
+    for place in ("plots", "why"):
+        names = sorted(path.name for path in (tmp_path / place).iterdir())
+        assert names == [f"0000-{'a' * 200}.png", "0001-b.png"]
+
+
 def test_explain_says_what_carried_the_answer(run, folder, tmp_path):
     options = ("--labels", LABELS, "--template", "{}", "--template", "a person {}")
     rows = run("classify", folder, *options, "--explain", "why", "--json").stdout.splitlines()

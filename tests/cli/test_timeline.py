@@ -269,6 +269,20 @@ def test_a_film_that_is_gone_keeps_its_segments(command_line, film, monkeypatch)
     assert "wrote" not in result.stderr
 
 
+def test_a_name_as_long_as_names_may_be_leaves_room_for_its_files(command_line, film, tmp_path):
+    long = film.rename(film.with_name("\u6f14" * 83 + ".mp4"))  # 253 bytes
+    asked = (long, film.with_name("gone.mp4"), "--labels", LABELS, "--model", "tiny")
+
+    done = command_line("timeline", *asked, "--explain", "why", "--save-all", "all")
+
+    assert done.exit_code == 3, done.stderr  # the other one is not there
+    names = sorted(
+        path.name.replace("\u6f14" * 66, "long") for path in (tmp_path / "why").iterdir()
+    )
+    assert names == ["0001-long-01.png", "0001-long-02.png", "0001-long-03.png"]
+    assert len(list((tmp_path / "all").glob("0001-*"))) == 6
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("why.png", "every segment gets"), ("why.PNG", "every segment gets"), ("w.jpg", "no .png")],

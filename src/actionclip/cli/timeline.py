@@ -176,8 +176,8 @@ def timeline(
                 place = number + 1 if len(sources) > 1 else 0
                 why = []
                 if explain is not None:
-                    names = f"{place:04d}-{source.path.stem}" if place else source.path.stem
-                    why = explained(recognizer, source, question, result, explain / names)
+                    names = _names(explain, source, place)
+                    why = explained(recognizer, source, question, result, names)
                 show(result, why, as_json=as_json, scores=scores, noted=noted)
                 if not result.status.usable:
                     failed.append(result)
@@ -205,6 +205,14 @@ def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None
             "--scores is about JSON, and --json was not given.",
             hint="Add --json. The NAME.json files of --save-all always hold the scores.",
         )
+
+
+def _names(folder: Path, source: "Source", number: int) -> Path:
+    """What the names of a video's pictures begin with; the number tells several videos apart."""
+    from actionclip.video.sources import stem_of
+
+    stem = stem_of(source.name, source.path)
+    return folder / (f"{number:04d}-{stem}" if number else stem)
 
 
 class Watching:
