@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import threading
 import time
 
@@ -12,6 +13,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.recognizer import Recognizer
 from actionclip.model.weights import hub
 from actionclip.model.zoo.pretrained import DEFAULT
 from film_of_actions import ACTIONS, EACH, shared_film
@@ -298,6 +300,18 @@ def test_dollars_and_strange_letters_are_words_in_every_picture(run, folder, tmp
     assert "Glyph" not in done.stderr
 
 
+def test_a_name_as_long_as_names_may_be_leaves_room_for_its_pictures(run, folder, tmp_path):
+    for name in ("a" * 251, "b"):
+        (tmp_path / f"{name}.mp4").symlink_to(folder / "0.mp4")
+
+    done = run("classify", ".", "--labels", LABELS, "--save-plot", "plots", "--explain", "why")
+
+    assert done.exit_code == 0, done.stderr
+    for place in ("plots", "why"):
+        names = sorted(path.name for path in (tmp_path / place).iterdir())
+        assert names == [f"0000-{'a' * 200}.png", "0001-b.png"]
+
+
 def test_explain_says_what_carried_the_answer(run, folder, tmp_path):
     options = ("--labels", LABELS, "--template", "{}", "--template", "a person {}")
     rows = run("classify", folder, *options, "--explain", "why", "--json").stdout.splitlines()
@@ -317,6 +331,50 @@ def test_explain_says_what_carried_the_answer(run, folder, tmp_path):
     assert told.stderr.count("stand-in") == 1
     with pytest.raises(ActionCLIPError, match=r"why\.png, and there are 3 videos"):
         run("classify", folder, "--labels", LABELS, "--explain", "why.png")
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", None])
+def test_a_clip_that_is_gone_keeps_its_scores_and_stops_nobody(
+    run, folder, tmp_path, monkeypatch, form
+):
+    """A recorder may clear a clip away once it was classified."""
+    for name in ("0.mp4", "1.mp4", "2.mp4"):
+        shutil.copy(folder / name, tmp_path / name)
+    classify = Recognizer.results
+
+    def classify_and_remove(self, *args, **options):
+        for result in classify(self, *args, **options):
+            if result.source == "1.mp4":
+                (tmp_path / "1.mp4").unlink()
+            yield result
+
+    monkeypatch.setattr(Recognizer, "results", classify_and_remove)
+    named = ("0.mp4", "1.mp4", "2.mp4", *([form] if form else []))
+    done = run("classify", *named, "--labels", LABELS, "--explain", "why")
+
+    assert done.exit_code == 0
+    assert "  the answer is not explained: 1.mp4: There is no file '1.mp4'" in done.stderr
+    assert done.stderr.count("is not explained") == 1
+    assert "3 videos: 3 ok" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == [
+        "0000-0.png",
+        "0002-2.png",
+    ]
+    assert not (tmp_path / "failures.csv").exists()
+    if form == "--json":
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [len(row["scores"]) for row in rows] == [3, 3, 3]
+        assert [row["explanation"] is None for row in rows] == [False, True, False]
+    else:
+        assert all(done.stdout.count(name) for name in ("0.mp4", "1.mp4", "2.mp4"))
+
+
+def test_a_video_that_was_never_read_has_no_explanation_to_miss(run, folder):
+    done = run("classify", "gone.mp4", "--labels", LABELS, "--explain", "why.png", "--json")
+
+    assert done.exit_code == 3
+    assert "explanation" not in json.loads(done.stdout)
+    assert "not explained" not in done.stderr
 
 
 def test_reject_and_threshold(run, folder):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import av
 import pytest
 from PIL import Image
 
@@ -267,6 +268,72 @@ def test_a_film_that_is_gone_keeps_its_segments(command_line, film, monkeypatch)
     assert [one["explanation"] for one in segments] == [None, None, None]
     assert result.stderr.count("is not explained") == result.stderr.count("There is no file") == 3
     assert "wrote" not in result.stderr
+
+
+def test_a_name_as_long_as_names_may_be_leaves_room_for_its_files(command_line, film, tmp_path):
+    long = film.rename(film.with_name("\u6f14" * 83 + ".mp4"))  # 253 bytes
+    asked = (long, film.with_name("gone.mp4"), "--labels", LABELS, "--model", "tiny")
+
+    done = command_line("timeline", *asked, "--explain", "why", "--save-all", "all")
+
+    assert done.exit_code == 3, done.stderr  # the other one is not there
+    names = sorted(
+        path.name.replace("\u6f14" * 66, "long") for path in (tmp_path / "why").iterdir()
+    )
+    assert names == ["0001-long-01.png", "0001-long-02.png", "0001-long-03.png"]
+    assert len(list((tmp_path / "all").glob("0001-*"))) == 6
+
+
+def frames_of(film, folder):
+    """The frames of a film as pictures that are called as explanations of it would be."""
+    folder.mkdir()
+    with av.open(str(film)) as container:
+        for number, frame in enumerate(container.decode(video=0), 1):
+            frame.to_image().save(folder / f"{folder.name}-{number:02d}.png")
+    return {path: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("place", ["shot", "../{here}/shot/.", "link"])
+def test_explanations_do_not_take_the_place_of_the_frames(
+    command_line, film, tmp_path, monkeypatch, place
+):
+    monkeypatch.setattr("actionclip.cli.options.open_model", lambda *_, **__: pytest.fail("read"))
+    before = frames_of(film, tmp_path / "shot")
+    (tmp_path / "link").symlink_to("shot")
+    asked = ("--labels", LABELS, "--model", "tiny", "--explain", place.format(here=tmp_path.name))
+
+    with pytest.raises(ActionCLIPError, match=r"shot-01\.png is read, and would be written over"):
+        command_line("timeline", "shot", *asked)
+    assert {path: path.read_bytes() for path in (tmp_path / "shot").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--save-plot", "why/film-02.png"), "same name"),
+        (("--failures", "why/film-02.png"), "same name"),
+        (("--labels", "why/film-03.png"), "written over"),
+    ],
+)
+def test_explanations_do_not_take_the_place_of_anything_named(
+    command_line, film, tmp_path, options, words
+):
+    (tmp_path / "why").mkdir()
+    (tmp_path / "why" / "film-03.png").write_text("running\nwalking\n")
+
+    with pytest.raises(ActionCLIPError, match=words):
+        command_line(
+            *("timeline", film, "--labels", LABELS, "--model", "tiny", "--explain", "why"), *options
+        )
+
+
+def test_explanations_take_the_place_of_earlier_ones(command_line, film, tmp_path):
+    asked = ("timeline", film, "--labels", LABELS, "--model", "tiny", "--explain", "why")
+    (tmp_path / "why").mkdir()
+    (tmp_path / "why" / "film-01.png").write_bytes(b"of last week")
+
+    assert command_line(*asked).exit_code == 0
+    assert (tmp_path / "why" / "film-01.png").read_bytes() != b"of last week"
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,25 @@ def render(
     return path
 
 
+def remux(path, new, *, skip=0, late=0):
+    """Copy a video's packets without decoding them, as tools do that cut at once.
+
+    Args:
+        skip: how many packets are left out at the beginning.
+        late: how many seconds later everything is shown.
+    """
+    with av.open(str(path)) as source, av.open(str(new), "w") as output:
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        for packet in [packet for packet in source.demux(stream) if packet.size][skip:]:
+            ticks = round(late / packet.time_base)
+            packet.pts += ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+            packet.stream = copy
+            output.mux(packet)
+    return new
+
+
 def read(path, *, frames=8, limits=None, **request):
     """The reading of a file; the rest of the arguments are those of `ReadRequest`."""
     file = os.open(path, os.O_RDONLY)

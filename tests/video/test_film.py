@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import number_in, picture, render
+from clips import number_in, numbers_seen, picture, remux, render
+from clips import read as read_clip
 from processes import children, wait_until
 
+from actionclip.video.decode.pyav import index
 from actionclip.video.decode.workers.process import WorkerProcess
 from actionclip.video.decode.workers.protocol import Channel, Nonsense
 from actionclip.video.film import reading
@@ -22,7 +24,7 @@ from actionclip.video.film.messages import _part_header, receive_part
 from actionclip.video.film.part import Part
 from actionclip.video.film.session import film, film_of_array
 from actionclip.video.outcomes import Outcome
-from actionclip.video.settings import GridRequest, Limits, Resize
+from actionclip.video.settings import GridRequest, Limits, Resize, Sampling
 from actionclip.video.sources import Source
 
 UNEVEN = np.cumsum([300 if i == 20 else 1 + (i * 7) % 11 for i in range(60)]).tolist()
@@ -325,6 +327,84 @@ def test_a_file_that_is_cut_off_says_so(folder):
     assert 15 < len(numbers) < 40
     assert end.status is Outcome.DEGRADED
     assert "cut off" in end.message
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_a_head_that_cannot_be_decoded_is_no_part_of_a_film_or_a_clip(folder, suffix, bframes):
+    """What was cut without being decoded may begin far from a keyframe."""
+    options = {"preset": "ultrafast", "x264-params": "scenecut=0"}
+    whole = render(folder / f"gops.{suffix}", 60, gop=20, bframes=bframes, options=options)
+    path = remux(whole, folder / f"cut-{bframes}.{suffix}", skip=5)
+
+    numbers, end = read(path, 0.2)
+    clip = read_clip(path, sampling=Sampling(rule="spaced", frames=8, spacing=0.2))
+    late = read_clip(path, sampling=Sampling(frames=1))  # one that the head does not touch
+
+    assert numbers == list(range(22, 60, 5))
+    assert numbers_seen(clip) == numbers
+    assert numbers_seen(late) == [40]
+    for one in (end, clip, late):
+        assert one.seconds == pytest.approx(1.6, abs=0.005)
+    assert clip.times[0] == pytest.approx(np.arange(8) * 0.2 + 0.08, abs=0.005)
+    assert end.status == clip.status == late.status == "ok"
+    assert any("within a group of pictures: its first 15 " in note for note in late.notes)
+
+
+@pytest.fixture(params=["mkv", "wmv"])
+def segment(request, folder):
+    """Eight seconds out of a longer recording, whose clock they keep: it begins at 16 s.
+
+    The header of these containers says when the last frame ends, not how long the film is.
+    """
+    codec = "libx264" if request.param == "mkv" else "mpeg4"
+    whole = render(folder / f"whole.{request.param}", 200, codec=codec, bframes=0)
+    return remux(whole, folder / f"segment.{request.param}", late=16)
+
+
+def test_a_segment_that_keeps_the_clock_of_its_recording_is_whole(segment, monkeypatch):
+    numbers, end = read(segment, 0.2)
+    clip = read_clip(segment)
+    monkeypatch.setattr(index, "SCAN_PACKETS", 0)
+    unread = read_clip(segment)  # as if it were too long to be read through
+
+    assert numbers == expected(np.arange(200) / 25, 8.0, 0.2)
+    assert (end.status, end.message, end.notes) == (Outcome.OK, "", ())
+    assert (clip.status, clip.message, clip.notes) == ("ok", "", ())
+    for seconds in (end.seconds, end.promised, clip.seconds, unread.seconds):
+        assert seconds == pytest.approx(8.0, abs=0.05)
+
+
+@pytest.mark.parametrize(("suffix", "words"), [("mkv", "cut off"), ("flv", "promises 8.00 s, the")])
+def test_a_segment_that_is_cut_off_says_so(folder, suffix, words):
+    """Flash files do not say their size: there the duration has to tell."""
+    codec = "libx264" if suffix == "mkv" else "flv"
+    whole = render(folder / f"full.{suffix}", 200, codec=codec, bframes=0)
+    path = remux(whole, folder / f"half.{suffix}", late=16)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    _, end = read(path, 0.2)
+    clip = read_clip(path)
+
+    for one in (end, clip):
+        assert one.status == "degraded"
+        assert words in " ".join([one.message, *one.notes])
+        assert 3 < one.seconds < 5
+
+
+def test_a_header_that_promises_too_much_is_a_note_where_the_file_is_whole(folder):
+    """A Matroska file says how many bytes it has; its duration is eight bytes behind 44 89 88."""
+    content = bytearray(render(folder / "whole.mkv", 50).read_bytes())
+    struct.pack_into(">d", content, content.index(b"\x44\x89\x88") + 3, 24_000.0)
+    path = folder / "proud.mkv"
+    path.write_bytes(content)
+
+    _, end = read(path)
+    clip = read_clip(path)
+
+    for one in (end, clip):
+        assert one.status == "ok", one.message
+        assert one.notes == ("The header promises 24.00 s, the pictures last 2.00 s.",)
 
 
 @pytest.mark.parametrize(

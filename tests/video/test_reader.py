@@ -1,11 +1,12 @@
 """One video in, pictures or a coded reason out, whatever the file is like."""
 
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
-from clips import numbers_seen, picture, read, render
+from clips import numbers_seen, picture, read, remux, render
 
 from actionclip.video.decode.pyav import reader as reader_module
 from actionclip.video.decode.pyav.reader import read_video
@@ -194,6 +195,28 @@ def test_a_false_keyframe_is_found_out(tmp_path, monkeypatch, false, may_read_th
     assert reading.status == "ok"
 
 
+@pytest.mark.parametrize("is_key", [True, False])
+def test_a_table_that_lies_about_the_first_packet_is_found_out(tmp_path, monkeypatch, is_key):
+    """A head that cannot be shown, called a keyframe, and one that can and is called none."""
+    whole = render(tmp_path / "a.mp4", 60, gop=20, bframes=0, options={"preset": "ultrafast"})
+    path = remux(whole, tmp_path / "b.mp4", skip=5) if is_key else whole
+    exact = reader_module.read_index
+
+    def lying(*args):
+        index = exact(*args)
+        index.keys[0] = is_key
+        return index
+
+    monkeypatch.setattr(reader_module, "read_index", lying)
+
+    reading = read(path, frames=60)
+
+    shown = list(range(20, 60)) if is_key else list(range(60))
+    assert sorted(set(numbers_seen(reading))) == shown
+    assert reading.seconds == pytest.approx(len(shown) / 25)
+    assert reading.status == "ok"
+
+
 def test_a_picture_over_the_limit_is_refused_before_it_is_decoded(tmp_path):
     for name, codec in (("a.mp4", "mpeg4"), ("a.ts", "mpeg2video"), ("a.mkv", "mjpeg")):
         path = render(
@@ -294,3 +317,25 @@ def test_a_stretch_of_a_video_is_read_by_its_own_times(tmp_path):
     assert reading.seconds == 4.0
     assert late.status == "empty"
     assert "beyond its end" in late.message
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_stretch_shows_the_same_where_a_still_picture_is_written_once(tmp_path, suffix):
+    """A camera that writes nothing while nothing moves, and one that goes on writing."""
+    moving = [2000 + 4 * i for i in range(80)]
+    settings = {"time_base": Fraction(1, 100), "bframes": 0, "options": {"preset": "ultrafast"}}
+    often = [*range(0, 2000, 4), *moving]
+    once = render(tmp_path / f"once.{suffix}", 81, ticks=[0, *moving], **settings)
+    written = render(
+        tmp_path / f"often.{suffix}",
+        len(often),
+        ticks=often,
+        pictures=lambda i: picture(max(i - 499, 0)),
+        **settings,
+    )
+    asked = {"sampling": Sampling(rule="spaced", frames=12, spacing=0.28), "start": 19.5, "end": 23}
+
+    seen = numbers_seen(read(once, **asked))
+
+    assert seen == numbers_seen(read(written, **asked))
+    assert seen == [0, 0, *range(7, 71, 7)]

@@ -276,6 +276,54 @@ def test_a_stretch_beyond_the_end_is_an_empty_video():
     assert error.value.code is Outcome.EMPTY
 
 
+def held(begins):
+    """A still picture until `begins`, then 25 frames a second for four seconds: the still one
+    written once, and 25 times a second.
+    """
+    moving = begins + np.arange(100) / 25
+    still = np.arange(round(begins * 25)) / 25
+    return (
+        Timeline(np.append(0.0, moving), begins + 4.0),
+        Timeline(np.append(still, moving), begins + 4.0),
+    )
+
+
+def pictures(timeline, numbers, begins):
+    """Which moving picture each chosen frame is; -1: the still one."""
+    return np.where(timeline.times[numbers] < begins, -1, (timeline.times[numbers] - begins) * 25)
+
+
+@pytest.mark.parametrize(
+    ("start", "spacing"), [(19.5, 0.12), (19.5, 0.2), (19.97, 0.125), (20.0, 0.125), (20.7, 0.125)]
+)
+def test_a_stretch_counts_its_seconds_from_where_it_begins(start, spacing):
+    """Not from where the frame that is on screen there appeared, which may be long before."""
+    sampling = Sampling(rule="spaced", frames=12, windows=3, spacing=spacing)
+    request = ReadRequest(sampling=sampling, start=start, end=start + 3.5)
+
+    once, often = (
+        pictures(timeline, choose_for(request, timeline), 20.0) for timeline in held(20.0)
+    )
+
+    np.testing.assert_allclose(once, often, atol=1e-6)
+    assert once.max() > 60
+
+
+def test_a_stretch_is_as_long_as_it_was_asked_for():
+    for timeline in held(20.0):
+        _, part = stretch(timeline, 19.5, 23.0)
+        _, within = stretch(part, 1.0, 2.0)  # from 20.5 to 21.5
+
+        assert part.seconds == pytest.approx(3.5)
+        assert pictures(part, part.at(np.array([0.0, 0.4, 0.5, 1.5])), 20.0) == pytest.approx(
+            [-1, -1, 0, 25]
+        )
+        assert within.seconds == pytest.approx(1.0)
+        assert pictures(within, within.at(np.array([0.0, 0.5])), 20.0) == pytest.approx(
+            [12, 25], abs=1
+        )
+
+
 def test_spaced_windows_begin_anywhere_when_chance_is_asked_for():
     sampling = Sampling(rule="spaced", frames=4, spacing=0.2)
     draws = {seed: choose(sampling, even(250), seed=seed).tolist() for seed in range(20)}

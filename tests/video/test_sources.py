@@ -3,11 +3,12 @@
 import csv
 import io
 import os
+from pathlib import Path
 
 import pytest
 
 from actionclip.errors import ActionCLIPError
-from actionclip.video.sources import Source, find_videos, frame_files, spool
+from actionclip.video.sources import Source, find_videos, frame_files, spool, stem_of
 
 
 def touch(folder, *names):
@@ -294,3 +295,19 @@ def test_a_terminal_is_no_video():
 
     with pytest.raises(ActionCLIPError, match="is a terminal"):
         spool(Terminal())
+
+
+@pytest.mark.parametrize(
+    ("letter", "kept"),
+    [("x", 200), ("\N{LATIN SMALL LETTER E WITH ACUTE}", 100), ("\u6f14", 66), ("\udce9", 200)],
+)
+def test_what_files_about_a_video_are_called_leaves_room_for_a_number_and_an_ending(letter, kept):
+    """A name may have 255 bytes; a letter is not cut apart, and a byte that is no text is one."""
+    longest = letter * (251 // len(os.fsencode(letter)))
+
+    assert stem_of(f"clips/{longest}.avi", None) == letter * kept
+    assert stem_of(f"clips/{letter}.avi", None) == letter
+
+
+def test_files_about_a_video_from_standard_input_have_a_name():
+    assert stem_of("-", Path("/tmp/actionclip-1/stdin")) == "stdin"

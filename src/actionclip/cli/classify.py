@@ -9,9 +9,12 @@ import typer
 from actionclip.cli import options
 from actionclip.cli.console import Progress, documented, is_terminal, plain_warnings, say
 from actionclip.errors import ActionCLIPError
+from actionclip.video.outcomes import VideoError
 
 if TYPE_CHECKING:
+    from actionclip.encoding.questions import Question
     from actionclip.inference.explain.explanation import Explanation
+    from actionclip.inference.recognizer import Recognizer
     from actionclip.inference.results import Unread, VideoResult
     from actionclip.video.sources import Source
 
@@ -116,8 +119,9 @@ def classify(
                     progress.add(result)
                     why = None
                     if whys and result.status.usable:
-                        why = recognizer.explain(sources[number], question, **views)
-                        _draw(why, whys[number])
+                        why = _explained(
+                            recognizer, sources[number], question, views, to=whys[number]
+                        )
                     with progress.aside():
                         show(result, why)
                     if not result.status.usable:
@@ -170,10 +174,18 @@ def _plot(result: "VideoResult", path: Path) -> None:
     plot_result(result, path)
 
 
-def _draw(why: "Explanation", path: Path) -> None:
+def _explained(
+    recognizer: "Recognizer", source: "Source", question: "Question", views: Any, *, to: Path
+) -> "Explanation | VideoError":
+    """What carried the answer, drawn; or why the video could not be read once more."""
     from actionclip.inference.explain.picture import draw_explanation
 
-    draw_explanation(why, path)
+    try:
+        why = recognizer.explain(source, question, **views)
+    except VideoError as error:
+        return error
+    draw_explanation(why, to)
+    return why
 
 
 class Printer:
@@ -187,10 +199,15 @@ class Printer:
 
             typer.echo(csv_lines([CSV_COLUMNS]))
 
-    def __call__(self, result: "VideoResult", why: "Explanation | None" = None) -> None:
-        """Print one result, and what carried it where that was asked for."""
+    def __call__(
+        self, result: "VideoResult", told: "Explanation | VideoError | None" = None
+    ) -> None:
+        """Print one result and, where asked for, what carried it, or why that is not known."""
+        from actionclip.inference.timeline.text import one_line
+
+        why = None if isinstance(told, VideoError) else told
         if self.as_json:
-            typer.echo(result.to_json() if why is None else _json(result, why))
+            typer.echo(result.to_json() if told is None else _json(result, why))
         elif self.as_csv:
             typer.echo(result.to_csv())
         else:
@@ -200,15 +217,17 @@ class Printer:
                 if note not in self._noted:
                     self._noted.add(note)
                     say(f"note: {note}")
+        if isinstance(told, VideoError):
+            say(f"  the answer is not explained: {one_line(told.what)}")
         if not self.as_json and not result.status.usable:
             typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
             say(f"  {result.hint}")
 
 
-def _json(result: "VideoResult", why: "Explanation") -> str:
+def _json(result: "VideoResult", why: "Explanation | None") -> str:
     from actionclip.data.json_text import json_text
 
-    return json_text(result.to_dict() | {"explanation": why.to_dict()})
+    return json_text(result.to_dict() | {"explanation": None if why is None else why.to_dict()})
 
 
 MOMENTS = 3

@@ -1,8 +1,10 @@
 """`actionclip timeline`: when each of the given labels happens in a video."""
 
+import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -142,7 +144,9 @@ def timeline(
     inputs = [*videos, labels, reject, descriptions, *(template or ())]
     wanted.check(sources, inputs)
     failures = failures or (options.FAILURES if len(sources) > 1 else None)
-    options.check_outputs(sources, inputs, failures=failures, outputs=wanted.paths(sources))
+    outputs = wanted.paths(sources)
+    outputs += _pictures(explain, sources, [*outputs, failures])
+    options.check_outputs(sources, inputs, failures=failures, outputs=outputs)
     rules = Rules(smooth=smooth, min_length=min_length, merge_gap=merge_gap)
     if threshold is not None:
         rules = rules.entering_at(threshold)
@@ -176,8 +180,8 @@ def timeline(
                 place = number + 1 if len(sources) > 1 else 0
                 why = []
                 if explain is not None:
-                    names = f"{place:04d}-{source.path.stem}" if place else source.path.stem
-                    why = explained(recognizer, source, question, result, explain / names)
+                    names = _names(explain, source, place)
+                    why = explained(recognizer, source, question, result, names)
                 show(result, why, as_json=as_json, scores=scores, noted=noted)
                 if not result.status.usable:
                     failed.append(result)
@@ -205,6 +209,34 @@ def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None
             "--scores is about JSON, and --json was not given.",
             hint="Add --json. The NAME.json files of --save-all always hold the scores.",
         )
+
+
+def _names(folder: Path, source: "Source", number: int) -> Path:
+    """What the names of a video's pictures begin with; the number tells several videos apart."""
+    from actionclip.video.sources import stem_of
+
+    stem = stem_of(source.name, source.path)
+    return folder / (f"{number:04d}-{stem}" if number else stem)
+
+
+def _pictures(
+    folder: Path | None, sources: "Sequence[Source]", others: Iterable[Path | None]
+) -> list[Path]:
+    """The pictures of segments that would take the place of what is there, or of other outputs.
+
+    How many segments there are is known only once the videos are read.
+    """
+    from actionclip.video.sources import resolved
+
+    if folder is None:
+        return []
+    names = {_names(folder, one, n).name for n, one in enumerate(sources, len(sources) > 1)}
+    place, pattern = resolved(folder), re.compile(r"(.+)-\d{2,}\.png", re.DOTALL)
+    taken = [path.name for path in others if path and resolved(path.parent) == place]
+    with suppress(OSError):  # it need not be there
+        taken += [path.name for path in folder.iterdir()]
+    found = [match for name in sorted(set(taken)) if (match := pattern.fullmatch(name))]
+    return [folder / match[0] for match in found if match[1] in names]
 
 
 class Watching:

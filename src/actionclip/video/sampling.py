@@ -29,7 +29,10 @@ class Timeline:
 
     Args:
         times: presentation time of each frame in seconds, [n], ascending; the first may not be 0.
-        duration: seconds from the first frame's appearance to the last one's end.
+        duration: seconds from the origin to the last frame's end.
+        origin: from where seconds are counted, on the clock of `times`; None: from the first
+            frame's appearance. A stretch of a video begins while a frame is on screen that may
+            have appeared long before, where a camera writes none while nothing moves.
 
     Raises:
         ActionCLIPError: when there is no frame.
@@ -37,6 +40,7 @@ class Timeline:
 
     times: NDArray[np.float64]
     duration: float
+    origin: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty video: there is nothing to choose from."""
@@ -46,19 +50,24 @@ class Timeline:
         return len(self.times)
 
     @property
+    def begins(self) -> float:
+        """Where its seconds are counted from, on the clock of `times`."""
+        return float(self.times[0]) if self.origin is None else self.origin
+
+    @property
     def seconds(self) -> float:
         """The duration, or the time of the last frame where a header claims less than that."""
-        return max(self.duration, float(self.times[-1] - self.times[0]))
+        return max(self.duration, float(self.times[-1] - self.begins))
 
     def at(self, seconds: NDArray[np.float64]) -> Frames:
-        """The frame on screen at each time, counted in seconds from the first frame.
+        """The frame on screen at each time, counted in seconds from where the timeline begins.
 
         Before the first frame that is the first, after the end the last.
 
             >>> Timeline(np.array([5.0, 5.1, 5.9]), 1.0).at(np.array([0.0, 0.5, 0.9, 7.0])).tolist()
             [0, 1, 2, 2]
         """
-        shown = np.searchsorted(self.times - self.times[0], seconds + TICK, side="right") - 1
+        shown = np.searchsorted(self.times - self.begins, seconds + TICK, side="right") - 1
         return shown.clip(0, len(self) - 1).astype(np.int64)
 
 
@@ -79,6 +88,8 @@ def stretch(
 ) -> tuple[int, Timeline]:
     """The frames on screen between two times: the number of the first, and when each is shown.
 
+    The seconds of the part are counted from `start`, whenever its first frame appeared.
+
         >>> first, part = stretch(Timeline(np.arange(100) / 25, 4.0), 1.0, 2.0)
         >>> first, len(part), part.seconds
         (25, 25, 1.0)
@@ -96,7 +107,8 @@ def stretch(
             hint="Begin the clip earlier.",
         )
     first, last = timeline.at(np.array([begin, max(stop - 2 * TICK, begin)]))
-    return int(first), Timeline(timeline.times[first : last + 1], max(stop - begin, 0.0))
+    shown = timeline.times[first : last + 1]
+    return int(first), Timeline(shown, max(stop - begin, 0.0), origin=timeline.begins + begin)
 
 
 def choose(sampling: Sampling, timeline: Timeline, *, seed: int | None = None) -> Frames:
@@ -268,12 +280,20 @@ def sliding_windows(
 def whole_frames(timeline: Timeline, spacing: float) -> tuple[int, float]:
     """How many frames of a steady rate make about `spacing` seconds, and how long each is shown;
     0 of them where the rate changes or nothing is near enough.
+
+    Of a frame that appeared before a stretch begins only the rest is looked at: where the rate is
+    steady it is no longer than a frame.
     """
-    if len(timeline) < 3:
+    is_cut = timeline.times[0] < timeline.begins - TICK
+    times = timeline.times[1:] if is_cut else timeline.times
+    if len(times) < 3:
         return 0, 0.0
-    shown = np.diff(timeline.times)
-    each = float(timeline.times[-1] - timeline.times[0]) / len(shown)
-    if each <= TICK or np.abs(shown - each).max() > max(_UNSTEADY * each, TICK):
+    shown = np.diff(times)
+    each = float(times[-1] - times[0]) / len(shown)
+    slack = max(_UNSTEADY * each, TICK)
+    if each <= TICK or np.abs(shown - each).max() > slack:
+        return 0, 0.0
+    if is_cut and times[0] - timeline.begins > each + slack:
         return 0, 0.0
     step = round(spacing / each)
     return (step, each) if abs(step * each - spacing) <= _ROUNDED * spacing else (0, 0.0)

@@ -37,6 +37,9 @@ _FLOW = re.compile(r"(flow_)?[xy]_\d+\.\w+", re.IGNORECASE)
 _Row = tuple[str, float | None, float | None]
 """A path in a list, and where its clip starts and ends."""
 
+STEM_BYTES = 200
+"""Longest beginning of a file name; file systems take names of 255 bytes."""
+
 STDIN_LIMIT = 4 * 2**30
 """Most bytes taken from standard input."""
 
@@ -161,7 +164,8 @@ def resolved(name: str | Path) -> Path:
 
 
 def stem_of(name: str, path: Path | None) -> str:
-    """What files about a video are called: its name without folder and ending.
+    """What files about a video are called: its name without folder and ending, cut to a length
+    that leaves room for a number before it and an ending.
 
     Args:
         name: as the user gave it.
@@ -170,8 +174,11 @@ def stem_of(name: str, path: Path | None) -> str:
     >>> stem_of("clips/a.mp4", None), stem_of(".", Path("/films/jumping"))
     ('a', 'jumping')
     """
-    says_nothing = Path(name).name in ("", "..")
-    return (path if says_nothing and path is not None else Path(name)).stem
+    says_nothing = Path(name).name in ("", "..", "-")
+    stem = (path if says_nothing and path is not None else Path(name)).stem[:STEM_BYTES]
+    while len(os.fsencode(stem)) > STEM_BYTES:
+        stem = stem[:-1]
+    return stem
 
 
 def _source(name: str, kind: Literal["file", "frames"] = "file") -> Source:

@@ -14,7 +14,13 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from actionclip.video.decode.pyav.decoding import Decoder
-from actionclip.video.decode.pyav.index import declared_size, pace_of, promised_seconds, times_lie
+from actionclip.video.decode.pyav.index import (
+    declared_size,
+    header_seconds,
+    pace_of,
+    promised_seconds,
+    times_lie,
+)
 from actionclip.video.decode.pyav.opening import coded_errors, decoder_name
 from actionclip.video.decode.pyav.pixels import Pictures
 from actionclip.video.film.part import MOST_POINTS, Part, failed
@@ -153,9 +159,7 @@ class _FilmReader:
         It may go to where the header says that the film ends; without such a promise, and where
         frames are counted, the frame lasts as long as the one before, `gap` seconds.
         """
-        end = self.promised
-        if end is None and self.decoder.container.duration is not None:
-            end = self.decoder.container.duration / 1e6
+        end = header_seconds(self.decoder.container, self.decoder.stream)
         if self.clock.counts or end is None or not last.duration:
             return gap
         held = last.duration * self.clock.base  # the frame's own is not known to PyAV 18
@@ -192,8 +196,7 @@ class _FilmReader:
 
     def _last(self, seconds: float) -> Part:
         rest = self._part()
-        complaint = self._complaint(seconds)
-        notes = []
+        complaint, notes = self._judged(seconds)
         if self.clock.counts:
             notes.append("The file has no usable timestamps: frames were counted.")
         if self.pictures.changed:
@@ -226,15 +229,20 @@ class _FilmReader:
         late = first - min(sounds, default=first)
         return late if late > 1 / self.clock.rate else 0.0
 
-    def _complaint(self, seconds: float) -> str:
-        """What is wrong with the film, in sentences; empty when nothing is."""
-        decoder = self.decoder
+    def _judged(self, seconds: float) -> tuple[str, list[str]]:
+        """What is wrong with the film, in sentences, empty when nothing is; and what is worth a
+        note.
+        """
+        decoder, promised = self.decoder, self.promised
         declared = declared_size(decoder.descriptor, decoder.container.format.name)
         size = decoder.file_size
-        said = []
+        said, notes = [], []
         if declared is not None and declared > size:
             said.append(f"The file is cut off: {size} of its {declared} bytes are there.")
-        elif self.promised is not None and self.promised - seconds > max(1.0, 0.1 * self.promised):
+        elif promised is not None and promised - seconds > max(1.0, 0.1 * promised):
             lasts = f"the pictures last {seconds:.2f} s."
-            said.append(f"The header promises {self.promised:.2f} s, {lasts}")
-        return " ".join([*said, *self.clock.complaints()])
+            # As for clips: a file that says its size, and has it, has a header that is wrong.
+            (said if declared is None else notes).append(
+                f"The header promises {promised:.2f} s, {lasts}"
+            )
+        return " ".join([*said, *self.clock.complaints()]), notes

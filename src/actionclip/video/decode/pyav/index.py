@@ -49,6 +49,10 @@ _BOXES = frozenset(
 )
 """What may lie outermost in an MP4 file."""
 
+_TELL_THE_END = ("matroska", "asf")
+"""Containers whose header says when the last frame ends by a clock that need not begin at 0: a
+segment of a recording may keep the clock of the whole."""
+
 _RAW_STREAMS = frozenset("h264 hevc m4v mpegvideo mjpeg obu".split())  # noqa: SIM905
 
 
@@ -274,23 +278,31 @@ def pace_of(stream: VideoStream) -> float:
     return ASSUMED_RATE
 
 
-def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """The duration in the header."""
+def header_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """The duration in the header, from the first picture on; sound may outlast the pictures."""
     if stream.duration is not None and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / 1e6
-    return None
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        seconds = container.duration / 1e6
+    else:
+        return None
+    late = 0.0
+    if container.format.name.startswith(_TELL_THE_END) and stream.start_time and stream.time_base:
+        late = float(stream.start_time * stream.time_base)
+    return seconds - late if 0 < late < seconds else seconds
+
+
+def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """How long the pictures last by the header; None where it is about other streams as well."""
+    if stream.duration is None and len(container.streams) != 1:
+        return None
+    return header_seconds(container, stream)
 
 
 def estimated(container: InputContainer, stream: VideoStream) -> Index | None:
     """An index without reading through the file; None if its header does not say how long it is."""
     base = float(stream.time_base or 1 / ASSUMED_RATE)
-    seconds = (
-        float(stream.duration * stream.time_base)
-        if stream.duration is not None and stream.time_base
-        else (container.duration or 0) / 1e6
-    )
+    seconds = header_seconds(container, stream) or 0.0
     start = stream.start_time or 0
     entries = stream.index_entries
     if 1 < stream.frames == len(entries):  # MP4 lists every packet; MKV only some keyframes

@@ -94,6 +94,8 @@ class _Reader:
             raise VideoError(
                 "It is too long to read through, and does not say how long.", Outcome.TOO_LARGE
             )
+        if index.kind is Times.EXACT and index.keys.any() and not index.keys[0]:
+            index = self._without_head(index)
         numbers = self._choose(index)
         if index.kind is Times.EXACT:
             self._planned(index, np.unique(numbers))
@@ -111,6 +113,27 @@ class _Reader:
         if self.request.nearest_keyframes and len(index.packets):
             numbers = nearest_entries(numbers, index.packets, index.keys)
         return numbers
+
+    def _without_head(self, index: Index) -> Index:
+        """The index from the first frame that the decoder shows, where that one is a later one.
+
+        What was cut without being decoded may begin far from a keyframe. Whether the first one in
+        the container's table is the first one only decoding tells.
+        """
+        self.decoder.reopen()
+        first = next((frame.pts for frame in self.decoder.frames()), None)
+        lost = 0 if first is None else int(np.searchsorted(index.shown, first))
+        if self.decoder.broken or not 0 < lost < len(index):
+            self._forget()
+            return index
+        note = f"The file begins within a group of pictures: its first {lost} cannot be shown."
+        return replace(
+            index,
+            shown=index.shown[lost:],
+            seconds=index.seconds - float(index.times[lost]),
+            packets=index.packets[lost:],
+            notes=(*index.notes, note),
+        )
 
     def _affordable(self, packets: int) -> bool:
         context = self.decoder.stream.codec_context
@@ -204,11 +227,14 @@ class _Reader:
         seen = self._through(index.shown[np.unique(numbers)].tolist(), count=False)
         if decoder.broken or not seen or seen == index.shown.tolist():
             return index, numbers  # damage: the index is right and frames are missing
-        # Not damaged, only different: packets without a frame of their own, fields of one frame.
+        # Not damaged, only different: packets without a frame of their own, fields of one frame, a
+        # head that was cut off its keyframe.
         note = f"The file has {len(index)} packets with pictures and {len(seen)} frames."
+        head = (seen[0] - int(index.shown[0])) * index.time_base
         index = replace(
             index,
             shown=np.array(seen, np.int64),
+            seconds=index.seconds - head,
             packets=np.zeros(0, np.int64),
             notes=(*index.notes, note),
         )
