@@ -119,7 +119,6 @@ def evaluate(
         _compare(*compare, draws, seed, as_json=as_json)
         return
     from actionclip.encoding.questions import read_words
-    from actionclip.model.zoo.pretrained import DEFAULT
 
     if not data:
         raise ActionCLIPError(
@@ -160,8 +159,7 @@ def evaluate(
         with recognizer:
             chosen, shown = (views, frames, spacing), clips if is_first else 0
             result = _test(recognizer, read, wanted, chosen, settings, shown)
-            told = {"model": model or DEFAULT, "fold": fold, "layout": layout}
-            result = replace(result, settings=told | result.settings)
+            result = replace(result, settings={"model": model, "fold": fold} | result.settings)
             title = f"{model or 'the default model'} on {', '.join(map(str, data))}"
             if is_first and out is not None:
                 _write(result, recognizer, out, title)

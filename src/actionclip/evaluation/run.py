@@ -98,15 +98,12 @@ def evaluate(
         chosen = views_of(encoder.model, views)
         question = _question(encoder.model, parts, activation, plan, options)
         clips = _encode(encoder, parts, chosen, folder, seen)
-        settings = _settings(encoder, chosen, question, draws, seed) | {
-            "splits": {part.name: part.manifest.splits for part in parts},
-            **_words(encoder.model, options),
-        }
+        settings = _settings(encoder, chosen, question, draws, seed)
+        settings |= _asked(encoder.model, plan, tested, parts, options)
     measure = multi_label if plan.multi_label else single_label
     sheets = [_sheet(part, clips, question) for part in parts]
     done = [PartResult(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
     failed = [Failure.of(row, clip) for row, clip in clips.values() if clip.views is None]
-    settings |= {"shots": shots_of(tested)} if plan.name == "few-shot" else {}
     bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
     summary = summarise(plan, done, seed=seed)
     return Evaluation(plan, done, summary, failed, len(clips), bare, settings)
@@ -264,12 +261,17 @@ def _sheet(part: Part, clips: Clips, question: Question) -> Sheet:
     return replace(sheet, sets=sets, coverage=known.coverage)
 
 
-def _words(model: ActionCLIP, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What labels become sentences with."""
+def _asked(
+    model: ActionCLIP, plan: Protocol, data: Data, parts: list[Part], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Which clips are tested, and what labels become sentences with."""
     own = model.config
     templates, told = options.get("templates"), options.get("descriptions")
     clean = options.get("clean_labels")
+    shots = {"shots": shots_of(data)} if plan.name == "few-shot" else {}
     return {
+        **shots,
+        "splits": {part.name: part.manifest.splits for part in parts},
         "templates": list(own.templates if templates is None else read_templates(templates)),
         "descriptions": None if told is None else read_descriptions(told),
         "clean_labels": own.clean_labels if clean is None else clean,
