@@ -59,6 +59,34 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run has done."""
+
+    folder: Path
+    steps: int
+    skipped: int
+    """Steps that changed nothing because a number was not finite."""
+    rollbacks: int
+    best: float | None
+    best_step: int | None
+    seconds: float
+    """Over all starts of the run."""
+
+    @classmethod
+    def of(cls, folder: Path, progress: Progress) -> "TrainResult":
+        """What the counters say of a run that is over."""
+        return cls(
+            folder=folder,
+            steps=progress.step,
+            skipped=progress.skipped,
+            rollbacks=progress.rollbacks,
+            best=progress.best,
+            best_step=progress.best_step,
+            seconds=progress.seconds,
+        )
+
+
 @dataclass
 class Learner:
     """What changes while training."""

@@ -5,10 +5,14 @@ prompt and of the table of words, and the whole of a block only while it is comp
 outside (`logit_scale`, the ends of the text tower) every process holds. A tensor that is shared out
 is a DTensor; what is saved is always put together first, so that it can be read by any number of
 processes.
+
+A model that is shared out computes only where all processes do the same at the same time. In an
+evaluation they do not, each encodes other clips: for it every process takes the whole model back.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,6 +42,28 @@ def shard(model: ActionCLIP) -> ActionCLIP:
         if any(True for _ in module.parameters()):
             fully_shard(module, mesh=mesh, reshard_after_forward=True)
     return shared
+
+
+def take_back(model: ActionCLIP, shared: ActionCLIP) -> None:
+    """Give a model the weights of its copy that is shared out, and move it to where that is.
+
+    Every process has to take part.
+    """
+    newest = shared.state_dict()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(whole(newest[name]))
+    model.to(shared.device)
+
+
+@contextmanager
+def taken_back(model: ActionCLIP, shared: ActionCLIP) -> Iterator[ActionCLIP]:
+    """Within it a model can be used with the weights of its copy that is shared out."""
+    try:
+        take_back(model, shared)
+        yield model
+    finally:
+        model.to("cpu")
 
 
 def is_shared(tensor: Tensor) -> bool:
