@@ -1,4 +1,4 @@
-"""Processes that `torchrun` starts again after one of them was killed."""
+"""Processes that `torchrun` starts: how they meet, also again after one of them was killed."""
 
 import os
 import subprocess
@@ -80,6 +80,21 @@ def test_a_rank_that_is_killed_costs_nothing_but_time(tmp_path, undisturbed, see
     assert len(list(tmp_path.glob("run-killed-*"))) == kills, done.stderr
     assert fingerprint(load_folder(run_folder / "last")) == undisturbed[1]
     assert metrics(run_folder) == metrics(undisturbed[0])
+
+
+def test_a_process_chooses_its_gpu_before_it_meets_the_others(monkeypatch):
+    """Else objects would be sent by way of the first GPU in all of them, which NCCL refuses."""
+    device, calls = torch.device("cuda:1"), []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda chosen: calls.append(("chosen", chosen)))
+    monkeypatch.setattr(
+        dist, "init_process_group", lambda **options: calls.append(("met", options["device_id"]))
+    )
+
+    assert join(device)
+
+    assert calls == [("chosen", device), ("met", device)]
 
 
 def join_again(port, restart):

@@ -68,6 +68,7 @@ def join(device: torch.device) -> bool:
         return False
     options: dict[str, Any] = {"backend": "gloo", "timeout": PATIENCE}
     if device.type == "cuda":
+        torch.cuda.set_device(device)  # what is sent as an object travels by way of this one
         options |= {"backend": "nccl", "device_id": device}
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT")
     if restart is not None and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
