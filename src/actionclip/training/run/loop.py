@@ -22,9 +22,24 @@ from actionclip.model.weights.folder import save
 from actionclip.training.adapt.start import between, find_teacher, load_start
 from actionclip.training.adapt.teacher import Teacher
 from actionclip.training.optimiser import build_optimizer, set_rates, shown_rate
-from actionclip.training.ranks import any_rank, current_ranks, join, of_first, wait_for_all
+from actionclip.training.ranks import (
+    all_see,
+    any_rank,
+    current_ranks,
+    join,
+    of_first,
+    wait_for_all,
+)
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
-from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
+from actionclip.training.run.folder import (
+    BEST,
+    BETWEEN,
+    CONFIG,
+    LAST,
+    START,
+    Record,
+    RunFolder,
+)
 from actionclip.training.run.signals import Stopped, StopRequests
 from actionclip.training.run.state import (
     Learner,
@@ -82,7 +97,7 @@ def train(
 
     Raises:
         ActionCLIPError: for settings that do not fit the model or the data, a folder that holds
-            another run, or a training that goes on diverging.
+            another run or that not all processes see, or a training that goes on diverging.
         StorageError: when the disk is full; the state before is untouched.
         Stopped: see above.
     """
@@ -156,6 +171,7 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Do the steps that are left."""
+        all_see(self.path / CONFIG, self.model.device)
         found = load_state(self.learner, self.path)
         if found and self.progress.clips != len(self.source):
             raise ActionCLIPError(

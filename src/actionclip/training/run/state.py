@@ -31,6 +31,7 @@ from actionclip.model.weights.files import (
     write_together,
 )
 from actionclip.training.adapt.lora import Adapted
+from actionclip.training.ranks import all_see, any_rank, not_one_folder, of_first
 from actionclip.training.run.step import Average
 from actionclip.training.spread.sharded import is_shared, like, whole
 
@@ -203,13 +204,14 @@ def save_state(tensors: Mapping[str, Tensor], folder: Path) -> None:
 
 
 def load_state(learner: Learner, folder: Path) -> bool:
-    """Go back to the state in a folder; False if there is none.
+    """Go back to the state in a folder; False if there is none. Every process has to do it.
 
     Raises:
-        ActionCLIPError: when it is broken, or of another model or other settings.
+        ActionCLIPError: when it is broken, of another model or other settings, or not the same for
+            all processes.
     """
     path = folder / STATE
-    if not path.is_file():
+    if not all_see(path, learner.model.device):
         return False
     header = read_header(path)
     weights = {n.removeprefix("model."): e for n, e in header.items() if n.startswith("model.")}
@@ -222,6 +224,8 @@ def load_state(learner: Learner, folder: Path) -> bool:
             expected="A state that the same settings wrote.",
             hint="Train in another folder.",
         ) from None
+    if any_rank(of_first(learner.progress) != learner.progress, learner.model.device):
+        raise not_one_folder(path)
     return True
 
 
