@@ -3,11 +3,13 @@
 import itertools
 import os
 import signal
+import weakref
 from dataclasses import replace
 from unittest import mock
 
 import pytest
 import torch
+from torch.distributed.tensor import DTensor
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.weights.folder import load_folder
@@ -91,23 +93,38 @@ def test_shared_out_weights_learn_as_whole_ones_do(tmp_path, alone):
 
 
 def train_watched(folder):
-    """The share of the weights that the first process holds after each step."""
-    shared, shares = [], []
+    """The share of the weights that the first process holds after each step, and the most bytes of
+    tensors put together that were there at the same time.
+    """
+    shared, shares, together, most = [], [], [], [0]
+    put_together = DTensor.full_tensor
 
     def sharing(model):
         shared.append(shard(model))
         return shared[0]
 
-    with mock.patch.object(loop, "shard", sharing):
+    def watched(tensor):
+        found = put_together(tensor)
+        together.append(weakref.ref(found))
+        most.append(sum(t.nbytes for alive in together if (t := alive()) is not None))
+        return found
+
+    with (
+        mock.patch.object(loop, "shard", sharing),
+        mock.patch.object(DTensor, "full_tensor", watched),
+    ):
         run(folder, SHARED, report=lambda line: shares.append(held(shared[0])))
-    return shares
+    return shares, max(most)
 
 
-def test_while_it_learns_a_process_holds_its_share(tmp_path):
-    shares, _ = on_ranks(2, train_watched, tmp_path)
+def test_a_process_holds_its_share_and_only_the_first_puts_all_of_it_together(tmp_path):
+    (shares, first), (_, second) = on_ranks(2, train_watched, tmp_path)
 
     assert len(shares) == 10
     assert max(shares) < 0.6
+    sizes = [p.nbytes for p in small_model().parameters()]
+    assert second == max(sizes)
+    assert first > 3 * sum(sizes)  # weights, both moments and averages, for a file
 
 
 def train_disagreeing(folder):

@@ -45,7 +45,6 @@ from actionclip.training.run.state import (
     Learner,
     Progress,
     TrainResult,
-    all_finite,
     check_end,
     load_state,
     save_state,
@@ -352,9 +351,9 @@ class Trainer:
         now = time.monotonic()
         self.progress.seconds += now - self._begun
         self._begun = self._saved = now
-        tensors = self.learner.tensors()
-        if not all_finite(tensors):
+        if not self.learner.is_finite():
             return  # the weights of the last save are good; the next bad steps lead back to them
+        tensors = self.learner.tensors()
         if self.ranks.is_first:
             save_state(tensors, self.path)
         with self.averaged():

@@ -33,7 +33,7 @@ from actionclip.model.weights.files import (
 from actionclip.training.adapt.lora import Adapted
 from actionclip.training.ranks import all_see, any_rank, not_one_folder, of_first
 from actionclip.training.run.step import Average
-from actionclip.training.spread.sharded import is_shared, like, whole
+from actionclip.training.spread.sharded import gathered, is_shared, like, local
 
 STATE = "training.safetensors"
 
@@ -100,27 +100,33 @@ class Learner:
     """The model's adapters, if it has any."""
 
     def weights(self) -> dict[str, Tensor]:
-        """What has to be saved of the model."""
-        return _whole(self.model.state_dict() if self.adapted is None else self.adapted.state())
+        """What has to be saved of the model, perhaps shared out."""
+        return self.model.state_dict() if self.adapted is None else self.adapted.state()
 
     def plain(self) -> dict[str, Tensor]:
-        """The weights of the ordinary model that computes the same, by its names."""
-        return _whole(self.model.state_dict() if self.adapted is None else self.adapted.merged())
+        """The weights of the ordinary model that computes the same, by its names; see `gathered`
+        for who has them.
+        """
+        return gathered(self.model.state_dict() if self.adapted is None else self.adapted.merged())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, by name."""
-        packed = {f"model.{name}": value for name, value in self.weights().items()}
+        """All of it, by name; see `gathered` for who has it."""
+        packed = gathered(self._held())
+        data = json.dumps(dataclasses.asdict(self.progress)).encode()
+        packed["progress"] = torch.tensor(list(data), dtype=torch.uint8)
+        return packed
+
+    def _held(self) -> dict[str, Tensor]:
+        """The same but for the counters, perhaps shared out."""
+        held = {f"model.{name}": value for name, value in self.weights().items()}
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 for key, value in self.optimizer.state.get(parameter, {}).items():
                     if isinstance(value, Tensor):
-                        packed[f"optimizer.{name}.{key}"] = whole(value)
+                        held[f"optimizer.{name}.{key}"] = value
         if self.average is not None:
-            average = _whole(self.average.values)
-            packed |= {f"average.{name}": value for name, value in average.items()}
-        data = json.dumps(dataclasses.asdict(self.progress)).encode()
-        packed["progress"] = torch.tensor(list(data), dtype=torch.uint8)
-        return packed
+            held |= {f"average.{name}": value for name, value in self.average.values.items()}
+        return held
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a saved state."""
@@ -143,8 +149,12 @@ class Learner:
         self.progress = read_progress(tensors)
 
     def is_finite(self) -> bool:
-        """Whether all of it can be saved: a state with NaN in it is not a good one."""
-        return all_finite(self.tensors())
+        """Whether all of it can be saved: a state with NaN in it is not a good one.
+
+        Of what is shared out each process looks at the part that it holds.
+        """
+        own = all(bool(torch.isfinite(local(value)).all()) for value in self._held().values())
+        return not any_rank(not own, self.model.device) if self.is_shared else own
 
     def take_best(self, score: float, by: str) -> bool:
         """Note a score if it is the best so far, and say whether it is.
@@ -170,15 +180,6 @@ class Learner:
     def is_shared(self) -> bool:
         """Whether every process has to take part when tensors are asked for."""
         return any(is_shared(parameter) for parameter in self.model.parameters())
-
-
-def all_finite(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether there is no NaN and nothing infinite."""
-    return all(bool(torch.isfinite(value).all()) for value in tensors.values())
-
-
-def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: whole(value) for name, value in tensors.items()}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

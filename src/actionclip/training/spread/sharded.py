@@ -11,7 +11,7 @@ evaluation they do not, each encodes other clips: for it every process takes the
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,6 +75,23 @@ def whole(tensor: Tensor) -> Tensor:
     """All of a tensor; every process has to ask for it."""
     shared: Any = tensor
     return shared.detach().full_tensor() if is_shared(tensor) else tensor
+
+
+def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Whole tensors by name; every process has to ask for them.
+
+    Those that are shared out come one after the other into the CPU's memory of the first process,
+    which writes them. The others have none of them for longer than that takes.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not is_shared(tensor):
+            found[name] = tensor
+        elif dist.get_rank() == 0:
+            found[name] = whole(tensor).cpu()
+        else:
+            whole(tensor)
+    return found
 
 
 def local(tensor: Tensor) -> Tensor:
