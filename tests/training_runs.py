@@ -43,6 +43,14 @@ ARCHITECTURE = {
     },
 }
 
+CONVOLUTIONAL = {
+    "image_size": 16,
+    "timm_model_name": "actionclip_tiny",
+    "timm_pool": "avg",
+    "timm_proj": "linear",
+}
+"""An image tower like that of `tiny`, for `small_model`."""
+
 
 def small_model(seed=0, frames=2, vision=None, **prompts):
     """A model of one block in each tower; the same seed gives the same weights."""

@@ -98,6 +98,51 @@ def test_the_plan_measures_a_step_as_it_is_done(monkeypatch, compiled):
     assert set(found) == {not compiled}  # what is slow on a CPU is done another way
 
 
+@pytest.mark.parametrize(("batch", "parts", "processes"), [(4, 4, 1), (8, 2, 2), (16, 2, 1)])
+def test_the_plan_encodes_no_more_videos_at_once_than_the_training(
+    monkeypatch, batch, parts, processes
+):
+    model, seen = small_model(), []
+    usual = model.encode_video
+    monkeypatch.setattr(model, "encode_video", lambda x: seen.append(len(x)) or usual(x))
+    settings = replace(SETTINGS, batch_size=batch, accumulate=parts)
+
+    make_plan(settings, model, 22, processes=processes, measure=True)
+
+    assert max(seen) == min(4, batch // processes // parts)
+
+
+def out_of_memory(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+@pytest.mark.parametrize("encode", [out_of_memory, lambda _: torch.empty(2**48)])
+def test_where_memory_does_not_suffice_the_plan_says_so(monkeypatch, encode):
+    model = small_model().train()
+    monkeypatch.setattr(model, "encode_video", encode)
+
+    found = make_plan(SETTINGS, model, 22, measure=True)
+
+    assert (found.too_many, found.memory_bytes, found.seconds) == (4, None, None)
+    said = "\n".join(found.lines())
+    assert "memory      more than there is here: 0.0" in said
+    assert "the activations of 4 videos at once" in said
+    assert "time " not in said
+    assert model.training
+
+
+def broken(_):
+    raise RuntimeError("The size of tensor a must match.")
+
+
+def test_an_error_that_is_not_about_memory_stops_the_plan(monkeypatch):
+    model = small_model()
+    monkeypatch.setattr(model, "encode_video", broken)
+
+    with pytest.raises(RuntimeError, match="must match"):
+        make_plan(SETTINGS, model, 22, measure=True)
+
+
 def test_the_plan_shares_out_what_a_sharded_run_does():
     model = small_model(post="transf")
     alone, taught = (

@@ -129,6 +129,21 @@ def test_settings_of_a_data_set_are_refused_where_there_is_none(tmp_path, change
         read_recipe(path, [*shards, change])
 
 
+@pytest.mark.parametrize(
+    "change", ["layout=ucf101", "root=videos", "labels=ucf101", "fold=2", "intervals=true"]
+)
+def test_how_test_data_is_read_is_refused_where_there_is_none_of_its_own(tmp_path, change):
+    path = small_recipe(tmp_path / "a.toml", "clips", evaluation={"views": "1x1"})
+    own = "evaluation.path=others"
+    assert read_recipe(path, [own, f"evaluation.{change}"]).evaluation.path == "others"
+
+    name = change.partition("=")[0]
+    with pytest.raises(ActionCLIPError, match=f"evaluation.{name} is set") as refusal:
+        read_recipe(path, [f"evaluation.{change}"])
+
+    assert refusal.value.hint == f"Set data.{name} instead, or give evaluation.path."
+
+
 def test_files_that_are_no_recipes_are_refused(tmp_path):
     (tmp_path / "broken.toml").write_text("a = [")
     write_recipe(tmp_path / "one.toml", base="two.toml")

@@ -1,6 +1,7 @@
-"""Processes that `torchrun` starts again after one of them was killed."""
+"""Processes that `torchrun` starts: how they meet, also again after one of them was killed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,8 +11,11 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from actionclip.errors import ActionCLIPError
 from actionclip.model.weights.folder import load_folder
+from actionclip.training import ranks
 from actionclip.training.ranks import join
+from actionclip.training.run.state import STATE
 from training_runs import fingerprint, free_port, metrics, on_ranks, run, small_model
 
 PROGRAM = """
@@ -80,6 +84,55 @@ def test_a_rank_that_is_killed_costs_nothing_but_time(tmp_path, undisturbed, see
     assert len(list(tmp_path.glob("run-killed-*"))) == kills, done.stderr
     assert fingerprint(load_folder(run_folder / "last")) == undisturbed[1]
     assert metrics(run_folder) == metrics(undisturbed[0])
+
+
+def test_a_process_chooses_its_gpu_before_it_meets_the_others(monkeypatch):
+    """Else objects would be sent by way of the first GPU in all of them, which NCCL refuses."""
+    device, calls = torch.device("cuda:1"), []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda chosen: calls.append(("chosen", chosen)))
+    monkeypatch.setattr(
+        dist, "init_process_group", lambda **options: calls.append(("met", options["device_id"]))
+    )
+
+    assert join(device)
+
+    assert calls == [("chosen", device), ("met", device)]
+
+
+def train_in_own_folder(root):
+    """What a process is told that has a disk of its own."""
+    ranks.SEEN_LATE = 0.0
+    with pytest.raises(ActionCLIPError) as refusal:
+        run(root / f"machine{os.environ['RANK']}", model=small_model())
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("copied", ["nothing", "settings", "an older state"])
+def test_processes_that_do_not_see_one_folder_are_refused(tmp_path, copied):
+    """They would start from different weights, and go back to different ones."""
+    first, second = tmp_path / "machine0", tmp_path / "machine1"
+
+    def stop(line):
+        if line["step"] == 3:
+            raise KeyboardInterrupt
+
+    if copied != "nothing":
+        with pytest.raises(KeyboardInterrupt):
+            run(first, model=small_model(), report=stop)
+        shutil.copytree(first, second)
+        if copied == "settings":
+            (second / STATE).unlink()
+        else:
+            run(first, model=small_model())
+
+    said = on_ranks(2, train_in_own_folder, tmp_path)
+
+    name = "config.toml" if copied == "nothing" else STATE
+    for rank, answer in enumerate(said):
+        assert f"sees the same {tmp_path / f'machine{rank}' / name}" in answer
+        assert "every machine, must see the folder of the run" in answer
 
 
 def join_again(port, restart):

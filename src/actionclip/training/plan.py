@@ -20,7 +20,7 @@ _MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}
 _MUCH = 0.05
 """Of the start in averaged weights; a person would rather know."""
 _TRIED = 4
-"""Videos that are encoded to measure what a step costs."""
+"""Videos that are encoded to measure what a step costs, where a part of a batch has as many."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Plan:
     is the whole batch, or no batch norm is trained."""
     start_left: float = 0.0
     """Share of the start's weights in the averaged ones (`ema`) at the end."""
+    too_many: int | None = None
+    """Videos for which memory did not suffice when their cost was to be measured."""
 
     def lines(self) -> list[str]:
         """The plan for a person."""
@@ -73,8 +75,13 @@ class Plan:
         if self.memory_bytes is not None and self.seconds is not None:
             lines.append(f"memory      about {self.memory_bytes / 2**30:.2f} GiB in each process")
             lines.append(f"time        about {_duration(self.seconds)}, if videos come fast enough")
-        else:
+        elif self.too_many is None:
             lines.append(f"memory      {self.state_bytes / 2**30:.2f} GiB, and the activations")
+        else:
+            lines.append(
+                f"memory      more than there is here: {self.state_bytes / 2**30:.2f} GiB, and the "
+                f"activations of {self.too_many} videos at once"
+            )
         if self.normalised is not None:
             lines.append(
                 f"batch norms {self.normalised} videos at a time, not all {self.batch_size}; "
@@ -98,7 +105,7 @@ def make_plan(
         model: what would be trained. Its weights are not changed.
         clips: how many videos there are.
         processes: how many share each batch.
-        measure: encode a few random videos to estimate time and memory.
+        measure: encode a few random videos to estimate time and memory, if memory suffices.
 
     Raises:
         ActionCLIPError: for settings that do not fit the model or the number of videos.
@@ -140,8 +147,9 @@ def _plan(
     memory = seconds = None
     share = config.batch_size // processes
     part = max(1, share // config.accumulate)
-    if measure:
-        cost = measure_cost(config, model)
+    tried = min(_TRIED, part)
+    cost = _cost_if_it_fits(config, model, tried) if measure else None
+    if cost is not None:
         memory = state + cost.activation_bytes * part
         twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
         seconds = (cost.seconds * twice + cost.teacher_seconds) * share * steps
@@ -158,14 +166,32 @@ def _plan(
         seconds=seconds,
         normalised=part if part < config.batch_size and has_norms(model) else None,
         start_left=0.0 if config.ema is None else config.ema**steps,
+        too_many=tried if measure and cost is None else None,
     )
 
 
-def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
-    """Forward and backward of a few random videos; the model's weights are not changed."""
+def _cost_if_it_fits(config: TrainConfig, model: ActionCLIP, tried: int) -> Cost | None:
+    was_training = model.training
+    try:
+        return measure_cost(config, model, tried)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+        return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    by_class = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return by_class or "DefaultCPUAllocator" in str(error)  # torch has no class for a CPU's
+
+
+def measure_cost(config: TrainConfig, model: ActionCLIP, tried: int = _TRIED) -> Cost:
+    """Forward and backward of some random videos at once; the model's weights are not changed."""
     size, frames = model.backbone.image_size, model.config.sampling.frames
-    videos = torch.rand(_TRIED, frames, 3, size, size)
-    tokens = model.tokenize(["a video of a person who does something"] * _TRIED)
+    videos = torch.rand(tried, frames, 3, size, size)
+    tokens = model.tokenize(["a video of a person who does something"] * tried)
     was_training = model.training
     model.eval()  # so that batch norms do not learn from noise
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -195,7 +221,7 @@ def measure_cost(config: TrainConfig, model: ActionCLIP) -> Cost:
             model.zero_grad(set_to_none=True)
             teacher = _teacher_seconds(config, model, videos, tokens)
     model.train(was_training)
-    return Cost(seconds / _TRIED, sum(kept.values()) // _TRIED, teacher / _TRIED)
+    return Cost(seconds / tried, sum(kept.values()) // tried, teacher / tried)
 
 
 def _teacher_seconds(

@@ -6,9 +6,11 @@ would have had. W processes, B rows in each.
 """
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +19,16 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
+from actionclip.errors import ActionCLIPError
 from actionclip.training.spread.sharded import is_shared
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for another one before it gives up, so that `torchrun` can start all of
 them again. Longer than an evaluation or a save that only one process does."""
+
+SEEN_LATE = 60.0
+"""Seconds after which another machine sees a file that was written: a network file system may
+remember for half a minute that it was not there."""
 
 BUCKET = 64 * 2**20
 """Bytes of gradients that travel together."""
@@ -68,6 +75,7 @@ def join(device: torch.device) -> bool:
         return False
     options: dict[str, Any] = {"backend": "gloo", "timeout": PATIENCE}
     if device.type == "cuda":
+        torch.cuda.set_device(device)  # what is sent as an object travels by way of this one
         options |= {"backend": "nccl", "device_id": device}
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT")
     if restart is not None and os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
@@ -148,6 +156,31 @@ def of_first(value: Any) -> Any:
     if current_ranks().world > 1:
         dist.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def all_see(path: Path, device: torch.device) -> bool:
+    """Whether a file is there: the same answer in every process, and every process has to ask.
+
+    Raises:
+        ActionCLIPError: in every process, where only some of them see it.
+    """
+    if not any_rank(path.is_file(), device):
+        return False
+    late = time.monotonic() + SEEN_LATE
+    while not path.is_file() and time.monotonic() < late:
+        time.sleep(1.0)
+    if any_rank(not path.is_file(), device):
+        raise not_one_folder(path)
+    return True
+
+
+def not_one_folder(path: Path) -> ActionCLIPError:
+    """The error for processes that do not find the same file under a name."""
+    return ActionCLIPError(
+        f"Not every process of this training sees the same {path}.",
+        expected="Every process, on every machine, must see the folder of the run.",
+        hint="Train in a folder on a disk that the machines share.",
+    )
 
 
 def wait_for_all() -> None:

@@ -54,7 +54,8 @@ class TrainConfig:
     """Compile the transformer blocks (torch.compile): minutes at the start, faster steps later."""
     sharded: bool = False
     """Share weights, gradients and the optimiser's memory out over the processes (FSDP2), with no
-    copy in each. A single process ignores it."""
+    copy in each; only while the model is evaluated each has its weights. A single process ignores
+    it."""
     clip_norm: float | None = None
     """Longest gradient; a longer one is shortened to this."""
     ema: float | None = None

@@ -16,9 +16,18 @@ from actionclip.training.adapt.teacher import DistillConfig
 from actionclip.training.plan import make_plan
 from actionclip.training.run.state import STATE
 from actionclip.training.spread.on_cpu import quick_on_cpu
-from training_runs import SETTINGS, dropping_model, fingerprint, metrics, run, small_model
+from training_runs import (
+    CONVOLUTIONAL,
+    SETTINGS,
+    dropping_model,
+    fingerprint,
+    metrics,
+    run,
+    small_model,
+)
 
 BOTH = LoraConfig(rank=2, modules=("attention", "mlp"))
+TEXT_ONLY = LoraConfig(towers=("text",))
 ADAPTED = replace(SETTINGS, lora=BOTH, optim=OptimConfig(lr=1e-2, weight_decay=0.0))
 IMAGE, TEXT = "backbone.clip.visual.transformer.", "backbone.clip.transformer."
 
@@ -126,7 +135,7 @@ def test_towers_with_separate_layers_are_adapted_too():
     model = small_model()
     model.backbone.clip = clip
 
-    adapted = add_adapters(model, BOTH)
+    adapted = add_adapters(model, replace(BOTH, towers=("image",)))
 
     assert [name.removeprefix("backbone.clip.visual.") for name in adapted.names] == [
         "attn.qkv",
@@ -262,11 +271,16 @@ def test_a_run_that_does_not_begin_leaves_an_ordinary_model(tmp_path, monkeypatc
     run(tmp_path / "second", settings, model=model)  # what the error said was put right
 
 
-def test_towers_without_such_modules_are_refused():
-    model = small_model()
-    model.backbone.clip.visual = torch.nn.Conv2d(1, 1, 1)
-    with pytest.raises(ActionCLIPError, match="no attention to adapt in the image tower"):
-        add_adapters(model, LoraConfig(towers=("image",)))
+@pytest.mark.parametrize("towers", [("image",), ("image", "text")])
+def test_towers_without_such_modules_are_refused(towers):
+    """Also where the other tower has some: one of them would stay as it is, and nobody said so."""
+    model = small_model(vision=CONVOLUTIONAL)
+
+    with pytest.raises(ActionCLIPError, match="no attention to adapt in the image tower") as error:
+        add_adapters(model, LoraConfig(towers=towers))
+
+    assert ('lora.towers = ["text"]' in error.value.hint) == ("text" in towers)
+    assert all("backbone.clip.transformer" in name for name in add_adapters(model, TEXT_ONLY).names)
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,22 @@ from actionclip.training.run.state import STATE
 from actionclip.training.run.step import Average, find_gradients
 from actionclip.training.trained import checkpointed, set_training_mode
 from actionclip.video.transforms import as_input
-from training_runs import SETTINGS, Colours, fingerprint, first_batch, on_ranks, run, small_model
+from training_runs import (
+    CONVOLUTIONAL,
+    SETTINGS,
+    Colours,
+    fingerprint,
+    first_batch,
+    on_ranks,
+    run,
+    small_model,
+)
 
-VISION = {
-    "image_size": 16,
-    "timm_model_name": "actionclip_tiny",
-    "timm_pool": "avg",
-    "timm_proj": "linear",
-}
 SHORT = replace(SETTINGS, schedule=ScheduleConfig(epochs=2, warmup_epochs=0))
 
 
 def convolutional(seed=0):
-    return small_model(seed, vision=VISION)
+    return small_model(seed, vision=CONVOLUTIONAL)
 
 
 def statistics(model):
@@ -159,7 +162,9 @@ def test_the_plan_says_what_batch_norms_see():
     assert make_plan(SETTINGS, model, 22).normalised is None
     assert make_plan(parts, small_model(), 22).normalised is None
     frozen = replace(parts, train="prompts")
-    assert make_plan(frozen, small_model(vision=VISION, post="transf"), 22).normalised is None
+    assert (
+        make_plan(frozen, small_model(vision=CONVOLUTIONAL, post="transf"), 22).normalised is None
+    )
 
 
 def test_averaged_weights_have_averaged_statistics():

@@ -3,14 +3,27 @@
 import itertools
 import os
 import signal
+import weakref
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 import torch
+from torch.distributed.tensor import DTensor
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.weights.folder import load_folder
-from actionclip.training import LoraConfig, OptimConfig, ScheduleConfig, Stopped
+from actionclip.training import (
+    LoraConfig,
+    OptimConfig,
+    Run,
+    ScheduleConfig,
+    Stopped,
+    read_recipe,
+)
+from actionclip.training.run import loop
+from actionclip.training.spread.sharded import shard
+from recipes_for_tests import render_people, small_recipe
 from training_runs import SETTINGS, fingerprint, metrics, on_ranks, run, small_model
 
 SHARED = replace(
@@ -27,7 +40,7 @@ SHARED = replace(
 def held(model):
     """The share of the parameters that this process holds."""
     parts = [p.to_local() if hasattr(p, "to_local") else p for p in model.parameters()]
-    return {"held": sum(p.numel() for p in parts) / sum(p.numel() for p in model.parameters())}
+    return sum(p.numel() for p in parts) / sum(p.numel() for p in model.parameters())
 
 
 def train_shared(folder, stop_at=None, settings=SHARED):
@@ -37,7 +50,7 @@ def train_shared(folder, stop_at=None, settings=SHARED):
 
     model = small_model(post="transf")
     try:
-        run(folder, settings, model=model, report=stop, evaluate=held)
+        run(folder, settings, model=model, report=stop, evaluate=lambda model: {"all": held(model)})
     except Stopped:
         return None
     assert not any(hasattr(p, "to_local") for p in model.parameters())
@@ -71,12 +84,47 @@ def test_shared_out_weights_learn_as_whole_ones_do(tmp_path, alone):
 
     assert first == second == fingerprint(load_folder(tmp_path / "last"))
     assert_close(tmp_path, alone)
-    assert all(scores["held"] < 0.6 for scores in metrics(tmp_path, "scores").values())
-    assert {scores["held"] for scores in metrics(alone, "scores").values()} == {1.0}
+    assert metrics(tmp_path, "scores") == metrics(alone, "scores")
+    assert {scores["all"] for scores in metrics(alone, "scores").values()} == {1.0}
     assert (
         load_folder(tmp_path / "best").state_dict().keys()
         == small_model(post="transf").state_dict().keys()
     )
+
+
+def train_watched(folder):
+    """The share of the weights that the first process holds after each step, and the most bytes of
+    tensors put together that were there at the same time.
+    """
+    shared, shares, together, most = [], [], [], [0]
+    put_together = DTensor.full_tensor
+
+    def sharing(model):
+        shared.append(shard(model))
+        return shared[0]
+
+    def watched(tensor):
+        found = put_together(tensor)
+        together.append(weakref.ref(found))
+        most.append(sum(t.nbytes for alive in together if (t := alive()) is not None))
+        return found
+
+    with (
+        mock.patch.object(loop, "shard", sharing),
+        mock.patch.object(DTensor, "full_tensor", watched),
+    ):
+        run(folder, SHARED, report=lambda line: shares.append(held(shared[0])))
+    return shares, max(most)
+
+
+def test_a_process_holds_its_share_and_only_the_first_puts_all_of_it_together(tmp_path):
+    (shares, first), (_, second) = on_ranks(2, train_watched, tmp_path)
+
+    assert len(shares) == 10
+    assert max(shares) < 0.6
+    sizes = [p.nbytes for p in small_model().parameters()]
+    assert second == max(sizes)
+    assert first > 3 * sum(sizes)  # weights, both moments and averages, for a file
 
 
 def train_disagreeing(folder):
@@ -90,6 +138,26 @@ def test_processes_that_measure_differently_agree_on_what_is_best(tmp_path):
 
     assert [one["top1"] for one in metrics(tmp_path, "scores").values()] == [0.0, 1.0]
     assert "1.0000" in (tmp_path / "best" / "README.md").read_text()
+
+
+def train_by_recipe(recipe, folder):
+    with Run.prepare(read_recipe(recipe)) as prepared:
+        prepared.train(folder)
+
+
+def test_shared_out_weights_are_tested_as_whole_ones_are(tmp_path):
+    """Not all processes encode equally often: nine clips are one block, and the first has it."""
+    settings = {"sharded": True, "ema": 0.5, "schedule": {"epochs": 2, "warmup_epochs": 0}}
+    clips = render_people(tmp_path / "people", 9)
+    tested = {"split": "train"}
+    recipe = small_recipe(tmp_path / "a.toml", clips, training=settings, evaluation=tested)
+
+    on_ranks(2, train_by_recipe, recipe, tmp_path / "two")
+
+    train_by_recipe(recipe, tmp_path / "one")
+    found, expected = (metrics(tmp_path / name, "scores") for name in ("two", "one"))
+    assert len(found) == len(expected) == 2
+    assert all(found[step] == pytest.approx(expected[step], rel=1e-4) for step in expected)
 
 
 @pytest.mark.slow

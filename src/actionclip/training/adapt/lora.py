@@ -38,6 +38,8 @@ class LoraConfig:
     alpha: float = 16.0
     """The product is multiplied by alpha / rank."""
     towers: tuple[Literal["image", "text"], ...] = ("image", "text")
+    """A convolutional image tower (`tiny`, `RN50`) has nothing to adapt: there it must be
+    ("text",), and the image tower stays as it is."""
     modules: tuple[Literal["attention", "mlp"], ...] = ("attention",)
     """`attention`: the matrices of queries, keys and values, and the output. `mlp`: both layers of
     the perceptron."""
@@ -121,11 +123,11 @@ def find_modules(clip: nn.Module, settings: LoraConfig) -> tuple[str, ...]:
     """The names of the modules of open_clip's model that the settings mean.
 
     Raises:
-        ActionCLIPError: when there is none.
+        ActionCLIPError: when a tower that was asked for has none.
     """
     text = text_parts(clip)
     prefix = "" if text is clip else "text."
-    found = []
+    found: dict[str, str] = {}
     for name, module in clip.named_modules():
         tower = "image" if name.startswith("visual.") else "text"
         if tower not in settings.towers or not (tower == "image" or name.startswith(prefix)):
@@ -138,13 +140,18 @@ def find_modules(clip: nn.Module, settings: LoraConfig) -> tuple[str, ...]:
         else:
             continue
         if kind in settings.modules:
-            found.append(name)
-    if not found:
+            found[name] = tower
+    without = [tower for tower in settings.towers if tower not in found.values()]
+    if without:
+        hint = "Convolutional towers are fine-tuned whole: train = 'everything', without lora."
+        if found:
+            (other,) = set(found.values())
+            hint += f' lora.towers = ["{other}"] leaves this one as it is.'
         raise ActionCLIPError(
             f"There is no {' or '.join(settings.modules)} to adapt in the "
-            f"{' and '.join(settings.towers)} tower of this model.",
+            f"{' and '.join(without)} tower of this model.",
             expected="Towers of transformer blocks.",
-            hint="Convolutional towers are fine-tuned whole: train = 'everything'.",
+            hint=hint,
         )
     return tuple(found)
 

@@ -150,7 +150,8 @@ class EvaluationSettings:
     """
 
     path: str = ""
-    """A data set as in `[data]`; empty: that of `[data]`, with what was drawn from it."""
+    """A data set as in `[data]`, read as the five settings below say; empty: that of `[data]`, with
+    what was drawn from it, and none of the five."""
     layout: str = ""
     root: str = ""
     labels: str = ""
@@ -164,6 +165,17 @@ class EvaluationSettings:
     """Temporal clips x crops, e.g. 1x1 or 10x3; empty: the model's own."""
     seed: int = 0
     """For what the protocol draws."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would be ignored: without a path the data is read as `[data]` says."""
+        for name in () if self.path else ("layout", "root", "labels", "fold", "intervals"):
+            if getattr(self, name) != self.__dataclass_fields__[name].default:
+                raise ActionCLIPError(
+                    f"evaluation.{name} is set, and evaluation.path is not.",
+                    expected="It says how the data at evaluation.path is read; without a path the "
+                    "data of [data] is tested on, and [data] says how that is read.",
+                    hint=f"Set data.{name} instead, or give evaluation.path.",
+                )
 
 
 @config

@@ -10,7 +10,6 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,29 @@ from actionclip.model.weights.folder import save
 from actionclip.training.adapt.start import between, find_teacher, load_start
 from actionclip.training.adapt.teacher import Teacher
 from actionclip.training.optimiser import build_optimizer, set_rates, shown_rate
-from actionclip.training.ranks import any_rank, current_ranks, join, of_first, wait_for_all
+from actionclip.training.ranks import (
+    all_see,
+    any_rank,
+    current_ranks,
+    join,
+    of_first,
+    wait_for_all,
+)
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
-from actionclip.training.run.folder import BEST, BETWEEN, LAST, START, Record, RunFolder
+from actionclip.training.run.folder import (
+    BEST,
+    BETWEEN,
+    CONFIG,
+    LAST,
+    START,
+    Record,
+    RunFolder,
+)
 from actionclip.training.run.signals import Stopped, StopRequests
 from actionclip.training.run.state import (
     Learner,
     Progress,
-    all_finite,
+    TrainResult,
     check_end,
     load_state,
     save_state,
@@ -40,7 +54,7 @@ from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.compiled import compiled
 from actionclip.training.spread.norms import Norms
-from actionclip.training.spread.sharded import shard
+from actionclip.training.spread.sharded import shard, take_back, taken_back
 from actionclip.training.trained import adapting, checkpointed, set_training_mode
 
 MOST_BAD_IN_A_ROW = 3
@@ -51,21 +65,6 @@ Evaluate = Callable[[ActionCLIP], Mapping[str, float]]
 numbers of the same name are compared, and of the same `Record.measure`."""
 Report = Callable[[Mapping[str, Any]], object]
 """Called with what happened in each step, for a progress bar."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a finished run has done."""
-
-    folder: Path
-    steps: int
-    skipped: int
-    """Steps that changed nothing because a number was not finite."""
-    rollbacks: int
-    best: float | None
-    best_step: int | None
-    seconds: float
-    """Over all starts of the run."""
 
 
 def train(
@@ -97,7 +96,7 @@ def train(
 
     Raises:
         ActionCLIPError: for settings that do not fit the model or the data, a folder that holds
-            another run, or a training that goes on diverging.
+            another run or that not all processes see, or a training that goes on diverging.
         StorageError: when the disk is full; the state before is untouched.
         Stopped: see above.
     """
@@ -171,6 +170,7 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Do the steps that are left."""
+        all_see(self.path / CONFIG, self.model.device)
         found = load_state(self.learner, self.path)
         if found and self.progress.clips != len(self.source):
             raise ActionCLIPError(
@@ -193,15 +193,7 @@ class Trainer:
                 self.epoch()
         check_end(self.learner, self.path)
         self.finish()
-        return TrainResult(
-            folder=self.path,
-            steps=self.progress.step,
-            skipped=self.progress.skipped,
-            rollbacks=self.progress.rollbacks,
-            best=self.progress.best,
-            best_step=self.progress.best_step,
-            seconds=self.progress.seconds,
-        )
+        return TrainResult.of(self.path, self.progress)
 
     def find_start(self, found: bool) -> None:
         """Write the weights that the run begins with, or go back to them, if they are needed."""
@@ -219,7 +211,7 @@ class Trainer:
         if self.learner.average is not None:
             self.learner.average.give(self.model)
         if self.model is not self.own:
-            self.own.load_state_dict(self.learner.plain())
+            take_back(self.own, self.model)
             self.model = self.own
         if self.learner.adapted is not None:
             self.learner.adapted.remove()
@@ -326,9 +318,9 @@ class Trainer:
         """Evaluate, keep the best, save."""
         last = self.progress.step >= self.steps
         if self.evaluate is not None and (last or epoch % self.config.eval_every == 0):
-            self.model.eval()
             with self.averaged(), torch.no_grad():
-                own = dict(self.evaluate(self.model))
+                with self.ordinary() as model:
+                    own = dict(self.evaluate(model.eval()))
                 scores = of_first(own) if self.learner.is_shared else own
                 said = {name: _finite(float(value)) for name, value in scores.items()}
                 self.log({"step": self.progress.step, "epoch": epoch, "scores": said})
@@ -359,9 +351,9 @@ class Trainer:
         now = time.monotonic()
         self.progress.seconds += now - self._begun
         self._begun = self._saved = now
-        tensors = self.learner.tensors()
-        if not all_finite(tensors):
+        if not self.learner.is_finite():
             return  # the weights of the last save are good; the next bad steps lead back to them
+        tensors = self.learner.tensors()
         if self.ranks.is_first:
             save_state(tensors, self.path)
         with self.averaged():
@@ -388,6 +380,12 @@ class Trainer:
         """Within it the model has its averaged weights, if there are any."""
         average = self.learner.average
         return contextlib.nullcontext() if average is None else average.in_place_of(self.model)
+
+    def ordinary(self) -> contextlib.AbstractContextManager[ActionCLIP]:
+        """Within it there is a model that this process can use without the others."""
+        if self.model is self.own:
+            return contextlib.nullcontext(self.own)
+        return taken_back(self.own, self.model)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """A line of metrics.jsonl."""

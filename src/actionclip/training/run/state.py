@@ -31,8 +31,9 @@ from actionclip.model.weights.files import (
     write_together,
 )
 from actionclip.training.adapt.lora import Adapted
+from actionclip.training.ranks import all_see, any_rank, not_one_folder, of_first
 from actionclip.training.run.step import Average
-from actionclip.training.spread.sharded import is_shared, like, whole
+from actionclip.training.spread.sharded import gathered, is_shared, like, local
 
 STATE = "training.safetensors"
 
@@ -59,6 +60,34 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run has done."""
+
+    folder: Path
+    steps: int
+    skipped: int
+    """Steps that changed nothing because a number was not finite."""
+    rollbacks: int
+    best: float | None
+    best_step: int | None
+    seconds: float
+    """Over all starts of the run."""
+
+    @classmethod
+    def of(cls, folder: Path, progress: Progress) -> "TrainResult":
+        """What the counters say of a run that is over."""
+        return cls(
+            folder=folder,
+            steps=progress.step,
+            skipped=progress.skipped,
+            rollbacks=progress.rollbacks,
+            best=progress.best,
+            best_step=progress.best_step,
+            seconds=progress.seconds,
+        )
+
+
 @dataclass
 class Learner:
     """What changes while training."""
@@ -71,27 +100,33 @@ class Learner:
     """The model's adapters, if it has any."""
 
     def weights(self) -> dict[str, Tensor]:
-        """What has to be saved of the model."""
-        return _whole(self.model.state_dict() if self.adapted is None else self.adapted.state())
+        """What has to be saved of the model, perhaps shared out."""
+        return self.model.state_dict() if self.adapted is None else self.adapted.state()
 
     def plain(self) -> dict[str, Tensor]:
-        """The weights of the ordinary model that computes the same, by its names."""
-        return _whole(self.model.state_dict() if self.adapted is None else self.adapted.merged())
+        """The weights of the ordinary model that computes the same, by its names; see `gathered`
+        for who has them.
+        """
+        return gathered(self.model.state_dict() if self.adapted is None else self.adapted.merged())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, by name."""
-        packed = {f"model.{name}": value for name, value in self.weights().items()}
+        """All of it, by name; see `gathered` for who has it."""
+        packed = gathered(self._held())
+        data = json.dumps(dataclasses.asdict(self.progress)).encode()
+        packed["progress"] = torch.tensor(list(data), dtype=torch.uint8)
+        return packed
+
+    def _held(self) -> dict[str, Tensor]:
+        """The same but for the counters, perhaps shared out."""
+        held = {f"model.{name}": value for name, value in self.weights().items()}
         for group in self.optimizer.param_groups:
             for name, parameter in zip(group["names"], group["params"], strict=True):
                 for key, value in self.optimizer.state.get(parameter, {}).items():
                     if isinstance(value, Tensor):
-                        packed[f"optimizer.{name}.{key}"] = whole(value)
+                        held[f"optimizer.{name}.{key}"] = value
         if self.average is not None:
-            average = _whole(self.average.values)
-            packed |= {f"average.{name}": value for name, value in average.items()}
-        data = json.dumps(dataclasses.asdict(self.progress)).encode()
-        packed["progress"] = torch.tensor(list(data), dtype=torch.uint8)
-        return packed
+            held |= {f"average.{name}": value for name, value in self.average.values.items()}
+        return held
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a saved state."""
@@ -114,8 +149,12 @@ class Learner:
         self.progress = read_progress(tensors)
 
     def is_finite(self) -> bool:
-        """Whether all of it can be saved: a state with NaN in it is not a good one."""
-        return all_finite(self.tensors())
+        """Whether all of it can be saved: a state with NaN in it is not a good one.
+
+        Of what is shared out each process looks at the part that it holds.
+        """
+        own = all(bool(torch.isfinite(local(value)).all()) for value in self._held().values())
+        return not any_rank(not own, self.model.device) if self.is_shared else own
 
     def take_best(self, score: float, by: str) -> bool:
         """Note a score if it is the best so far, and say whether it is.
@@ -143,15 +182,6 @@ class Learner:
         return any(is_shared(parameter) for parameter in self.model.parameters())
 
 
-def all_finite(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether there is no NaN and nothing infinite."""
-    return all(bool(torch.isfinite(value).all()) for value in tensors.values())
-
-
-def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: whole(value) for name, value in tensors.items()}
-
-
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): value
@@ -175,13 +205,14 @@ def save_state(tensors: Mapping[str, Tensor], folder: Path) -> None:
 
 
 def load_state(learner: Learner, folder: Path) -> bool:
-    """Go back to the state in a folder; False if there is none.
+    """Go back to the state in a folder; False if there is none. Every process has to do it.
 
     Raises:
-        ActionCLIPError: when it is broken, or of another model or other settings.
+        ActionCLIPError: when it is broken, of another model or other settings, or not the same for
+            all processes.
     """
     path = folder / STATE
-    if not path.is_file():
+    if not all_see(path, learner.model.device):
         return False
     header = read_header(path)
     weights = {n.removeprefix("model."): e for n, e in header.items() if n.startswith("model.")}
@@ -194,6 +225,8 @@ def load_state(learner: Learner, folder: Path) -> bool:
             expected="A state that the same settings wrote.",
             hint="Train in another folder.",
         ) from None
+    if any_rank(of_first(learner.progress) != learner.progress, learner.model.device):
+        raise not_one_folder(path)
     return True
 
 

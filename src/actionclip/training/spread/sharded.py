@@ -5,10 +5,14 @@ prompt and of the table of words, and the whole of a block only while it is comp
 outside (`logit_scale`, the ends of the text tower) every process holds. A tensor that is shared out
 is a DTensor; what is saved is always put together first, so that it can be read by any number of
 processes.
+
+A model that is shared out computes only where all processes do the same at the same time. In an
+evaluation they do not, each encodes other clips: for it every process takes the whole model back.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,6 +44,28 @@ def shard(model: ActionCLIP) -> ActionCLIP:
     return shared
 
 
+def take_back(model: ActionCLIP, shared: ActionCLIP) -> None:
+    """Give a model the weights of its copy that is shared out, and move it to where that is.
+
+    Every process has to take part.
+    """
+    newest = shared.state_dict()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(whole(newest[name]))
+    model.to(shared.device)
+
+
+@contextmanager
+def taken_back(model: ActionCLIP, shared: ActionCLIP) -> Iterator[ActionCLIP]:
+    """Within it a model can be used with the weights of its copy that is shared out."""
+    try:
+        take_back(model, shared)
+        yield model
+    finally:
+        model.to("cpu")
+
+
 def is_shared(tensor: Tensor) -> bool:
     """Whether this process holds only a part of it."""
     return hasattr(tensor, "full_tensor")
@@ -49,6 +75,23 @@ def whole(tensor: Tensor) -> Tensor:
     """All of a tensor; every process has to ask for it."""
     shared: Any = tensor
     return shared.detach().full_tensor() if is_shared(tensor) else tensor
+
+
+def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Whole tensors by name; every process has to ask for them.
+
+    Those that are shared out come one after the other into the CPU's memory of the first process,
+    which writes them. The others have none of them for longer than that takes.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not is_shared(tensor):
+            found[name] = tensor
+        elif dist.get_rank() == 0:
+            found[name] = whole(tensor).cpu()
+        else:
+            whole(tensor)
+    return found
 
 
 def local(tensor: Tensor) -> Tensor:
