@@ -65,6 +65,18 @@ def test_only_what_is_in_the_index_now_is_given_out(shelf):
     assert shelf.client.get(f"/index/{shelf.found()['b.mp4']}/frame").status == 200
 
 
+def test_a_name_that_is_not_text_is_found_and_can_be_seen(shelf):
+    odd = shelf.films / os.fsdecode(b"caf\xe9.mp4")
+    write_video(shelf.films / "b.mp4", seed=1).rename(odd)
+    shelf.index(shelf.films)
+
+    found = shelf.found()
+
+    shown = "caf\N{REPLACEMENT CHARACTER}.mp4"
+    assert found.keys() == {"a.mp4", shown}
+    assert shelf.client.get(f"/index/{found[shown]}").body == odd.read_bytes()
+
+
 def test_a_folder_of_frames_can_be_seen_and_not_played(shelf):
     frames = shelf.films / "frames"
     frames.mkdir()

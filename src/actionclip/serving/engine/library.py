@@ -11,6 +11,7 @@ from PIL import Image
 
 from actionclip.encoding.encoder import Views
 from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.figures import legible
 from actionclip.inference.recognizer import Recognizer
 from actionclip.inference.search.index import Index, no_index
 from actionclip.inference.search.rows import file_key
@@ -68,7 +69,10 @@ class Library:
                 moments = self._index.search(query, top)
         except ActionCLIPError as error:
             raise wrong(error) from None
-        return [{**moment.to_dict(), "file": file_key(moment.source)} for moment in moments]
+        return [
+            {**moment.to_dict(), "source": legible(moment.source), "file": file_key(moment.source)}
+            for moment in moments
+        ]
 
     def file(self, id: str) -> Path:
         """The file of an id that `search` gave.
