@@ -275,8 +275,47 @@ def test_mmaction2_checkpoints(golden, converted):
         close(model.fuse(inputs, normalize=False), recorded["adapter/T4"])
 
 
+@pytest.mark.parametrize(
+    "mark", [{"meta": {"epoch": 3}}, {"message_hub": {}}, {"data_preprocessor.mean": torch.ones(3)}]
+)
+def test_mmaction2_checkpoints_without_an_adapter_are_told_by_their_marks(mark, converted):
+    theirs = mmaction2_checkpoint()["state_dict"]
+    state = {name: value for name, value in theirs.items() if name.startswith("clip.")}
+    inside = {name: value for name, value in mark.items() if "." in name}
+    outside = {name: value for name, value in mark.items() if "." not in name}
+
+    result, _ = converted({"state_dict": state | inside, **outside}, frames=4)
+
+    assert result.writer == "mmaction2"
+    assert result.config.prompts.post == "meanp"
+    assert result.config.scale == 100
+    assert set(mark) == set(result.ignored)
+
+
+def test_a_clip_inside_another_module_may_be_named(tmp_path, monkeypatch):
+    small = dict(CONFIGS["s1"], quick_gelu=False)
+    small["text_cfg"] = small["text_cfg"] | {"vocab_size": 512}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", small)
+    state = reference_weights(clip_shapes("s1"), "model")
+    torch.save({f"clip.{name}": value for name, value in state.items()}, tmp_path / "a.pt")
+    name = "ViT-B-32/laion2b_s34b_b79k"
+
+    result = convert(tmp_path / "a.pt", tmp_path / "folder", name=name)
+
+    assert result.config.backbone.name == name
+    assert not result.config.backbone.architecture["quick_gelu"]
+
+
+def test_what_lies_beside_a_clip_inside_another_module_is_named(converted):
+    state = reference_weights(clip_shapes("s1"), "model")
+    state = {f"model.clip.{name}": value for name, value in state.items()}
+
+    with pytest.raises(ActionCLIPError, match=r"tensors nobody knows: head\.bias, head\.weight"):
+        converted(state | {"model.head.weight": torch.ones(2), "model.head.bias": torch.ones(2)})
+
+
 WRAPS = ("", "state_dict", "model_state_dict", "model")
-FRONTS = ("module.", "_orig_mod.", "module.model.")
+FRONTS = ("module.", "_orig_mod.", "module.model.", "clip.", "model.clip.", "clip.module.")
 
 
 @pytest.mark.parametrize("wrap", [*WRAPS, *FRONTS, "safetensors"])

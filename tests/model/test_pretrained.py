@@ -303,6 +303,76 @@ def test_a_folder_as_open_clips_repositories_are(cache, tmp_path):
         build(tmp_path)
 
 
+def transformers_files(write):
+    """What transformers and timm keep in the same repositories as open_clip."""
+    config = {"architectures": ["CLIPModel"], "model_type": "clip"}
+    write("config.json", lambda path: path.write_text(json.dumps(config)))
+    write("model.safetensors", lambda path: save_file({"a": torch.ones(2)}, path))
+
+
+def test_a_downloaded_repository_may_hold_transformers_files_too(cache, tmp_path):
+    weights = open_clip_repository(lambda name, write: write(tmp_path / name))
+    transformers_files(lambda name, write: write(tmp_path / name))
+
+    model = build(tmp_path)
+
+    assert torch.equal(model.backbone.clip.visual.proj, weights["visual.proj"])
+    assert not files_to_come(str(tmp_path))
+    converted = small_model(post="lstm")
+    save(converted, tmp_path)  # a model folder made of the repository, in its place
+    assert build(tmp_path).config == converted.config
+
+
+def test_a_cache_with_transformers_files_alone_lacks_open_clips(cache, monkeypatch):
+    def to_cache(name, write):
+        put(cache, "you/towers", name, write)
+
+    def download(repo, name, **kwargs):
+        if name not in ("open_clip_config.json", "open_clip_pytorch_model.bin", "config.json"):
+            raise EntryNotFoundError(name)
+        if name != "config.json":
+            open_clip_repository(to_cache)
+
+    transformers_files(to_cache)
+    monkeypatch.setattr(hub, "offline_reason", lambda: "HF_HUB_OFFLINE is set")
+    with pytest.raises(ActionCLIPError, match=r"HF_HUB_OFFLINE.*open_clip_config\.json"):
+        build("hf-hub:you/towers")
+    assert "open_clip_config.json" in str(files_to_come("hf-hub:you/towers")[0])
+    monkeypatch.setattr(hub, "offline_reason", lambda: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+
+    model = build("hf-hub:you/towers")
+
+    assert model.config.preprocess.resize.mode == "squash"
+    assert not files_to_come("hf-hub:you/towers")
+
+
+def test_a_repository_for_transformers_alone_is_refused_before_its_weights_come(cache, monkeypatch):
+    def download(repo, name, **kwargs):
+        if name != "config.json":
+            assert name != "model.safetensors"
+            raise EntryNotFoundError(name)
+        put(cache, repo, name, lambda path: path.write_text('{"model_type": "clip"}'))
+
+    monkeypatch.setattr(hub, "offline_reason", lambda: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+
+    with pytest.raises(ActionCLIPError, match="it names no backbone"):
+        build("hf-hub:you/towers")
+
+
+def test_nobody_is_told_to_delete_a_file_of_his_own(cache, tmp_path):
+    open_clip_repository(lambda name, write: write(tmp_path / name))
+    weights = tmp_path / "open_clip_pytorch_model.bin"
+    torch.save({"state_dict": {}, "arguments": Path("runs")}, weights)
+
+    with pytest.raises(ActionCLIPError, match=str(weights)) as caught:
+        build(tmp_path)
+
+    assert "Delete" not in caught.value.hint
+    assert "torch.save(model.state_dict()" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

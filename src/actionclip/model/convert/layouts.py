@@ -38,6 +38,15 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 AROUND = ("module.", "_orig_mod.", "model.")
 """What parallel training, torch.compile and Lightning put in front of all names."""
 
+INSIDE = "clip."
+"""In front of a CLIP that another module keeps as `self.clip`: mmaction2's, and anyone's."""
+
+_MMACTION2 = ("adapter.", "data_preprocessor.")
+_MMENGINE = ("meta", "message_hub")
+"""What tells mmaction2's: names beside the CLIP's, or entries beside the state dict."""
+
+_REMOVE = "Remove these entries where you know what they are, and save it again."
+
 _NET = re.compile(r"^(visual\.transformer\.resblocks\.\d+)\.net\.")
 _POSITIONS = "frame_position_embeddings.weight"
 
@@ -77,11 +86,11 @@ def recognise(loaded: Mapping[str, Any], path: Path) -> Layout:
         used = {"model_state_dict", AUTHORS_HEAD}
     elif wrapped:
         state = _table(loaded, wrapped[0], path)
-        layout = _mmaction2(state, path) if _is_mmaction2(state) else _clip(state)
+        layout = _one_table(state, path, marked=any(key in loaded for key in _MMENGINE))
         used = {wrapped[0]}
     else:
         state = without_module({k: v for k, v in loaded.items() if isinstance(v, Tensor)})
-        layout = _mmaction2(state, path) if _is_mmaction2(state) else _clip(state)
+        layout = _one_table(state, path, marked=False)
         used = {key for key, value in loaded.items() if isinstance(value, Tensor)}
     _account_for_rest({k: v for k, v in loaded.items() if k not in used}, layout, path)
     return layout
@@ -98,7 +107,7 @@ def _account_for_rest(rest: Mapping[str, Any], layout: Layout, path: Path) -> No
         raise ActionCLIPError(
             f"{path} also holds tensors nobody knows: {some(leftovers)}.",
             expected="Weights, and the state of their training.",
-            hint="Remove these entries where you know what they are, and save it again.",
+            hint=_REMOVE,
         )
     layout.ignored += sorted(rest)
 
@@ -115,10 +124,10 @@ def _table(loaded: Mapping[str, Any], key: str, path: Path) -> dict[str, Tensor]
     return without_module(dict(value))
 
 
-def without_module(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_module(state: dict[str, Tensor], around: tuple[str, ...] = AROUND) -> dict[str, Tensor]:
     """Names without what stands in front of all of them."""
     while state:
-        front = next((a for a in AROUND if all(name.startswith(a) for name in state)), None)
+        front = next((a for a in around if all(name.startswith(a) for name in state)), None)
         if front is None:
             break
         state = {name.removeprefix(front): value for name, value in state.items()}
@@ -170,8 +179,19 @@ def _is_table(tensor: Tensor) -> bool:
     return tensor.ndim == 2 and tensor.numel() > 0
 
 
-def _is_mmaction2(state: Mapping[str, Tensor]) -> bool:
-    return any(name.startswith("clip.") for name in state)
+def _one_table(state: dict[str, Tensor], path: Path, *, marked: bool) -> Layout:
+    """A state dict of mmaction2, or a plain one, which may have been inside another module."""
+    inside = [name for name in state if name.startswith(INSIDE)]
+    if inside and (marked or any(name.startswith(_MMACTION2) for name in state)):
+        return _mmaction2(state, path)
+    if inside and len(inside) < len(state):
+        others = sorted(set(state) - set(inside))
+        raise ActionCLIPError(
+            f"{path} also holds tensors nobody knows: {some(others)}.",
+            expected=f"Names that begin with {INSIDE}, as {len(inside)} others do.",
+            hint=_REMOVE,
+        )
+    return _clip(without_module(state, (*AROUND, INSIDE)))
 
 
 def _mmaction2(state: dict[str, Tensor], path: Path) -> Layout:

@@ -43,6 +43,8 @@ FORMAT = 1
 """The newest layout of config.json that this version reads, and the one it writes."""
 
 WEIGHTS, CONFIG, LABELS, CARD = ("model.safetensors", "config.json", "labels.txt", "README.md")
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+"""What a folder of open_clip's kind has; transformers' files of our names may lie beside it."""
 MOST_FRAMES, MOST_WINDOWS, LARGEST_PICTURE = 4096, 1000, 8192
 
 _CANNOT_BUILD = (RuntimeError, TypeError, ValueError, OverflowError, MemoryError, ArithmeticError)
@@ -189,8 +191,17 @@ def copy_folder(
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether a folder is one of ours."""
-    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+    """Whether a folder is one of ours, and not one of open_clip's with transformers' files."""
+    whole = (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+    return whole and (not (path / OPEN_CLIP_CONFIG).is_file() or is_our_config(path / CONFIG))
+
+
+def is_our_config(path: Path) -> bool:
+    """Whether a config.json is ours and not transformers': a broken one may be."""
+    try:
+        return "backbone" in read_json(path)
+    except ActionCLIPError:
+        return True
 
 
 def load_folder(

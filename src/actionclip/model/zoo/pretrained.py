@@ -23,7 +23,15 @@ from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
 from actionclip.model.weights import hub, tokenizers
 from actionclip.model.weights.files import check_finite
-from actionclip.model.weights.folder import CONFIG, LABELS, WEIGHTS, is_model_folder, load_folder
+from actionclip.model.weights.folder import (
+    CONFIG,
+    LABELS,
+    OPEN_CLIP_CONFIG,
+    WEIGHTS,
+    is_model_folder,
+    is_our_config,
+    load_folder,
+)
 from actionclip.model.weights.hub import Wanted
 from actionclip.model.weights.tokenizers import TOKENIZER
 from actionclip.model.zoo.architecture import (
@@ -43,7 +51,6 @@ TINY = "tiny"
 TEMPLATES = ("a video of {}",)
 """How a label becomes a sentence for towers that were not fine-tuned on videos."""
 
-OPEN_CLIP_CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -125,8 +132,12 @@ def files_to_come(name: str) -> list[Wanted]:
     """
     if name.startswith(hub.PREFIX):
         repo = hub.check_repo(name.removeprefix(hub.PREFIX))
-        whole = [Wanted(repo, (CONFIG, OPEN_CLIP_CONFIG)), Wanted(repo, (WEIGHTS, *_WEIGHTS))]
-        return [item for item in whole if hub.cached(item) is None]
+        path = _config_here(repo)
+        if path is None:
+            names = (CONFIG, OPEN_CLIP_CONFIG)
+            return [Wanted(repo, names), Wanted(repo, (WEIGHTS, *_WEIGHTS))]
+        weights = Wanted(repo, (WEIGHTS,) if path.name == CONFIG else _WEIGHTS)
+        return [weights] if hub.cached(weights) is None else []
     if name == TINY or is_model_folder(Path(name)) or (Path(name) / OPEN_CLIP_CONFIG).is_file():
         return []
     return _not_here(tag_config(*split_name(name)))
@@ -271,22 +282,41 @@ def _by_tag(architecture: str, tag: str) -> Towers:
 def _on_hub(name: str) -> Path | Towers:
     """A repository on the Hub: an actionclip folder, or one of open_clip's kind."""
     repo = hub.check_repo(name.removeprefix(hub.PREFIX))
-    ours = [Wanted(repo, (file,)) for file in (CONFIG, WEIGHTS)]
-    theirs = Wanted(repo, (OPEN_CLIP_CONFIG,))
-    if hub.cached(theirs) is None and any(hub.cached(item) is None for item in ours):
+    path = _config_here(repo)
+    if path is None or (path.name == CONFIG and hub.cached(Wanted(repo, (WEIGHTS,))) is None):
         if reason := hub.offline_reason():
             either = (f"{CONFIG} and {WEIGHTS}", f"{OPEN_CLIP_CONFIG} and {_WEIGHTS[0]}")
             raise hub.unavailable(name, [Wanted(repo, either)], reason)
-        if not hub.fetch_if_there(theirs, model=name):
-            hub.fetch_if_there(Wanted(repo, (LABELS,)), model=name)
-            hub.fetch_below(repo, TOKENIZER, tokenizers.SUFFIXES, model=name)
-    path = hub.cached(theirs)
-    if path is None:
-        config, _ = (hub.fetch(item, model=name) for item in ours)
-        return config.parent
+        path = _fetch_config(repo, name)
+    if path.name == CONFIG:
+        if is_our_config(path):  # else it is refused, and its weights need not come
+            hub.fetch(Wanted(repo, (WEIGHTS,)), model=name)
+        return path.parent
     config = _open_clip_config(name, path)
     tokenizer = tokenizers.fetch(config.backbone.architecture, model=name)
     return Towers(config, hub.fetch(Wanted(repo, _WEIGHTS), model=name), tokenizer)
+
+
+def _config_here(repo: str) -> Path | None:
+    """The configuration of a repository in the cache, ours or open_clip's, never transformers'."""
+    ours = hub.cached(Wanted(repo, (CONFIG,)))
+    if ours is not None and is_our_config(ours):
+        return ours
+    return hub.cached(Wanted(repo, (OPEN_CLIP_CONFIG,)))
+
+
+def _fetch_config(repo: str, name: str) -> Path:
+    """The configuration of a repository from the Hub, with what belongs to one of ours."""
+    hub.fetch_if_there(Wanted(repo, (CONFIG,)), model=name)
+    if _config_here(repo) is None:
+        hub.fetch_if_there(Wanted(repo, (OPEN_CLIP_CONFIG,)), model=name)
+    path = _config_here(repo)
+    if path is None:
+        return hub.fetch(Wanted(repo, (CONFIG,)), model=name)
+    if path.name == CONFIG:
+        hub.fetch_if_there(Wanted(repo, (LABELS,)), model=name)
+        hub.fetch_below(repo, TOKENIZER, tokenizers.SUFFIXES, model=name)
+    return path
 
 
 def _in_open_clip_folder(folder: Path) -> Towers:
@@ -352,7 +382,18 @@ def load_towers(towers: Towers) -> OpenClipBackbone:
         raise ActionCLIPError(
             f"{path} does not hold the weights of {backbone.name!r}: {str(error).strip()[:300]}",
             expected="A whole file of weights for these towers.",
-            hint="Delete it and let it be downloaded again.",
+            hint=_another_file(path),
         ) from None
     check_finite(model.state_dict(), path)
     return model
+
+
+def _another_file(path: Path) -> str:
+    """What to do about a file of weights that cannot be used; only a download may be deleted."""
+    if path.absolute().is_relative_to(hub.cache_folder().absolute()):
+        return "Delete it and let it be downloaded again."
+    return (
+        "Where it was downloaded, download it again. Where it is a checkpoint of your own, keep "
+        "it, and write its weights alone, torch.save(model.state_dict(), FILE), into another "
+        f"folder with {OPEN_CLIP_CONFIG}."
+    )
