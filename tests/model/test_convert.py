@@ -342,6 +342,25 @@ def test_plain_state_dicts(wrap, golden, tmp_path):
     close(frames, recorded["frame_features"])
 
 
+def test_a_checkpoint_of_lightning_is_its_model(tmp_path):
+    """Optimisers, and the best score that a callback keeps, lie beside the weights."""
+    state = reference_weights(clip_shapes("s1"), "model")
+    whole = {
+        "epoch": 1,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"model.clip.{name}": value for name, value in state.items()},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": []}],
+        "lr_schedulers": [{"last_lr": [0.1]}],
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5)}},
+    }
+    torch.save(whole, tmp_path / "a.ckpt")
+
+    result = convert(tmp_path / "a.ckpt", tmp_path / "folder", frames=4)
+
+    assert result.writer == "clip"
+    assert {"optimizer_states", "callbacks"} <= set(result.ignored)
+
+
 def test_weights_of_another_training_are_not_taken_for_openais(tmp_path):
     state = reference_weights(clip_shapes("s1"), "model")
     state["visual.proj"] = state["visual.proj"] + 1e-5

@@ -20,9 +20,12 @@ from actionclip.model.weights.files import some
 TRAINING_STATE = (
     "optimizer_state_dict",
     "optimizer",
+    "optimizer_states",
     "scheduler_state_dict",
     "scheduler",
     "lr_scheduler",
+    "lr_schedulers",
+    "callbacks",
     "param_schedulers",
     "scaler",
     "ema_state_dict",
