@@ -207,7 +207,7 @@ def _folder(folder: str, recursive: bool) -> Iterator[Source]:
     def note(error: OSError) -> None:
         closed.append(_source(str(error.filename)))
 
-    for top, files in _walk(folder, recursive, note):
+    for top, files in walk(folder, recursive, note):
         videos += [os.path.join(top, name) for name in files if _is_visible(name, "video")]  # noqa: PTH118
         if any(_is_visible(name, "image") for name in files):
             images.append(top)
@@ -218,7 +218,7 @@ def _folder(folder: str, recursive: bool) -> Iterator[Source]:
     yield from closed
 
 
-def _walk(
+def walk(
     folder: str, recursive: bool, note: Callable[[OSError], None]
 ) -> Iterator[tuple[str, list[str]]]:
     """Each visible folder and its files, once: what lies there first, then where links lead.

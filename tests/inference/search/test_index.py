@@ -4,6 +4,7 @@ import datetime
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,6 +142,62 @@ def test_a_file_that_is_gone_leaves_the_index(index, films):
     assert changes(index.add(films))["2.mp4"] == "removed"
     assert found(index) == brute_force(index, "somebody")
     assert len(index.files()) == 5
+
+
+@pytest.fixture
+def links(index, films):
+    """A folder with a file of its own and links to three of the store, which is not indexed."""
+    store, folder = films.parent / "store", films.parent / "links"
+    store.mkdir()
+    folder.mkdir()
+    for name in ("one.mp4", "two.mp4", "three.mp4"):
+        (store / name).write_text(f"3\n{name}")
+        (folder / name).symlink_to(store / name)
+    (folder / "own.mp4").write_text("3\nown")
+    index.add(folder)
+    return folder
+
+
+def names_in(index, folder):
+    """The files that a search in a folder finds."""
+    return {Path(m.source).name for m in index.search("somebody", 100, folder=folder)}
+
+
+def test_files_behind_links_are_found_in_the_folder_of_the_links(index, links):
+    names = {"one.mp4", "two.mp4", "three.mp4", "own.mp4"}
+
+    assert names_in(index, links) == names
+    assert names_in(index, links.parent / "store") == names - {"own.mp4"}
+    assert names_in(index, links.parent) >= names
+    assert names_in(index, links.parent / "link") == set()
+
+
+def test_what_a_list_names_is_not_in_the_folder_of_the_list(index, films, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (films / "new.mp4").write_text("3\nnew")
+    (lists / "wanted.TXT").write_text(f"{films / 'new.mp4'}\n")
+    index.add(lists / "wanted.TXT")
+
+    assert names_in(index, lists) == set()
+    assert "new.mp4" in names_in(index, films)
+
+
+def test_files_behind_links_leave_the_index(index, links):
+    """One with its link, of another only the link; the third has another link and stays."""
+    for name in ("one.mp4", "two.mp4", "three.mp4"):
+        (links / name).unlink()
+    store = links.parent / "store"
+    (store / "one.mp4").unlink()
+    (links / "again.mp4").symlink_to(store / "three.mp4")
+
+    kept = changes(index.add(links, prune=False))
+    lines = changes(index.add(links))
+
+    assert kept == {"own.mp4": "unchanged", "three.mp4": "unchanged"}
+    assert lines == kept | {"one.mp4": "removed", "two.mp4": "removed"}
+    assert found(index) == brute_force(index, "somebody")
+    assert names_in(index, links) == {"own.mp4", "three.mp4"}
 
 
 def test_a_file_that_is_gone_stays_if_asked(index, films):

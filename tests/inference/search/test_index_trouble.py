@@ -165,6 +165,96 @@ def test_what_lies_in_a_folder_that_cannot_be_looked_into_stays(index, films):
     assert changes(index.add(films))["0.mp4"] == "removed"
 
 
+@pytest.fixture
+def disk(index, films):
+    """A disk with a film, indexed through a link in a folder with another film."""
+    disk, links = films.parent / "disk", films.parent / "links"
+    disk.mkdir()
+    links.mkdir()
+    (disk / "far.mp4").write_text("3\nfar")
+    (links / "own.mp4").write_text("3\nown")
+    (links / "disk").symlink_to(disk)
+    index.add(links)
+    return disk
+
+
+def test_a_disk_behind_a_link_that_is_not_there_keeps_its_files(index, disk):
+    links = disk.with_name("links")
+    disk.rename(disk.with_name("away"))
+
+    assert changes(index.add(links)) == {"own.mp4": "unchanged"}
+    disk.with_name("away").rename(disk)
+    assert changes(index.add(links)) == {"own.mp4": "unchanged", "far.mp4": "unchanged"}
+    (disk / "far.mp4").unlink()
+    assert changes(index.add(links)) == {"own.mp4": "unchanged", "far.mp4": "removed"}
+
+
+def test_a_folder_of_links_that_is_gone_as_a_whole_keeps_its_files(index, disk):
+    """Unless the folder above it is named, and what it led to is gone as well."""
+    links = disk.with_name("links")
+    links.rename(disk.with_name("away"))
+    assert changes(index.add(links)) == {"links": "failed"}
+    links.mkdir()
+    with pytest.raises(ActionCLIPError, match="There is no video"):
+        index.add(links)
+    assert len(index.files()) == 8
+
+    links.rmdir()
+    shutil.rmtree(disk.with_name("away"))
+    shutil.rmtree(disk)
+    lines = changes(index.add(disk.parent))
+    assert {lines.pop("own.mp4"), lines.pop("far.mp4")} == {"removed"}
+    assert set(lines.values()) == {"unchanged"}
+
+
+def test_a_film_behind_a_link_of_another_folder_that_was_named_stays(index, disk):
+    links = disk.with_name("links")
+    (disk / "new.mp4").write_text("3\nnew")
+    index.add(disk)
+    (links / "disk").unlink()
+
+    assert changes(index.add(links)) == {"own.mp4": "unchanged"}
+    assert str(disk / "far.mp4") in {entry.path for entry in index.files()}
+    (disk / "far.mp4").unlink()
+    assert changes(index.add(disk)) == {"new.mp4": "unchanged", "far.mp4": "removed"}
+
+
+def test_a_link_in_a_folder_that_cannot_be_looked_into_keeps_its_film(index, disk, monkeypatch):
+    links = disk.with_name("links")
+    closed = links / "closed"
+    closed.mkdir()
+    (links / "disk").rename(closed / "disk")
+    scandir = os.scandir
+
+    def refuse(place):
+        if str(place) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return scandir(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        lines = changes(index.add(links))
+
+    assert lines == {"own.mp4": "unchanged", "closed": "failed"}
+    assert changes(index.add(links))["far.mp4"] == "unchanged"
+
+
+def test_a_folder_of_frames_behind_a_link_stays_beside_a_film(index, tmp_path):
+    """A folder with films is not searched for pictures, and yet the link leads to them."""
+    frames, links = tmp_path / "frames", tmp_path / "links"
+    frames.mkdir()
+    links.mkdir()
+    (frames / "1.png").write_bytes(b"a picture")
+    (links / "dance").symlink_to(frames)
+    index.add(links)
+    (links / "new.mp4").write_text("3\nnew")
+
+    assert changes(index.add(links)) == {"new.mp4": "added"}
+    assert str(frames) in {entry.path for entry in index.files()}
+    (links / "dance").unlink()
+    assert changes(index.add(links)) == {"new.mp4": "unchanged", "frames": "removed"}
+
+
 def test_a_date_that_no_column_holds(index, films):
     os.utime(films / "2.mp4", (2**34, 2**34))  # the year 2514, or what the disk makes of it
 

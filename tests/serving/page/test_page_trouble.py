@@ -148,6 +148,70 @@ def test_a_video_that_is_not_kept_any_more_is_sent_again(start, server, film):
     assert start.count("/timeline file") == 2
 
 
+@pytest.fixture
+def sending_again(start, server, film):
+    """The page, sending a film that is not kept any more, and that transfer and those that follow.
+
+    They are held; `continue_` lets one go on.
+    """
+
+    def hold(route):
+        if "multipart" in route.request.headers["content-type"]:
+            held.append(route)
+        else:
+            route.continue_()
+
+    held = []
+    start.open(film).scores("jumping jacks")
+    start.settled()
+    kept = server[1].service.kept
+    kept._seconds, seconds = -1.0, kept._seconds
+    kept.tidy()
+    kept._seconds = seconds
+    start.page.route("**/timeline", hold)
+    start.label("clapping").until("/timeline file", 2)
+    return start, held
+
+
+def test_while_a_video_is_sent_again_other_labels_wait_for_it(sending_again):
+    seen, held = sending_again
+    for label in ("bowing", "kicking"):
+        seen.label(label)
+        seen.page.wait_for_timeout(700)  # a change is answered after 250 ms
+    expect(seen.page.locator("#work")).to_be_visible()
+    expect(seen.page.locator("#scores.stale")).to_be_attached()
+
+    assert len(held) == 1
+    held[0].continue_()
+    expect(seen.page.locator("#scores:not(.stale) li")).to_have_count(5)
+    seen.segments()
+    expect(seen.page.locator("#work")).to_be_hidden()
+    assert seen.settled().count("/timeline file") == 2
+
+
+def test_while_a_video_is_sent_again_other_windows_begin_anew(sending_again):
+    seen, held = sending_again
+    gone = []
+    seen.page.on("requestfailed", lambda request: gone.append(request.url))
+    seen.page.get_by_text("Settings").click()
+    seen.page.locator("#stride").fill("1.5")
+    seen.page.locator("#stride").press("Tab")
+    seen.until("/timeline file", 3)
+    expect(seen.page.locator("#work")).to_be_visible()
+    seen.label("bowing")
+    seen.page.wait_for_timeout(700)
+
+    assert len(held) == 2
+    assert len(gone) == 1
+    expect(seen.page.locator("#work")).to_be_visible()
+    held[1].continue_()
+    expect(seen.page.locator("#scores:not(.stale) li")).to_have_count(4)
+    seen.segments()
+    expect(seen.page.locator("#work")).to_be_hidden()
+    expect(seen.page.locator("#trouble")).to_be_hidden()
+    assert seen.settled().count("/timeline file") == 3
+
+
 @pytest.mark.slow
 def test_no_server_any_more(start, film):
     start.open(film).scores("jumping jacks")

@@ -69,8 +69,16 @@ def of_file(rows: "pa.Table", entry: Entry) -> "pa.Table":
 
 
 def below(folder: str) -> str:
-    """A condition: files below a folder, whose path is absolute with links resolved."""
-    return f"starts_with(path, {_quoted(to_text(folder.rstrip(os.sep) + os.sep))})"
+    """A condition: files below a folder, whose path is absolute with links resolved.
+
+    Files elsewhere that were found through a link in a folder are below that as well; what a list
+    names is not below the folder of the list.
+    """
+    here = _quoted(to_text(folder))
+    inside = _quoted(to_text(folder.rstrip(os.sep) + os.sep))
+    is_list = "(lower(root) LIKE '%.txt' OR lower(root) LIKE '%.csv')"
+    found_there = f"(starts_with(root, {inside}) AND NOT {is_list})"
+    return f"(starts_with(path, {inside}) OR root = {here} OR {found_there})"
 
 
 def _record(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 /* Asking the service. What goes wrong is a Trouble, in the service's own words: what happened, what
    was expected, what to do, and a code. A busy server is waited for, and the wait is shown. */
 
+import { megabytes } from "./dom.js";
+
 const TRIES = 30;
 let token = sessionStorage.getItem("token") ?? "";
 let hooks = { gate: async () => "", waiting: () => {} };
@@ -70,6 +72,14 @@ async function send(path, body, signal) {
   });
   return { status: response.status, header: (name) => response.headers.get(name),
     json: () => response.json(), blob: () => response.blob() };
+}
+
+/** What is wrong with a file that has more bytes than the server takes; null where it has not. */
+export function tooLarge(file, limit) {
+  if (!limit || file.size <= limit) return null;
+  return new Trouble({ what: `${file.name} has ${megabytes(file.size)}.`, code: "upload_too_large",
+    expected: `This server takes videos of up to ${megabytes(limit)}.`,
+    hint: "Cut it shorter or make it smaller; or use the command line, which has no such limit." });
 }
 
 /** Send a form with fields and a file; `progress(part)` hears how much has gone, 0 to 1. */

@@ -2,7 +2,7 @@
    keeps what the model saw, so that other labels are answered without sending it again. */
 
 import { drawFrames, drawRemarks, drawScores, spoken } from "./answers.js";
-import { Trouble, ask, prepare, upload } from "./api.js";
+import { Trouble, ask, prepare, tooLarge, upload } from "./api.js";
 import { byId, clock, make, megabytes, showTrouble } from "./dom.js";
 import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
 import { gate } from "./gate.js";
@@ -13,7 +13,8 @@ import { drawPlaces, drawWhy, forgetWhy } from "./why.js";
 
 const PATIENCE = 250; // milliseconds after the last change before scores are asked for
 const state = { about: { name: "", labels: [], limit: 0, index: null }, file: null, kept: null, seconds: 0,
-  answer: null, timeline: null, all: false, window: 2, stride: 0.5 };
+  answer: null, timeline: null, all: false, window: 2, stride: 0.5,
+  get cut() { return `${this.window} ${this.stride}`; }, underway: "" }; // the cut being sent
 const video = byId("film");
 const chips = new Chips({ form: byId("labels-form"), list: byId("chips"), input: byId("label"), changed, say });
 const timeline = new Timeline(byId("timeline"), byId("segments"), seek);
@@ -43,22 +44,13 @@ function seek(seconds) {
 
 /* Sending a video */
 
-function limitTrouble(file) {
-  const { limit } = state.about;
-  if (!limit || file.size <= limit) return null;
-  return new Trouble({ what: `${file.name} has ${megabytes(file.size)}.`, code: "upload_too_large",
-    expected: `This server takes videos of up to ${megabytes(limit)}.`,
-    hint: "Cut it shorter or make it smaller; or use the command line, which has no such limit." });
-}
-
 async function open(file) {
   sending.abort();
   asking.abort();
-  sending = new AbortController();
   Object.assign(state, { file, kept: null, seconds: 0, answer: null, timeline: null });
   forget();
   showRecipes();
-  const trouble = limitTrouble(file);
+  const trouble = tooLarge(file, state.about.limit);
   if (trouble) {
     empty();
     return fail(trouble);
@@ -80,7 +72,10 @@ function play(file) {
 
 /** Send the file to be seen from beginning to end; with what is kept then, labels are asked for by `score`. */
 async function send() {
+  sending.abort(); // one at a time
+  sending = new AbortController();
   const { signal } = sending;
+  state.underway = state.cut;
   doing(`Sending ${state.file.name}`, 0);
   try {
     const progress = (part) => (part < 1
@@ -94,7 +89,10 @@ async function send() {
     if (!state.kept) empty(); // a player with a file that nobody can read says nothing
     fail(trouble, { "Try again": send, "Another video": choose });
   } finally {
-    if (signal === sending.signal) byId("work").hidden = true;
+    if (signal === sending.signal) {
+      state.underway = "";
+      byId("work").hidden = true;
+    }
   }
 }
 
@@ -154,9 +152,11 @@ async function score(fresh = false) {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
+  if (state.underway && state.underway !== state.cut) return send();
   if (!state.kept || !chips.labels.length) return forget();
   byId("scores").classList.add("stale");
   byId("timeline").classList.add("stale");
+  if (state.underway && !fresh) return undefined; // it asks when it arrives
   try {
     showScores(await ask("classify", { ...question(), top_k: null }, { signal }));
     byId("timeline-part").hidden = false;
@@ -296,7 +296,7 @@ function listen() {
     sending.abort();
     asking.abort();
     byId("work").hidden = true;
-    Object.assign(state, { file: null, kept: null });
+    Object.assign(state, { file: null, kept: null, underway: "" });
     empty();
     forget();
     byId("file").focus();

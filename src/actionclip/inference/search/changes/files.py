@@ -13,11 +13,12 @@ from pathlib import Path
 
 from actionclip.errors import ActionCLIPError
 from actionclip.video.outcomes import Outcome
-from actionclip.video.sources import Source, check_whole, find_videos, frame_files
+from actionclip.video.sources import Source, check_whole, find_videos, frame_files, walk
 
 TIMES = (1 - 2**63, 2**63 - 1)
 """The first and the last time that a column can hold; disks know later ones."""
 _PART = 2**20
+_LISTS = (".txt", ".csv")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Plan:
     twins: list[tuple[Seen, str]] = field(default_factory=list)
     """The same content as one of `encode`: copied from it later."""
     gone: list[Entry] = field(default_factory=list)
-    """In the index, below the folders asked for, and no longer on disk."""
+    """In the index, and no longer in the folders asked for."""
 
 
 def find(inputs: Sequence[str | Path]) -> tuple[list[Seen], list[str]]:
@@ -88,7 +89,7 @@ def find(inputs: Sequence[str | Path]) -> tuple[list[Seen], list[str]]:
             )
         real = os.path.realpath(item)
         is_folder = os.path.isdir(real)  # noqa: PTH112
-        is_list = real.lower().endswith((".txt", ".csv"))
+        is_list = real.lower().endswith(_LISTS)
         root = real if is_folder or is_list else os.path.dirname(real)  # noqa: PTH120
         roots += [root] if is_folder else []
         sources = find_videos([item])
@@ -165,12 +166,11 @@ def make_plan(
         seen: the videos asked for, each path once.
         known: what the index holds, by path.
         roots: folders that were searched: what the index holds below them and is not on disk is
-            gone.
+            gone, and so is what was found through a link in them and no link leads to any more.
         retry: whether files that could not be read are tried again though they did not change.
     """
     plan = Plan()
     paths = {one.path for one in seen}
-    below = tuple(root.rstrip(os.sep) + os.sep for root in roots)
     missing = {path: entry for path, entry in known.items() if path not in paths and is_gone(path)}
     contents = {entry.content for entry in known.values() if entry.windows and entry.content}
     sizes = Counter(one.size for one in seen if one.path not in known)
@@ -197,11 +197,69 @@ def make_plan(
             first.add(content)
             plan.encode.append((one, content))
     _find_origins(plan, moving, known, missing)
-    used = {entry.path for _, entry in plan.renamed}
-    plan.gone = [
-        entry for path, entry in missing.items() if path not in used and path.startswith(below)
-    ]
+    paths |= {entry.path for _, entry in plan.renamed}
+    unseen = {path: entry for path, entry in known.items() if path not in paths}
+    plan.gone = _find_gone(unseen, missing, known, roots)
     return plan
+
+
+def _find_gone(
+    unseen: Mapping[str, Entry],
+    missing: Mapping[str, Entry],
+    known: Mapping[str, Entry],
+    roots: Iterable[str],
+) -> list[Entry]:
+    """Of the files that were not seen those that have left the folders that were searched.
+
+    A file elsewhere was found through a link. It leaves once nothing in the folders leads to it,
+    unless it lies in another folder that the index was asked for.
+    """
+    searched = list(roots)
+    below = tuple(_inside(root) for root in searched)
+    gone = [entry for path, entry in unseen.items() if path in missing and path.startswith(below)]
+    linked = [
+        entry
+        for path, entry in unseen.items()
+        if _inside(entry.root).startswith(below) and not path.startswith(below)
+    ]
+    if not linked:
+        return gone
+    others = tuple({_inside(entry.root) for entry in known.values()})
+    reach = _Reach(searched)
+    for entry in linked:
+        is_missing = entry.path in missing
+        if entry.root in reach.folders:
+            is_sure = is_missing or reach.is_whole
+        else:  # a hidden folder, a list; or it is gone, and a folder above it was named
+            is_list = entry.root.lower().endswith(_LISTS)
+            is_sure = is_missing and is_gone(entry.root) and not is_list
+        if is_sure and not entry.path.startswith(others) and not reach.leads_to(entry.path):
+            gone.append(entry)
+    return gone
+
+
+def _inside(folder: str) -> str:
+    """What the path of everything in a folder begins with."""
+    return folder.rstrip(os.sep) + os.sep
+
+
+class _Reach:
+    """Where folders and the links in them lead, whatever lies there."""
+
+    def __init__(self, roots: Iterable[str]) -> None:
+        self.folders, self._files = set[str](), set[str]()
+        closed: list[OSError] = []
+        for root in roots:
+            for top, files in walk(root, True, closed.append):
+                self.folders.add(os.path.realpath(top))
+                self._files |= {os.path.realpath(os.path.join(top, name)) for name in files}  # noqa: PTH118
+        self.is_whole = not closed
+        """Whether all folders could be looked into."""
+
+    def leads_to(self, path: str) -> bool:
+        """Also to what lies in a folder that is not there now, as on a disk that is not mounted."""
+        above = map(str, Path(path).parents)
+        return path in self.folders or path in self._files or not self._files.isdisjoint(above)
 
 
 def _find_origins(
