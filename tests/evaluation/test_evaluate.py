@@ -27,17 +27,6 @@ from sample_videos import write_video
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    """Twelve clips of four classes, eight of them to test on."""
-    return make_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return two_layers(post="transf")
-
-
-@pytest.fixture(scope="module")
 def recognizer(model):
     with actionclip.Recognizer(model, workers=1) as recognizer:
         yield recognizer

@@ -14,17 +14,6 @@ from evaluation.data_sets import CLASSES, make_clips, two_layers
 ONE = {"workers": 1}
 
 
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    """Twelve clips of four classes, eight of them to test on."""
-    return make_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return two_layers(post="transf")
-
-
 def vectors(evaluation):
     return [part.sheet.scores for part in evaluation.parts]
 

@@ -148,12 +148,8 @@ def test_a_video_that_is_not_kept_any_more_is_sent_again(start, server, film):
     assert start.count("/timeline file") == 2
 
 
-@pytest.fixture
-def sending_again(start, server, film):
-    """The page, sending a film that is not kept any more, and that transfer and those that follow.
-
-    They are held; `continue_` lets one go on.
-    """
+def hold_transfers(seen):
+    """Whole videos that a page sends from now on wait, in this list; `continue_` lets one go on."""
 
     def hold(route):
         if "multipart" in route.request.headers["content-type"]:
@@ -162,13 +158,22 @@ def sending_again(start, server, film):
             route.continue_()
 
     held = []
+    seen.page.route("**/timeline", hold)
+    return held
+
+
+@pytest.fixture
+def sending_again(start, server, film):
+    """The page, sending a film that is not kept any more, and that transfer and those that follow,
+    which are held.
+    """
     start.open(film).scores("jumping jacks")
     start.settled()
     kept = server[1].service.kept
     kept._seconds, seconds = -1.0, kept._seconds
     kept.tidy()
     kept._seconds = seconds
-    start.page.route("**/timeline", hold)
+    held = hold_transfers(start)
     start.label("clapping").until("/timeline file", 2)
     return start, held
 
@@ -299,16 +304,9 @@ def test_a_server_that_keeps_nothing_is_not_sent_the_file_again_and_again(
 
 @pytest.mark.slow
 def test_after_cancelling_a_second_sending_nothing_is_left_of_the_first(start, film):
-    def hold(route):
-        if "multipart" in route.request.headers["content-type"]:
-            held.append(route)
-        else:
-            route.continue_()
-
-    held = []
     start.open(film).scores("jumping jacks")
     start.settled()
-    start.page.route("**/timeline", hold)
+    held = hold_transfers(start)
     start.page.get_by_text("Settings").click()
     start.page.locator("#stride").fill("1")
     start.page.locator("#stride").press("Tab")
