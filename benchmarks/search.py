@@ -11,10 +11,10 @@ have noise of their own. Uniform noise would have no neighbours to find. Two kin
 equally near: the harder one.
 
 `index` is the ten nearest by the approximate index, the candidates compared again with their whole
-vectors; `moments` what `actionclip search` does: more windows, of which moments are made; `every
-window` what it does with --exact, the ten nearest. The scan in numpy is one product of matrix and
-vector with all vectors in memory, and the ten best of it. The ways take turns; processor time is
-that of all threads.
+vectors; `moments` what `actionclip search` does: more windows, and all those of the films in the
+answer, of which moments are made; `every window` what it does with --exact, the ten nearest. The
+scan in numpy is one product of matrix and vector with all vectors in memory, and the ten best of
+it. The ways take turns; processor time is that of all threads.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from actionclip.inference.search import store as storage
 from actionclip.inference.search.changes.files import Entry
-from actionclip.inference.search.index import HITS
-from actionclip.inference.search.moments import Hit, moments_of
-from actionclip.inference.search.rows import window_rows
+from actionclip.inference.search.index import HITS, hits_of
+from actionclip.inference.search.moments import Hit, best_moments
+from actionclip.inference.search.rows import among, window_rows
 from actionclip.inference.search.store import Store, connect
 
 WIDTH, TOPICS, FILM, TOP = 512, 500, 100, 10
@@ -94,9 +94,15 @@ def look_up(store: Store, query: Vectors, *, exact: bool = False) -> set[tuple[s
 
 def moments(store: Store, query: Vectors) -> set[tuple[str, float]]:
     """Moments as a search finds them."""
-    rows = store.nearest(query, HITS)
-    hits = [Hit(row["path"], row["start"], row["end"], row["score"]) for row in rows]
-    found = moments_of(hits, margin=0.01)[:TOP]
+
+    def nearest(seen: Collection[str]) -> tuple[list[Hit], bool]:
+        rows = store.nearest(query, HITS, where=f"NOT ({among(seen)})" if seen else None)
+        return hits_of(rows), len(rows) < HITS
+
+    def films(paths: Collection[str]) -> list[Hit]:
+        return hits_of(store.scores_of(query, paths))
+
+    found = best_moments(nearest, films, top=TOP, margin=0.01)
     return {(moment.source, moment.start) for moment in found}
 
 

@@ -4,6 +4,7 @@ import datetime
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.inference.search import Index, Span
+from actionclip.inference.search import index as index_module
 from actionclip.inference.search import store as store_module
 from actionclip.inference.search.changes import run as run_module
 from inference.search.stub import StubEmbedder, brute_force, changes, found, unit
@@ -29,13 +31,44 @@ def test_top_answers_are_the_first_of_all(index):
 
 
 def test_more_windows_than_one_look_gives(index, monkeypatch):
-    from actionclip.inference.search import index as index_module
-
     everything = index.search("somebody", 12)
     monkeypatch.setattr(index_module, "HITS", 1)
 
     assert index.search("somebody", 1) == everything[:1]
     assert {m.source for m in index.search("somebody", 6)} <= {m.source for m in everything}
+
+
+class EvenFilms(StubEmbedder):
+    """Films in which somebody is seen all the time, but for the window at 20 s."""
+
+    def film(self, source, span):
+        film = super().film(source, span)
+        close = unit("somebody") + 0.02 * film.vectors
+        close[film.starts == 20] = unit("nobody")
+        return replace(film, vectors=close / np.linalg.norm(close, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_a_moment_is_as_long_as_it_is_however_few_are_asked_for(
+    place, tmp_path, monkeypatch, approximate
+):
+    monkeypatch.setattr(index_module, "HITS", 3)
+    monkeypatch.setattr(store_module, "APPROXIMATE_FROM", 40 if approximate else 10_000)
+    folder = tmp_path / "even"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.mp4").write_text(f"{40 + ord(name)}\n{name}")
+    index = Index(place, EvenFilms())
+    index.add(folder)
+
+    assert index.is_approximate is approximate
+    spans = {(m.start, m.end) for m in index.search("somebody", 6)}
+    assert spans == {(0, 21), (21, 137), (21, 138), (21, 139)}  # without the window at 20 s
+    everything = index.search("somebody", 1000)
+    for top in (1, 2, 4, 6):
+        answer = index.search("somebody", top)
+        assert set(answer) <= set(everything)
+        assert approximate or answer == everything[:top]
 
 
 def test_a_folder_is_looked_into_however_near_others_are(index, films):
@@ -443,6 +476,14 @@ def test_a_large_index_is_approximate_and_exact_when_asked(place, embedder, tmp_
     index.add(folder)
     [new] = index.search(folder / "new.mp4", 1)
     assert new.source == str(folder / "new.mp4")  # not in the approximate index yet
+
+    (folder / "0.mp4").write_text("9\nchanged")
+    (folder / "1.mp4").rename(folder / "other.mp4")
+    (folder / "2.mp4").unlink()
+    index.add(folder)
+    assert found(index, exact=True) == brute_force(index, "somebody")
+    index.tidy(reindex=True)
+    assert found(index, exact=True) == brute_force(index, "somebody")
 
 
 def test_an_index_in_memory_and_one_with_an_address(embedder, films, tmp_path):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionclip.inference.search.moments import Hit, Moment, moments_of
+from actionclip.inference.search.moments import Hit, Moment, best_moments, moments_of
 
 
 def hits_of(scores, *, source="a", window=2.0, stride=1.0):
@@ -103,3 +103,27 @@ def test_a_moment_as_json_survives_names_that_are_no_text():
     assert "\n" not in row
     assert '"start": 1.235' in row
     assert row.encode()
+
+
+different = some_hits.filter(lambda hits: len({hit.score for hit in hits}) == len(hits))
+
+
+@given(
+    hits=different,
+    margin=st.floats(0, 2),
+    limit=st.integers(1, 6),
+    top=st.integers(1, 8),
+)
+def test_the_best_moments_are_those_of_all_windows(hits, margin, limit, top):
+    """However few windows are given at once."""
+
+    def nearest(seen):
+        others = sorted((h for h in hits if h.source not in seen), key=lambda h: -h.score)
+        return others[:limit], len(others) < limit
+
+    def films(sources):
+        return [hit for hit in hits if hit.source in sources]
+
+    answer = best_moments(nearest, films, top=top, margin=margin)
+
+    assert answer == moments_of(hits, margin=margin)[:top]

@@ -2,18 +2,18 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.search.changes.files import TIMES, Entry, find, make_plan
 from actionclip.inference.search.changes.report import FileReport, Report
 from actionclip.inference.search.changes.run import Run
-from actionclip.inference.search.moments import Hit, Moment, moments_of
-from actionclip.inference.search.rows import below
+from actionclip.inference.search.moments import Hit, Moment, best_moments, moments_of
+from actionclip.inference.search.rows import among, below
 from actionclip.inference.search.store import Store, check_installed, connect, is_local
 from actionclip.inference.search.windows import Embedder, Span
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the index's layout."""
 HITS = 200
-"""Windows looked at for a query, at least."""
+"""Windows that a query asks for at once, at least."""
 
 
 @dataclass(frozen=True)
@@ -223,15 +223,20 @@ class Index:
             vector = self.embedder.text(query, templates)
         else:
             raise ActionCLIPError("The query is empty.", expected="Some words, or an example.")
-        everything = len(store) + 1  # so much is never found, which ends the search
-        limit = min(max(HITS, 10 * top) if merge else top, everything)
-        while True:
-            rows = store.nearest(vector, limit, where=where, exact=exact)
-            hits = [Hit(row["path"], row["start"], row["end"], row["score"]) for row in rows]
-            found = moments_of(hits, margin=self.embedder.margin, merge=merge)
-            if len(found) >= top or len(rows) < limit:
-                return found[:top]
-            limit *= 4
+        margin = self.embedder.margin
+        limit = min(max(HITS, 10 * top) if merge else top, len(store) + 1)
+
+        def nearest(seen: Collection[str]) -> tuple[list[Hit], bool]:
+            others = f"NOT ({among(seen)})" if seen else None
+            condition = " AND ".join(part for part in (where, others) if part)
+            rows = store.nearest(vector, limit, where=condition or None, exact=exact)
+            return hits_of(rows), len(rows) < limit
+
+        if not merge:
+            return moments_of(nearest(())[0], margin=margin, merge=False)
+        return best_moments(
+            nearest, lambda paths: hits_of(store.scores_of(vector, paths)), top=top, margin=margin
+        )
 
     def tidy(self, *, reindex: bool = False) -> None:
         """Put small pieces together and drop old versions; `add` does so now and then.
@@ -349,6 +354,11 @@ def _info(store: Store | None) -> IndexInfo | None:
     kept = store.settings
     span = Span(kept["window"], kept["stride"])
     return IndexInfo(kept["model"], kept["fingerprint"], span, kept["format"])
+
+
+def hits_of(rows: Iterable[Mapping[str, Any]]) -> list[Hit]:
+    """What `Store.nearest` and `Store.scores_of` give, as windows."""
+    return [Hit(row["path"], row["start"], row["end"], row["score"]) for row in rows]
 
 
 def _condition(

@@ -3,8 +3,9 @@
 Pure functions over numbers; no video, no index and no model here.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,9 @@ class Moment:
         return json_text(self.to_dict())
 
 
-def moments_of(hits: Iterable[Hit], *, margin: float, merge: bool = True) -> list[Moment]:
+def moments_of(
+    hits: Iterable[Hit], *, margin: float, merge: bool = True, top: int | None = None
+) -> list[Moment]:
     """The moments behind some windows, best first; those of one video do not overlap.
 
     The best window takes in its neighbours on both sides, as far as they overlap or touch and score
@@ -70,29 +73,68 @@ def moments_of(hits: Iterable[Hit], *, margin: float, merge: bool = True) -> lis
         hits: windows of any number of videos, in any order.
         margin: how much less than the best a neighbour may score.
         merge: False: every window is a moment of its own.
+        top: how many; None: all.
     """
     ranked = sorted(hits, key=lambda hit: (-hit.score, hit.source, hit.start))
     if not merge:
-        return [_moment(hit, hit.start, hit.end) for hit in ranked]
+        return [_moment(hit, hit.start, hit.end) for hit in ranked[:top]]
     of_video: dict[str, list[Hit]] = defaultdict(list)
     for hit in ranked:
         of_video[hit.source].append(hit)
     for windows in of_video.values():
-        windows.sort(key=lambda hit: (hit.start, hit.end))
+        windows.sort(key=_span)
     found: list[Moment] = []
     taken: dict[str, list[Moment]] = defaultdict(list)
     for hit in ranked:
+        if len(found) == top:
+            break
         before = taken[hit.source]
         if any(_overlap(hit, moment) for moment in before):
             continue
         windows = of_video[hit.source]
-        place = windows.index(hit)
+        place = bisect_left(windows, _span(hit), key=_span)
         start, _ = _reach(hit, windows[:place][::-1], before, margin)
         _, end = _reach(hit, windows[place + 1 :], before, margin)
         moment = _moment(hit, start, end)
         before.append(moment)
         found.append(moment)
     return found
+
+
+def best_moments(
+    nearest: Callable[[Collection[str]], tuple[Sequence[Hit], bool]],
+    films: Callable[[Collection[str]], Iterable[Hit]],
+    *,
+    top: int,
+    margin: float,
+) -> list[Moment]:
+    """The first `top` of `moments_of` all windows, of which only some are looked at.
+
+    A moment ends where a window scores less, however little that one answers the query. So each
+    video in the answer is looked at whole.
+
+    Args:
+        nearest: some windows of other videos than these, best first, and whether they are all.
+        films: all windows of these videos.
+        top: how many.
+        margin: see `moments_of`.
+    """
+    whole: dict[str, list[Hit]] = {}
+    while True:
+        near, is_all = nearest(whole)
+        while True:
+            hits = [hit for hit in near if hit.source not in whole]
+            hits += [hit for film in whole.values() for hit in film]
+            found = moments_of(hits, margin=margin, top=top)
+            new = {moment.source for moment in found} - whole.keys()
+            if not new:
+                break
+            whole |= {source: [] for source in new}
+            for hit in films(new):
+                whole[hit.source].append(hit)
+        # What has not been seen scores less than what has.
+        if is_all or (len(found) == top and found[-1].score >= near[-1].score):
+            return found
 
 
 def _reach(
@@ -108,6 +150,10 @@ def _reach(
             break
         start, end = min(start, window.start), max(end, window.end)
     return start, end
+
+
+def _span(hit: Hit) -> tuple[float, float]:
+    return hit.start, hit.end
 
 
 def _moment(best: Hit, start: float, end: float) -> Moment:

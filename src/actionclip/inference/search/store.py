@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from actionclip.inference.search.rows import (
     failure_rows,
     failures_schema,
     to_path,
+    to_text,
     windows_schema,
 )
 
@@ -213,6 +214,25 @@ class Store:
         with _storage(self.place):
             return self._windows.search().where(among(paths)).to_arrow()
 
+    def scores_of(
+        self, vector: Float[np.ndarray, " D"], paths: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """All windows of some files, as `nearest` gives them, in no order."""
+        query = self._windows.search().where(among(paths))
+        query = query.select(["path", "start", "end", "vector"])
+        names = {to_text(path): path for path in paths}
+        rows: list[dict[str, Any]] = []
+        with _storage(self.place):
+            for batch in query.to_batches():  # a film of ten hours has 36,000 windows
+                matrix = batch.column("vector").flatten().to_numpy().reshape(len(batch), -1)
+                scores = (matrix @ vector.astype(np.float32)).tolist()
+                spans = (batch.column(name).to_pylist() for name in ("path", "start", "end"))
+                rows += [
+                    {"path": names[path], "start": start, "end": end, "score": score}
+                    for path, start, end, score in zip(*spans, scores, strict=True)
+                ]
+        return rows
+
     def path_of(self, key: str) -> str | None:
         """The path of a file by its key; None for one that is not here."""
         if not KEY.fullmatch(key):
@@ -268,21 +288,28 @@ class Store:
                 self._windows.optimize(cleanup_older_than=KEPT)
                 if self._failures is not None:
                     self._failures.optimize(cleanup_older_than=KEPT)
-            if len(self) >= APPROXIMATE_FROM and not self._windows.list_indices():
+            if len(self) >= APPROXIMATE_FROM and self._indexed() != {"vector", "file"}:
                 self.approximate()
 
     def approximate(self, partitions: int | None = None) -> None:
-        """Build the approximate index, in place of an earlier one."""
-        ivf = importlib.import_module("lancedb.index").IvfSq
+        """Build the approximate index and that of the files, in place of earlier ones."""
+        kinds = importlib.import_module("lancedb.index")
         count = partitions or max(1, len(self) // PARTITION)
-        config = ivf(distance_type="cosine", num_partitions=count, max_iterations=10)
+        near = kinds.IvfSq(distance_type="cosine", num_partitions=count, max_iterations=10)
         with _storage(self.place):
-            self._windows.create_index("vector", config=config, replace=True)
+            self._windows.create_index("vector", config=near, replace=True)
+            self._windows.create_index("file", config=kinds.BTree(), replace=True)
 
     @property
     def is_approximate(self) -> bool:
         """Whether there is an approximate index."""
-        return self._windows is not None and bool(self._windows.list_indices())
+        return "vector" in self._indexed()
+
+    def _indexed(self) -> set[str]:
+        """The columns that can be looked into without reading all of them."""
+        if self._windows is None:
+            return set()
+        return {column for index in self._windows.list_indices() for column in index.columns}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
