@@ -233,6 +233,28 @@ def test_files_behind_links_leave_the_index(index, links):
     assert names_in(index, links) == {"own.mp4", "three.mp4"}
 
 
+def test_files_on_a_disk_that_is_not_there_stay(index, embedder, links):
+    """However they were named: through links to them, in a list; and a deleted one leaves."""
+    store = links.parent / "store"
+    (links.parent / "list.txt").write_text("".join(f"{file}\n" for file in store.iterdir()))
+    before = found(index)
+    store.rename(links.parent / "elsewhere")
+    embedder.films.clear()
+
+    for inputs in (links, links.parent / "list.txt"):
+        report = index.add(inputs)
+        away = [line for line in report.failed if Path(line.source).parent == store]
+        assert [line.windows for line in away] == [2, 2, 2]
+        assert all(line.hint == "What the index holds of it stays." for line in away)
+        assert found(index) == before
+
+    (links.parent / "elsewhere").rename(store)
+    (store / "one.mp4").unlink()
+    lines = changes(index.add(links))
+    assert (lines["one.mp4"], lines["two.mp4"]) == ("failed", "unchanged")
+    assert names_in(index, links) == {"two.mp4", "three.mp4", "own.mp4"}
+
+
 def test_a_file_that_is_gone_stays_if_asked(index, films):
     (films / "2.mp4").unlink()
 

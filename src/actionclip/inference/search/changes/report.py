@@ -75,7 +75,7 @@ class Report:
 
     @property
     def failed(self) -> list[FileReport]:
-        """Files that are not in the index because they could not be read."""
+        """Files that could not be read; of one that is out of reach the windows stay."""
         return [one for one in self.files if one.change == "failed"]
 
     @property

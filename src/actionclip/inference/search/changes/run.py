@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from actionclip.inference.search.changes.files import Entry, Plan, Seen, content_of, look
+from actionclip.inference.search.changes.files import Entry, Plan, Seen, content_of, is_gone, look
 from actionclip.inference.search.changes.report import Change, FileReport, Report
 from actionclip.inference.search.rows import moved, of_file, window_rows
 from actionclip.inference.search.store import Store
@@ -120,6 +120,12 @@ class Run:
     def _had_windows(self, path: str) -> bool:
         return path in self._known and self._known[path].windows > 0
 
+    def _is_away(self, seen: Seen) -> bool:
+        """Whether a file with windows cannot be reached, as on a disk that is not mounted."""
+        if seen.size >= 0 or not self._had_windows(seen.path):
+            return False
+        return not is_gone(seen.path) or is_gone(str(seen.source.path.parent))
+
     def _failed_before(self, path: str) -> bool:
         return path in self._known and not self._known[path].windows
 
@@ -147,16 +153,17 @@ class Run:
         batch = self._batch
         count = len(film.starts) if film.status.usable else 0
         empty = film.status.usable and not count
+        kept = self._known[seen.path].windows if self._is_away(seen) else 0
         entry = Entry(
             path=seen.path,
             content=content,
             size=seen.size,
             modified=seen.modified,
             root=seen.root,
-            windows=count,
+            windows=count or kept,
             status=Outcome.EMPTY if empty else film.status,
             message=film.message,
-            hint=film.hint,
+            hint="What the index holds of it stays." if kept else film.hint,
         )
         change: Change = "changed" if seen.path in self._known else "added"
         batch.done.append((entry, change if count else "failed"))
@@ -171,7 +178,11 @@ class Run:
         import pyarrow as pa
 
         batch, self._batch = self._batch, _Batch()
-        known = [entry.path for entry, _ in batch.done if self._had_windows(entry.path)]
+        known = [
+            entry.path
+            for entry, change in batch.done
+            if self._had_windows(entry.path) and not (entry.windows and change == "failed")
+        ]
         if batch.tables and known:
             self.store.replace(pa.concat_tables(batch.tables), known)
         elif batch.tables:
