@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -289,6 +290,16 @@ def test_base_classes_may_be_given_by_name():
         base_to_novel(manifest, base=["swim"])
     with pytest.raises(ActionCLIPError, match="3 base and 0 novel"):
         base_to_novel(manifest, base=manifest.classes)
+
+
+@pytest.mark.parametrize("protocol", [base_to_novel, partial(half_classes, draws=3)])
+def test_a_part_without_a_clip_is_refused(protocol):
+    """A copy with a few of the classes, and the list of all of them."""
+    few = data_set(["run", "hop"])
+    many = replace(few, classes=("run", "hop", *(f"class {number}" for number in range(9))))
+
+    with pytest.raises(ActionCLIPError, match="No clip belongs to (novel|half-.*) of"):
+        protocol(many)
 
 
 def test_base_to_novel_wants_training_and_test_clips():

@@ -35,7 +35,11 @@ HELD_OUT = ("test", "val")
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn: manifests by name, and how."""
+    """What was drawn: manifests by name, and how.
+
+    Raises:
+        ActionCLIPError: when one of the manifests has no clip.
+    """
 
     protocol: str
     manifests: dict[str, Manifest]
@@ -43,6 +47,17 @@ class Drawn:
     """How it was drawn, in words."""
     seed: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a part that nothing could be done with."""
+        empty = [name for name, manifest in self.manifests.items() if not manifest.rows]
+        if empty:
+            raise ActionCLIPError(
+                f"No clip belongs to {', '.join(empty)} of {self.protocol}.",
+                expected="Each part that is drawn has to have clips; classes without any count "
+                "when the classes are divided.",
+                hint="Is it a part of the data set? Give one whose list of classes has no others.",
+            )
 
     def write(self, folder: Path) -> list[Path]:
         """Write a manifest NAME.csv for each part and the record, all or nothing.
