@@ -9,7 +9,9 @@ from actionclip.data.layouts.base import (
     Options,
     Place,
     Reading,
+    VideoFiles,
     drawn_files,
+    lost,
     names_option,
     split_of,
     subfolders,
@@ -55,8 +57,9 @@ def _read_manifest(place: Place, options: Options) -> Reading:
     for file in files:
         manifest = read_manifest(file, root=options.root)
         manifest, note = _with_names(manifest, file, options)
+        manifest, unclear = _found_below(manifest, options.root)
         read.append(manifest)
-        notes.append(note)
+        notes += [note, *unclear]
     if len(files) == 1:
         manifest = read[0]
     else:
@@ -97,6 +100,20 @@ def _with_names(manifest: Manifest, file: Path, options: Options) -> tuple[Manif
         for row, entry in zip(manifest.rows, entries, strict=True)
     )
     return replace(manifest, rows=rows, classes=options.labels), ""
+
+
+def _found_below(manifest: Manifest, root: Path | None) -> tuple[Manifest, list[str]]:
+    """The manifest with clips where they lie below the root that was given, and notes.
+
+    Absolute paths of another disk lead nowhere here; their clips are looked for by name.
+    """
+    if root is None:
+        return manifest, []
+    videos = VideoFiles(root)
+    videos.expect(row.path for row in manifest.rows)
+    found = {row.path: videos.find(row.path) for row in manifest.rows}
+    rows = tuple(replace(row, path=found[row.path] or row.path) for row in manifest.rows)
+    return replace(manifest, rows=rows), lost(list(videos.several), videos)
 
 
 def _grouped(row: Row) -> Row:
