@@ -298,7 +298,7 @@ def test_a_part_without_a_clip_is_refused(protocol):
     few = data_set(["run", "hop"])
     many = replace(few, classes=("run", "hop", *(f"class {number}" for number in range(9))))
 
-    with pytest.raises(ActionCLIPError, match="No clip belongs to (novel|half-.*) of"):
+    with pytest.raises(ActionCLIPError, match=r"No clip belongs to (novel|half-.*) of"):
         protocol(many)
 
 

@@ -25,7 +25,7 @@ EXAMPLES = """Examples:
 
   actionclip fewshot actions/ --model tiny --out models/mine --shots 2 --seed 1
 
-  actionclip fewshot train_list.txt --root videos/ --labels names.txt --out models/mine
+  actionclip fewshot train_list.txt --root videos/ --labels names.txt --model tiny --out new
 """
 
 
