@@ -123,3 +123,57 @@ def test_help_shows_an_example(run, verb):
 
     assert result.exit_code == 0
     assert f"actionclip data {verb}" in result.stdout.partition("Examples:")[2]
+
+
+@pytest.fixture(scope="module")
+def ucf101(tmp_path_factory):
+    """Two official splits, in the second of which other clips are tested on."""
+    folder = tmp_path_factory.mktemp("ucf101")
+    (folder / "classInd.txt").write_text("1 Archery\n2 Bowling\n")
+    for fold, tested in ((1, 1), (2, 3)):
+        clips = [f"{name}/v_{name}_g0{g}_c01.avi" for name in ("Archery", "Bowling") for g in "123"]
+        test = [clip for clip in clips if f"_g0{tested}_" in clip]
+        train = [f"{clip} {1 + ('Bowling' in clip)}" for clip in clips if clip not in test]
+        (folder / f"testlist0{fold}.txt").write_text("\n".join([*test, "Archery/gone.avi"]))
+        (folder / f"trainlist0{fold}.txt").write_text("\n".join(train))
+    for seed, clip in enumerate(clips):
+        (folder / clip).parent.mkdir(exist_ok=True)
+        write_video(folder / clip, frames=6, size=(48, 64), seed=seed)
+    return folder
+
+
+def test_few_shots_obey_what_an_error_tells_to_say(command_line, ucf101):
+    learn = ("fewshot", ucf101 / "testlist02.txt", "--model", "tiny", "--workers", "1")
+    with pytest.raises(ActionCLIPError, match="--fold 2"):
+        command_line(*learn, "--out", "mine")
+
+    done = command_line(*learn, "--out", "mine", "--fold", "2", "--json")
+
+    assert done.exit_code == 0, done.output
+    row = json.loads(done.stdout)
+    assert (row["clips"], row["test_clips"], row["labels"]) == (4, 2, ["Archery", "Bowling"])
+    assert "note: 1 clips of the list are not below" in done.stderr
+
+
+def test_few_shots_take_names_for_numbers_and_a_root(command_line, ucf101, tmp_path):
+    lines = [f"{clip.relative_to(ucf101)} 0" for clip in sorted(ucf101.glob("Archery/*"))]
+    lines += [f"{clip.relative_to(ucf101)} 2" for clip in sorted(ucf101.glob("Bowling/*"))]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "train_list.txt").write_text("\n".join(lines))
+    (tmp_path / "mine.txt").write_text("Archery\nSurfing\nBowling\n")
+    learn = ("fewshot", "lists/train_list.txt", "--model", "tiny", "--workers", "1", "--out", "new")
+    with pytest.raises(ActionCLIPError, match="--labels FILE"):
+        command_line(*learn)
+
+    done = command_line(*learn, "--labels", "mine.txt", "--root", ucf101, "--json")
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["labels"] == ["Archery", "Surfing", "Bowling"]
+    assert json.loads(done.stdout)["clips"] == 6
+
+
+def test_split_tells_what_is_not_there(run, ucf101):
+    done = run("split", ucf101, "few-shot", "--shots", "1", "--output", "drawn")
+
+    assert done.exit_code == 0, done.output
+    assert "note: 1 clips of the list are not below" in done.stderr

@@ -674,3 +674,51 @@ def test_names_of_classes_in_a_neighbouring_data_set_are_not_taken(tmp_path):
     file = write(tmp_path / "mine" / "train_list.txt", "run/b.mp4 0", "hop/a.mp4 1")
 
     assert read_data(file).manifest.classes == ("run", "hop")
+
+
+def test_numbers_in_a_table_are_said_to_be_numbers(tmp_path):
+    file = write(tmp_path / "all.csv", "path,label", "a.mp4,0", "b.mp4,1")
+
+    data = read_data(file)
+
+    assert data.manifest.classes == ("0", "1")
+    [note] = data.notes
+    assert "All labels of all.csv are numbers, such as 0" in note
+    assert "--labels FILE" in note
+
+
+@pytest.mark.parametrize("column", ["label", "labels"])
+def test_numbers_in_a_table_stand_for_the_names_that_are_given(tmp_path, column):
+    many = "2|0" if column == "labels" else "2"
+    file = write(tmp_path / "all.csv", f"path,{column}", "a.mp4,0", f"b.mp4,{many}", "c.mp4,")
+
+    data = read_data(file, options=Options(labels=("hop", "swim", "run")))
+
+    assert data.notes == []
+    assert data.manifest.classes == ("hop", "swim", "run")
+    both = ("run", "hop") if column == "labels" else ("run",)
+    assert [row.labels for row in data.manifest.rows] == [("hop",), both, ()]
+
+
+def test_a_number_in_a_table_that_is_no_class_is_named_with_its_line(tmp_path):
+    file = write(tmp_path / "all.csv", "path,label", "a.mp4,1", "b.mp4,2")
+
+    with pytest.raises(ActionCLIPError, match=r"all.csv:3: the number 2 stands for no class"):
+        read_data(file, options=Options(labels=("hop", "run")))
+
+
+def test_numbers_in_a_table_and_names_of_another_order_are_refused(tmp_path):
+    file = write(tmp_path / "all.csv", "path,label", "run/a.mp4,0", "hop/b.mp4,1")
+
+    with pytest.raises(ActionCLIPError, match=r"all.csv:2: run/a.mp4 has the number 0, which is"):
+        read_data(file, options=Options(labels=("hop", "run")))
+
+
+def test_numbers_in_a_table_may_be_names(tmp_path):
+    """Digits that people show with their fingers."""
+    file = write(tmp_path / "all.csv", "path,label", "a.mp4,1", "b.mp4,2")
+
+    data = read_data(file, options=Options(labels=("2", "1")))
+
+    assert [row.labels for row in data.manifest.rows] == [("1",), ("2",)]
+    assert data.notes == []

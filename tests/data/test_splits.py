@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -151,6 +152,31 @@ def test_a_small_class_gives_what_it_has_and_that_is_written_down():
     assert drawn.details["classes_with_fewer_clips"] == {"run": 3}
 
 
+@pytest.mark.parametrize("splits", [True, False])
+def test_a_clip_that_is_listed_twice_is_drawn_once(splits):
+    whole = data_set(["run", "hop"], train={"run": 4, "hop": 4})
+    rows = whole.rows if splits else [replace(r, split="") for r in whole.only("train").rows]
+    twice = Manifest((*rows, *(row for row in rows if row.split != "test")))
+
+    drawn = few_shot(twice, shots=[1, 2, 3])
+
+    for k in (1, 2, 3):
+        part = drawn.manifests[f"few-shot-k{k}-seed0"]
+        assert len(drawn_names(part)) == len(part.only("train").rows) == 2 * k
+    once = few_shot(Manifest(tuple(rows)), shots=[1, 2, 3])
+    assert drawn.manifests == once.manifests
+    assert drawn.details == once.details
+
+
+def test_base_classes_have_most_clips_and_not_most_lines():
+    whole = data_set(["run", "hop"], train={"run": 5, "hop": 4})
+    more = [row for row in whole.only("train").rows if row.labels == ("hop",)]
+
+    drawn = base_to_novel(Manifest((*whole.rows, *more)), shots=3)
+
+    assert drawn.details["base"] == ["run"]
+
+
 def test_without_splits_every_number_of_shots_has_the_same_test():
     rows = tuple(replace(row, split="") for row in data_set(["run", "hop"]).only("train").rows)
 
@@ -264,6 +290,16 @@ def test_base_classes_may_be_given_by_name():
         base_to_novel(manifest, base=["swim"])
     with pytest.raises(ActionCLIPError, match="3 base and 0 novel"):
         base_to_novel(manifest, base=manifest.classes)
+
+
+@pytest.mark.parametrize("protocol", [base_to_novel, partial(half_classes, draws=3)])
+def test_a_part_without_a_clip_is_refused(protocol):
+    """A copy with a few of the classes, and the list of all of them."""
+    few = data_set(["run", "hop"])
+    many = replace(few, classes=("run", "hop", *(f"class {number}" for number in range(9))))
+
+    with pytest.raises(ActionCLIPError, match=r"No clip belongs to (novel|half-.*) of"):
+        protocol(many)
 
 
 def test_base_to_novel_wants_training_and_test_clips():
@@ -383,7 +419,7 @@ def test_what_is_drawn_is_written_down(tmp_path):
     assert {key: record[key] for key in ("protocol", "seed", "version", "shots")} == {
         "protocol": "few-shot",
         "seed": 5,
-        "version": 2,
+        "version": 3,
         "shots": [1, 2],
     }
     for name, said in record["files"].items():

@@ -193,3 +193,18 @@ def test_a_manifest_in_a_folder_that_is_a_link_leads_to_its_videos(tmp_path, mon
                 assert not Path(row.path).is_absolute()
                 assert manifest.path_of(row).is_file()
                 assert manifest.source(row).path == manifest.path_of(row).resolve()
+
+
+def test_a_table_from_another_disk_leads_to_the_clips_below_a_root(tmp_path):
+    touch(tmp_path / "videos", "run/1.mp4", "hop/1.mp4", "2.mp4", "twice/3.mp4", "again/3.mp4")
+    table = tmp_path / "all.csv"
+    lines = ["/old/run/1.avi,run", "/old/hop/1.avi,hop", "2.mp4,run", "/old/3.mp4,hop"]
+    table.write_text("\n".join(["path,label", *lines]))
+
+    data = read_data(table, options=Options(root=tmp_path / "videos"))
+
+    paths = [row.path for row in data.manifest.rows]
+    assert paths == ["run/1.mp4", "hop/1.mp4", "2.mp4", "/old/3.mp4"]
+    [note] = data.notes
+    assert "1 clips of the list are there several times" in note
+    assert read_data(table).manifest.rows[0].path == "/old/run/1.avi"

@@ -126,7 +126,7 @@ def inspect(
     from actionclip.video.decode import DecodePool
     from actionclip.video.settings import Limits
 
-    data = _read(path, layout, root, labels, fold, intervals)
+    data = read_as_said(path, layout, root, labels, fold, intervals)
     drawn = choose(data.manifest) if sheet else {}
     keep = {row.path for rows in drawn.values() for row in rows}
     videos = len({row.path for row in data.manifest.rows})
@@ -222,7 +222,8 @@ def split(
         "half-classes": {"draws": draws, "seed": seed},
         "lists": {"train": train_list, "test": test_list},
     }
-    data = _read(path, layout, root, labels, fold, False)
+    data = read_as_said(path, layout, root, labels, fold, False)
+    say_notes(data)
     drawn = splits.PROTOCOLS[protocol](data.manifest, **arguments[protocol])
     drawn.write(output)
     for name, manifest in drawn.manifests.items():
@@ -247,7 +248,10 @@ def shards(
         str | None, typer.Option(help="Which rows. Default: all.", show_default=False)
     ] = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs in a shard.")] = 1000,
+    layout: LayoutName = None,
     root: Root = None,
+    labels: ClassNames = None,
+    fold: Fold = 1,
     as_json: options.Json = False,
 ) -> None:
     """Write the clips of a data set that have captions as WebDataset shards, for pre-training.
@@ -256,7 +260,9 @@ def shards(
     """
     from actionclip.data.shards import write_shards
 
-    manifest = _read(path, None, root, None, 1, False).manifest
+    data = read_as_said(path, layout, root, labels, fold, False)
+    say_notes(data)
+    manifest = data.manifest
     if split is not None:
         manifest = manifest.only(split)
     written = write_shards(manifest, output, pairs_each=pairs)
@@ -270,7 +276,7 @@ def shards(
 shards.__doc__ = documented(shards, SHARDS_EXAMPLES)
 
 
-def _read(
+def read_as_said(
     path: Path,
     layout: str | None,
     root: Path | None,
@@ -278,6 +284,7 @@ def _read(
     fold: int,
     intervals: bool,
 ) -> "Data":
+    """A data set, with what the options of a command say about it."""
     from actionclip.data import label_sets
     from actionclip.data.layouts.base import Options
     from actionclip.data.layouts.recognise import read_data
@@ -288,6 +295,12 @@ def _read(
 
     names = tuple(read_labels(labels, known=built_in)) if labels else None
     return read_data(path, layout=layout, options=Options(root, names, fold, intervals))
+
+
+def say_notes(data: "Data") -> None:
+    """What a careful reader would want to know, on stderr."""
+    for note in data.notes:
+        say(f"note: {note}")
 
 
 def _shots(text: str | None) -> list[int]:

@@ -9,18 +9,29 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.console import documented, plain_warnings, say
+from actionclip.cli.data import (
+    ClassNames,
+    Fold,
+    Intervals,
+    LayoutName,
+    Root,
+    read_as_said,
+    say_notes,
+)
 
 EXAMPLES = """Examples:
 
   actionclip fewshot actions/ --model tiny --out models/mine
 
   actionclip fewshot actions/ --model tiny --out models/mine --shots 2 --seed 1
+
+  actionclip fewshot train_list.txt --root videos/ --labels names.txt --model tiny --out new
 """
 
 
 def fewshot(
     data: Annotated[
-        str,
+        Path,
         typer.Argument(
             help="A folder with a folder of clips for each class, or another data set.",
             show_default=False,
@@ -45,6 +56,11 @@ def fewshot(
         str,
         typer.Option(help="What learns, on a model that has no such prompt: transf, conv1d, lstm."),
     ] = "transf",
+    layout: LayoutName = None,
+    root: Root = None,
+    labels: ClassNames = None,
+    fold: Fold = 1,
+    intervals: Intervals = False,
     device: options.Device = None,
     workers: options.Workers = None,
     as_json: options.Json = False,
@@ -54,14 +70,15 @@ def fewshot(
     The towers stay as they are: every clip goes through them once (and is kept in the cache), and
     the visual prompt behind them learns, as long as clips held out say that it helps.
     """
-    from actionclip.data.layouts.recognise import read_data
     from actionclip.errors import unknown
     from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
 
     if prompt not in ("transf", "conv1d", "lstm"):
         raise unknown("visual prompt that can learn here", prompt, ["transf", "conv1d", "lstm"])
     with plain_warnings():
-        manifest = read_data(data).manifest
+        read = read_as_said(data, layout, root, labels, fold, intervals)
+        say_notes(read)
+        manifest = read.manifest
         network = options.open_model(model, device=device, workers=workers).model
         length = len(manifest.labelled)
         with typer.progressbar(length=length, label="clips", file=sys.stderr) as bar:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actionclip.data import label_sets
-from actionclip.data.drawing.ranking import rank, ranked, set_aside
+from actionclip.data.drawing.ranking import once, rank, ranked, set_aside
 from actionclip.data.json_text import json_text
 from actionclip.data.layouts.base import RECORD, drawn_files
 from actionclip.data.layouts.names import loose, match, stem
@@ -27,7 +27,7 @@ from actionclip.data.manifest import Manifest, Row, manifest_contents, remove_ol
 from actionclip.data.tables import read_text
 from actionclip.errors import ActionCLIPError
 
-VERSION = 2
+VERSION = 3
 """Goes up when a rule draws something else than before."""
 SHOTS = (1, 2, 4, 8, 16)
 HELD_OUT = ("test", "val")
@@ -35,7 +35,11 @@ HELD_OUT = ("test", "val")
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn: manifests by name, and how."""
+    """What was drawn: manifests by name, and how.
+
+    Raises:
+        ActionCLIPError: when one of the manifests has no clip.
+    """
 
     protocol: str
     manifests: dict[str, Manifest]
@@ -43,6 +47,17 @@ class Drawn:
     """How it was drawn, in words."""
     seed: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a part that nothing could be done with."""
+        empty = [name for name, manifest in self.manifests.items() if not manifest.rows]
+        if empty:
+            raise ActionCLIPError(
+                f"No clip belongs to {', '.join(empty)} of {self.protocol}.",
+                expected="Each part that is drawn has to have clips; classes without any count "
+                "when the classes are divided.",
+                hint="Is it a part of the data set? Give one whose list of classes has no others.",
+            )
 
     def write(self, folder: Path) -> list[Path]:
         """Write a manifest NAME.csv for each part and the record, all or nothing.
@@ -93,11 +108,12 @@ def fingerprint(manifest: Manifest) -> str:
 def few_shot(manifest: Manifest, *, shots: Sequence[int] = SHOTS, seed: int = 0) -> Drawn:
     """K clips of each class to train on, for each K; a larger K contains the smaller ones.
 
-    Clips are drawn from the split `train`; val and test stay as they are, without the clips that
-    have no label. A data set without splits is cut in two: what is not drawn for the largest K
-    becomes `test` for every K. There, where several clips are known to be of one recording, a
-    recording is trained on or tested on: the other clips of one that was drawn from are left out,
-    and every class with another recording keeps one to test on.
+    Clips are drawn from the split `train`, and one that is listed twice is one clip; val and test
+    stay as they are, without the clips that have no label. A data set without splits is cut in
+    two: what is not drawn for the largest K becomes `test` for every K. There, where several clips
+    are known to be of one recording, a recording is trained on or tested on: the other clips of
+    one that was drawn from are left out, and every class with another recording keeps one to test
+    on.
 
     Args:
         manifest: one label a clip.
@@ -111,7 +127,7 @@ def few_shot(manifest: Manifest, *, shots: Sequence[int] = SHOTS, seed: int = 0)
     shots = sorted(set(shots))
     _check(shots, manifest)
     known = manifest.labelled
-    pool = known.only("train").rows or known.only("").rows
+    pool = once(known.only("train").rows or known.only("").rows)
     if not pool:
         raise ActionCLIPError(
             f"The data set has the splits {_listed_splits(manifest)}.",
@@ -190,6 +206,7 @@ def base_to_novel(
         ActionCLIPError: for an unknown class, or a data set without training or test clips.
     """
     train, tests = _parts(manifest)
+    train = once(train)
     counts = Counter(label for row in train for label in row.labels)
     if base is None:
         order = sorted(manifest.classes, key=lambda name: (-counts[name], name))

@@ -28,6 +28,14 @@ def ranked(rows: Iterable[Row], classes: Sequence[str], seed: int) -> dict[str, 
     return {name: sorted(mine, key=key) for name, mine in of_class.items()}
 
 
+def once(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The rows without those that name a clip and labels that an earlier row named."""
+    first: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        first.setdefault((row.labels, *_place(row)), row)
+    return tuple(first.values())
+
+
 def _place(row: Row) -> tuple[str, float, float]:
     """What tells clips apart that are called the same."""
     return row.path, row.start or 0, math.inf if row.end is None else row.end

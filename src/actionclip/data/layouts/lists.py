@@ -116,22 +116,30 @@ def _read(place: Place, options: Options, kind: str, suffix: str) -> Reading:
     videos, missing, rows = videos_of(place, options), [], []
     videos.expect(entry.path for entry in entries)
     for entry in entries:
-        strange = [number for number in entry.numbers if not 0 <= number < len(names)]
-        if strange:
-            raise mistake(
-                entry.file,
-                entry.line,
-                f"the number {strange[0]} stands for no class.",
-                f"There are {len(names)} classes, numbered from 0.",
-            )
         found = videos.find(entry.path)
         missing += [] if found else [entry.path]
-        labels = tuple(dict.fromkeys(names[number] for number in entry.numbers))
+        labels = named(entry, names)
         path = found or entry.path
         rows.append(Row(path, labels, split=split_of(entry.file.name), group=said_by(path).group))
     return Reading(
         Manifest(tuple(rows), names, videos.root), [note, counted, *lost(missing, videos)]
     )
+
+
+def named(entry: Entry, names: Sequence[str]) -> tuple[str, ...]:
+    """The classes that the numbers of a line stand for.
+
+    Raises:
+        ActionCLIPError: naming the line, where a number stands for none.
+    """
+    if strange := [number for number in entry.numbers if number >= len(names)]:
+        raise mistake(
+            entry.file,
+            entry.line,
+            f"the number {strange[0]} stands for no class.",
+            f"There are {len(names)} classes, numbered from 0.",
+        )
+    return tuple(dict.fromkeys(names[number] for number in entry.numbers))
 
 
 def _without_first(entries: Sequence[Entry]) -> list[Entry]:
@@ -150,7 +158,7 @@ def _of_frames(entries: Sequence[Entry], bare: Sequence[Entry]) -> bool:
     if any(len(set(entry.numbers)) == 1 for entry in entries):
         return True
     first = [replace(entry, numbers=entry.numbers[:1]) for entry in entries]
-    return bool(_said_by_paths(bare)) and not _said_by_paths(first)
+    return bool(said_by_paths(bare)) and not said_by_paths(first)
 
 
 def _entries(file: Path) -> list[Entry]:
@@ -187,7 +195,7 @@ def _one_a_split(place: Place, options: Options, files: list[Path]) -> list[Path
 def _names(place: Place, options: Options, entries: Sequence[Entry]) -> tuple[tuple[str, ...], str]:
     """The class of each number, and where it was found."""
     files = _names_files(place)
-    said = _said_by_paths(entries)
+    said = said_by_paths(entries)
     if options.labels is not None:
         names, origin = options.labels, "the list given with --labels"
     elif len(files) == 1:
@@ -204,7 +212,7 @@ def _names(place: Place, options: Options, entries: Sequence[Entry]) -> tuple[tu
             "lists, 20 is kick in some and kick_ball in others).",
             hint=f"Say which list of names belongs to it: {names_option()}.",
         )
-    _compare(names, said, origin, entries)
+    compare(names, said, origin, entries)
     return names, f"The names of the classes come from {origin}."
 
 
@@ -222,7 +230,7 @@ def _read_names(file: Path) -> list[str]:
     return lines
 
 
-def _said_by_paths(entries: Sequence[Entry]) -> dict[int, str]:
+def said_by_paths(entries: Sequence[Entry]) -> dict[int, str]:
     """The class of each number as the file names or the folders have it; empty if they do not."""
     for name_of in (_class_in_name, _class_folder):
         said: dict[int, set[str]] = {}
@@ -244,10 +252,20 @@ def _class_folder(path: str) -> str:
     return PurePosixPath(path).parent.name
 
 
-def _compare(
+def compare(
     names: Sequence[str], said: dict[int, str], origin: str, entries: Sequence[Entry]
 ) -> None:
-    """Refuse a list of names in another order than the one the numbers were made with."""
+    """Refuse a list of names in another order than the one the numbers were made with.
+
+    Args:
+        names: in the order of their numbers.
+        said: what the paths say, as `said_by_paths` gives it.
+        origin: where the names come from, for the error.
+        entries: the lines of the list.
+
+    Raises:
+        ActionCLIPError: naming the first line that tells.
+    """
     places = {loose(name): number for number, name in enumerate(names)}
     for number, name in said.items():
         meant = places.get(loose(name))

@@ -1,5 +1,6 @@
 """Layouts without a foreign annotation format: manifests, and a folder for each class."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,10 +9,14 @@ from actionclip.data.layouts.base import (
     Options,
     Place,
     Reading,
+    VideoFiles,
     drawn_files,
+    lost,
+    names_option,
     split_of,
     subfolders,
 )
+from actionclip.data.layouts.lists import Entry, compare, named, said_by_paths
 from actionclip.data.layouts.names import said_by
 from actionclip.data.manifest import SPLIT_NAMES, Manifest, Row, read_manifest, split_name
 from actionclip.data.tables import parquet_columns, read_text
@@ -48,7 +53,13 @@ def _read_manifest(place: Place, options: Options) -> Reading:
             expected="One was expected, or one for each of train, val and test.",
             hint="Name one of them.",
         )
-    read = [read_manifest(file, root=options.root) for file in files]
+    read, notes = [], []
+    for file in files:
+        manifest = read_manifest(file, root=options.root)
+        manifest, note = _with_names(manifest, file, options)
+        manifest, unclear = _found_below(manifest, options.root)
+        read.append(manifest)
+        notes += [note, *unclear]
     if len(files) == 1:
         manifest = read[0]
     else:
@@ -61,7 +72,48 @@ def _read_manifest(place: Place, options: Options) -> Reading:
         manifest = Manifest(tuple(rows), tuple(sorted(classes)), place.folder)
     if options.labels is not None:
         manifest = replace(manifest, classes=options.labels)
-    return Reading(replace(manifest, rows=tuple(_grouped(row) for row in manifest.rows)))
+    rows = tuple(_grouped(row) for row in manifest.rows)
+    return Reading(replace(manifest, rows=rows), list(dict.fromkeys(notes)))
+
+
+def _with_names(manifest: Manifest, file: Path, options: Options) -> tuple[Manifest, str]:
+    """The manifest with names where all of its labels are numbers, and what is to be said of it."""
+    labels = {label for row in manifest.rows for label in row.labels}
+    if not labels or not all(re.fullmatch(r"\d+", label) for label in labels):
+        return manifest, ""
+    if options.labels is None:
+        return manifest, (
+            f"All labels of {file.name} are numbers, such as {min(labels)}, and prompts say them "
+            "as they stand. Where they stand for classes, say for which: " + names_option() + "."
+        )
+    if labels <= set(options.labels):
+        return manifest, ""
+    first = 2 if file.suffix.lower() == ".csv" else 1
+    entries = [
+        Entry(file, line, row.path, tuple(int(label) for label in row.labels))
+        for line, row in enumerate(manifest.rows, start=first)
+    ]
+    origin = "the list given with --labels"
+    compare(options.labels, said_by_paths(entries), origin, entries)
+    rows = tuple(
+        replace(row, labels=named(entry, options.labels))
+        for row, entry in zip(manifest.rows, entries, strict=True)
+    )
+    return replace(manifest, rows=rows, classes=options.labels), ""
+
+
+def _found_below(manifest: Manifest, root: Path | None) -> tuple[Manifest, list[str]]:
+    """The manifest with clips where they lie below the root that was given, and notes.
+
+    Absolute paths of another disk lead nowhere here; their clips are looked for by name.
+    """
+    if root is None:
+        return manifest, []
+    videos = VideoFiles(root)
+    videos.expect(row.path for row in manifest.rows)
+    found = {row.path: videos.find(row.path) for row in manifest.rows}
+    rows = tuple(replace(row, path=found[row.path] or row.path) for row in manifest.rows)
+    return replace(manifest, rows=rows), lost(list(videos.several), videos)
 
 
 def _grouped(row: Row) -> Row:
