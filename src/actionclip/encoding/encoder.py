@@ -133,9 +133,11 @@ class VideoEncoder:
         self._starting = threading.Lock()
 
     def encode(
-        self, videos: Iterable[Video], views: Views, *, batch_size: int | None = None
+        self, videos: Video | Iterable[Video], views: Views, *, batch_size: int | None = None
     ) -> Iterator[Encoded]:
         """Each video in the order given, with its unit vectors, or None if it gave no frames.
+
+        One video alone is as good as a list of one: text is a name, never letters.
 
         Raises:
             ActionCLIPError: for a size of batches that is none, at once.
@@ -143,7 +145,8 @@ class VideoEncoder:
         if batch_size is not None:
             check_counts(batch_size=batch_size)
         size = batch_size or max(1, frames_at_once(self.model) // views.frames)
-        return self._encode(videos, views, size)
+        alone = isinstance(videos, (str, Path, Source, np.ndarray, Tensor))
+        return self._encode([videos] if alone else videos, views, size)
 
     def _encode(self, videos: Iterable[Video], views: Views, size: int) -> Iterator[Encoded]:
         clips = self.clips(videos, views)
