@@ -171,6 +171,21 @@ def test_a_name_is_shown_without_what_turns_other_text(service):
     assert answer.json["source"] == f"{word}.mp4"
 
 
+@pytest.mark.parametrize("path", ["/classify", "/timeline"])
+def test_one_content_under_two_names_is_called_as_it_came_last(service, clips, path):
+    content, labels = clips[1] + path.encode(), ("labels", "running,clapping")
+    service.send_form("/embed", ("file", "of somebody else.mp4", content))
+    service.send_form(path, ("file", "first.mp4", content), labels)
+    second = service.send_form(path, ("file", "second.mp4", content), labels).json
+    video = second["video"]
+
+    assert second["source"] == "second.mp4"
+    for asked in (path, "/classify"):
+        assert service.ask(asked, video=video, labels=LABELS).json["source"] == "second.mp4"
+        named = service.ask(asked, video=video, labels=LABELS, name="third.mp4").json
+        assert named["source"] == "third.mp4"
+
+
 EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
 
 

@@ -18,6 +18,7 @@ from playwright.sync_api import expect
 from actionclip.inference.explain.picture import frames_to_show
 from actionclip.inference.results import CSV_COLUMNS, csv_lines
 from actionclip.inference.timeline.text import to_csv, to_srt
+from serving_client import Client
 
 LABELS = ["jumping jacks", "walking", "waving one hand"]
 
@@ -268,6 +269,26 @@ def test_downloads_are_what_the_command_line_writes(shown, film, recognizer):
     assert {key: row[key] for key in timeline.to_dict()} == timeline.to_dict()
     assert saved["jump & walk.timeline.csv"] == to_csv(timeline)
     assert saved["jump & walk.srt"] == to_srt(timeline)
+
+
+def test_downloads_name_the_file_that_was_opened(visit, server, film):
+    content = film.read_bytes() + b"once"
+    other = ("/timeline", ("file", "of somebody else.mp4", content), ("labels", "running"))
+    send = Client(server[0]).send_form
+    send(*other)
+    seen = visit().ready().label(*LABELS).open(("own.mp4", content))
+    seen.scores("jumping jacks")
+    send(*other)
+    seen.label("clapping")
+    seen.segments()
+    seen.settled()
+
+    for button in seen.page.locator("#downloads button").all()[:4]:
+        with seen.page.expect_download() as waiting:
+            button.click()
+        text = waiting.value.path().read_text()
+        assert "own.mp4" in text
+        assert "somebody" not in text
 
 
 def test_the_command_it_shows_gives_the_same(shown, film, command_line, recognizer):

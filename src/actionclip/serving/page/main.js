@@ -143,7 +143,7 @@ function changed() {
 }
 
 function question() {
-  return { video: state.kept, labels: chips.labels, reject: split(byId("reject").value) };
+  return { video: state.kept, name: state.file.name, labels: chips.labels, reject: split(byId("reject").value) };
 }
 
 /** Ask for what the labels are now; `fresh` right after the file was sent. */
