@@ -203,6 +203,47 @@ def test_it_shows_what_carried_the_answer(shown, recognizer, film):
     expect(hint).to_be_empty()
 
 
+def test_an_explanation_goes_with_its_labels_and_its_video(shown, film):
+    explanation = shown.page.locator("#why-hint:not(:empty), #places li, #frames .lean")
+    shown.page.get_by_role("button", name="What carried the answer?").click()
+    expect(shown.page.locator("#places li").first).to_be_visible()
+    shown.page.get_by_role("button", name="Remove all").click()
+    expect(shown.page.locator("#scores li")).to_have_count(0)
+
+    expect(explanation).to_have_count(0)
+    expect(shown.page.locator("#frames-hint")).to_be_empty()
+    shown.open(("other.mp4", film.read_bytes() + b"another"))
+    expect(shown.page.locator("#frames img").first).to_be_visible()
+    shown.settled()
+    expect(explanation).to_have_count(0)
+
+
+def test_pictures_that_come_after_the_scores_are_counted(visit, film):
+    seen = visit().ready().label(*LABELS)
+    held = []
+    seen.page.route("**/frames", lambda route: held.append(route))
+    seen.open(film).scores("jumping jacks")
+    seen.segments()
+    held[0].continue_()
+
+    expect(seen.page.locator("#frames-hint")).to_have_text(
+        re.compile(r"The scores rest on (\d+) frames; (?!0 )\d+ of them are here\.")
+    )
+
+
+def test_an_explanation_stays_when_more_scores_are_shown(visit, film):
+    seen = visit().ready().label(*LABELS, *(f"thing {number}" for number in range(9)))
+    seen.open(film).scores("jumping jacks")
+    seen.settled()
+    seen.page.get_by_role("button", name="What carried the answer?").click()
+    expect(seen.page.locator("#places li").first).to_be_visible()
+    seen.page.get_by_role("button", name="Show all 12").click()
+
+    expect(seen.page.locator("#scores li")).to_have_count(12)
+    expect(seen.page.locator("#places li").first).to_be_visible()
+    expect(seen.page.get_by_role("button", name="Show the first ten")).to_be_visible()
+
+
 def place_of(chosen):
     """In words: where a map is highest."""
     rows, columns = chosen.shape

@@ -1,7 +1,7 @@
 /* One video: drop it, name labels, see scores, moments and frames. The file is sent once; the service
    keeps what the model saw, so that other labels are answered without sending it again. */
 
-import { drawFrames, drawRemarks, drawScores, spoken } from "./answers.js";
+import { drawFrames, drawFramesHint, drawRemarks, drawScores, spoken } from "./answers.js";
 import { Trouble, ask, prepare, tooLarge, upload } from "./api.js";
 import { byId, clock, make, megabytes, showTrouble } from "./dom.js";
 import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
@@ -18,6 +18,7 @@ const state = { about: { name: "", labels: [], limit: 0, index: null }, file: nu
 const video = byId("film");
 const chips = new Chips({ form: byId("labels-form"), list: byId("chips"), input: byId("label"), changed, say });
 const timeline = new Timeline(byId("timeline"), byId("segments"), seek);
+const whyBoxes = ["why-hint", "places-hint", "places"].map(byId);
 let sending = new AbortController();
 let asking = new AbortController();
 let timer = 0;
@@ -125,6 +126,7 @@ async function showFrames(signal) {
     const { frames } = await ask(`videos/${encodeURIComponent(state.kept)}/frames`, undefined, { signal });
     byId("frames-part").hidden = !frames.length;
     drawFrames(byId("frames"), frames, seek);
+    hintFrames();
   } catch (trouble) {
     if (trouble.name !== "AbortError") byId("frames-part").hidden = true;
   }
@@ -189,7 +191,13 @@ function forget() {
   for (const id of ["scores", "remarks"]) byId(id).replaceChildren();
   for (const id of ["timeline-part", "all-scores", "downloads", "why-part"]) byId(id).hidden = true;
   if (!state.kept) byId("frames-part").hidden = true;
+  forgetWhy(byId("frames"), whyBoxes);
+  hintFrames();
   hint();
+}
+
+function hintFrames() { // pictures may come before the scores, and after
+  drawFramesHint(byId("frames-hint"), state.answer, byId("frames").childElementCount);
 }
 
 function hint() {
@@ -207,15 +215,12 @@ function showScores(answer) {
   state.answer = answer;
   if (!answer.error) byId("trouble").hidden = true;
   byId("scores").classList.remove("stale");
-  const more = drawScores(byId("scores"), answer.scores, state.all);
-  byId("all-scores").hidden = !more;
-  byId("all-scores").textContent = state.all ? "Show the first ten" : `Show all ${answer.scores.length}`;
+  drawScores(byId("scores"), answer.scores, state.all, byId("all-scores"));
   drawRemarks(byId("remarks"), answer);
   say(spoken(answer.scores));
-  byId("frames-hint").textContent = `The scores rest on ${answer.frames} frames; ${byId("frames").childElementCount} of them are here.`;
+  hintFrames();
   byId("why-part").hidden = false;
-  for (const id of ["why-hint", "places-hint", "places"]) byId(id).replaceChildren();
-  forgetWhy(byId("frames"));
+  forgetWhy(byId("frames"), whyBoxes);
   showDownloads();
 }
 
@@ -308,7 +313,7 @@ function listen() {
   });
   byId("all-scores").addEventListener("click", () => {
     state.all = !state.all;
-    showScores(state.answer);
+    drawScores(byId("scores"), state.answer.scores, state.all, byId("all-scores"));
   });
   byId("why").addEventListener("click", explain);
   byId("reject").addEventListener("change", changed);
