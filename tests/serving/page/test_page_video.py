@@ -68,24 +68,44 @@ def test_quick_changes_are_one_question(shown):
     assert shown.count("/classify") == before + 1
 
 
-@pytest.mark.slow
-def test_a_file_can_be_dropped(visit, film):
-    seen = visit().ready().label(*LABELS)
+def drop(seen, **files):
+    """Drop files on the page, by name."""
     transfer = seen.page.evaluate_handle(
-        """(data) => {
+        """(files) => {
           const transfer = new DataTransfer();
-          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-          transfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
+          for (const [name, data] of Object.entries(files)) {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            transfer.items.add(new File([bytes], `${name}.mp4`, { type: "video/mp4" }));
+          }
           return transfer;
         }""",
-        base64.b64encode(film.read_bytes()).decode(),
+        {name: base64.b64encode(content).decode() for name, content in files.items()},
     )
     seen.page.dispatch_event("#drop", "dragover", {"dataTransfer": transfer})
     expect(seen.page.locator("body.over")).to_be_attached()
     seen.page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
+
+@pytest.mark.slow
+def test_a_file_can_be_dropped(visit, film):
+    seen = visit().ready().label(*LABELS)
+    drop(seen, dropped=film.read_bytes())
+
     seen.scores("jumping jacks")
     expect(seen.page.locator("#about")).to_contain_text("dropped.mp4")
+    expect(seen.page.locator("#about")).not_to_contain_text("files")
+
+
+def test_of_several_files_the_first_is_taken_and_that_is_said(visit, film):
+    seen = visit().ready().label(*LABELS)
+    drop(seen, one=film.read_bytes(), two=b"", three=b"")
+
+    seen.scores("jumping jacks")
+    expect(seen.page.locator("#about")).to_have_text(
+        "one.mp4 · 0:08.0 · the first of 3 files: one at a time"
+    )
+    seen.open(film)
+    expect(seen.page.locator("#about")).to_have_text(f"{film.name} · 0:08.0")
 
 
 def test_the_frames_that_the_model_saw_lead_to_their_time(shown, recognizer, film):

@@ -4,6 +4,7 @@
 import { drawFrames, drawFramesHint, drawRemarks, drawScores, spoken } from "./answers.js";
 import { Trouble, ask, prepare, tooLarge, upload } from "./api.js";
 import { byId, clock, make, megabytes, showTrouble } from "./dom.js";
+import { listenForDrops } from "./drop.js";
 import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
 import { gate } from "./gate.js";
 import { Chips, split } from "./labels.js";
@@ -45,10 +46,10 @@ function seek(seconds) {
 
 /* Sending a video */
 
-async function open(file) {
+async function open(file, dropped = 1) {
   sending.abort();
   asking.abort();
-  Object.assign(state, { file, kept: null, seconds: 0, answer: null, timeline: null });
+  Object.assign(state, { file, dropped, kept: null, seconds: 0, answer: null, timeline: null });
   forget();
   showRecipes();
   const trouble = tooLarge(file, state.about.limit);
@@ -66,9 +67,15 @@ function play(file) {
   video.removeAttribute("data-known");
   video.src = URL.createObjectURL(file);
   byId("unplayable").hidden = true;
-  byId("about").textContent = `${file.name} · ${megabytes(file.size)}`;
+  describe(megabytes(file.size));
   byId("drop").hidden = true;
   byId("player").hidden = false;
+}
+
+/** What is in the player; `more` is its size, or its length. */
+function describe(more) {
+  const first = state.dropped > 1 ? ` · the first of ${state.dropped} files: one at a time` : "";
+  byId("about").textContent = `${state.file.name} · ${more}${first}`;
 }
 
 /** Send the file to be seen from beginning to end; with what is kept then, labels are asked for by `score`. */
@@ -114,7 +121,7 @@ function arrived(seen, signal) {
   state.kept = seen.video;
   if (byId("player").hidden) play(state.file);
   state.seconds = seconds || (Number.isFinite(video.duration) ? video.duration : 0);
-  byId("about").textContent = `${state.file.name} · ${clock(state.seconds)}`;
+  describe(clock(state.seconds));
   if (error) fail(new Trouble(error));
   say("The video has been read.");
   score(true);
@@ -327,25 +334,11 @@ function listen() {
     });
   }
   addEventListener("hashchange", show);
-  listenToFiles();
-  listenToPlayer();
-}
-
-function listenToFiles() {
-  addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    document.body.classList.add("over");
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget ?? document.body.classList.remove("over"));
-  addEventListener("drop", (event) => {
-    document.body.classList.remove("over");
-    const [file] = event.dataTransfer.files;
-    if (!file) return;
-    event.preventDefault();
+  listenForDrops((file, dropped) => {
     location.hash = "video";
-    open(file);
+    open(file, dropped);
   });
+  listenToPlayer();
 }
 
 function listenToPlayer() {
