@@ -1,6 +1,7 @@
 """Questions over HTTP get the answers of Python."""
 
 import hashlib
+import json
 import time
 
 import pytest
@@ -169,6 +170,22 @@ def test_a_name_is_shown_without_what_turns_other_text(service):
     answer = service.send("/classify", b"no video", labels="a,b", name=f"{word}\u202e.mp4")
 
     assert answer.json["source"] == f"{word}.mp4"
+
+
+def test_lists_that_a_program_writes_into_a_form_as_json_are_lists(service, clips):
+    file = ("file", "a.mp4", clips[0])
+    lists = {"labels": LABELS, "reject": ["standing still"], "templates": ["a video of {}", "{}"]}
+    written = [(name, json.dumps(value)) for name, value in lists.items()]
+
+    form = service.send_form("/classify", file, *written).json
+    address = service.send("/classify", clips[0], **dict(written)).json
+    body = service.ask("/classify", video=form["video"], **lists).json
+    assert set(by_label(form)) == {*LABELS, "none of these"}
+    assert form["scores"] == address["scores"] == body["scores"]
+    numbers = service.send_form("/classify", file, ("labels", "[1, 2]"))
+    assert (numbers.status, numbers.code) == (400, "request")
+    words = service.send_form("/classify", file, ("labels", "[music], running")).json
+    assert set(by_label(words)) == {"[music]", "running"}
 
 
 @pytest.mark.parametrize("path", ["/classify", "/timeline"])
