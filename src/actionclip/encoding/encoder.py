@@ -23,7 +23,14 @@ from actionclip.video.decode import Clip, DecodePool
 from actionclip.video.outcomes import Outcome
 from actionclip.video.resize import resize
 from actionclip.video.sampling import Timeline, choose_for
-from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling, check_counts
+from actionclip.video.settings import (
+    Limits,
+    Preprocess,
+    ReadRequest,
+    Sampling,
+    check_counts,
+    plain,
+)
 from actionclip.video.sources import Source, find_videos
 from actionclip.video.transforms import cut, normalise
 
@@ -79,6 +86,7 @@ class Views:
         """
         sampling = config.sampling
         if spacing is not None:
+        frames, windows, spacing, crops = map(plain, (frames, windows, spacing, crops))
             sampling = dataclasses.replace(sampling, rule="spaced", spacing=spacing)
         sampling = dataclasses.replace(
             sampling,
@@ -188,7 +196,7 @@ class VideoEncoder:
         Raises:
             ActionCLIPError: for seconds outside the stretch that a video's `start` and `end` name.
         """
-        start, end = between or (None, None)
+        start, end = map(plain, between or (None, None))
         request = ReadRequest(
             sampling=views.sampling, resize=views.preprocess.resize, start=start, end=end
         )

@@ -1,0 +1,63 @@
+"""The public calls as programs make them: NumPy's numbers, generators, copies, further training."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+LABELS = ["waving one hand", "jumping jacks", "running"]
+
+
+@pytest.fixture(scope="module")
+def answered(folder):
+    """What a program gets that keeps less to the hints of types than these tests are made to."""
+    script = textwrap.dedent(f"""
+        import json, numpy as np, torch, actionclip
+        from actionclip import ActionCLIPError
+
+        labels, video = {LABELS!r}, {str(folder / "0.mp4")!r}
+        model = actionclip.load("tiny", device="cpu", workers=1)
+
+        def told(asked):
+            try:
+                return asked()
+            except ActionCLIPError as error:
+                return str(error)
+
+        def result(**views):
+            return json.loads(next(model.results([video], labels, **views)).to_json())
+
+        def why(start, end):
+            found = model.explain(video, labels, maps="none", between=(start, end))
+            return [frame.time for frame in found.frames]
+
+        def times(**given):
+            return json.loads(model.timeline(video, labels, **given).to_json())
+
+        given = dict(frames=np.int64(4), windows=np.int32(2), crops=np.int64(3))
+        given |= dict(spacing=np.float32(0.125))
+        print(json.dumps({{
+            "views": [result(**given), result(frames=4, windows=2, crops=3, spacing=0.125)],
+            "tensor": [result(frames=torch.tensor(4)), result(frames=4)],
+            "part": [why(np.float32(0), np.int64(1)), why(0.0, 1.0)],
+            "window": [times(window=np.float32(0.5)), times(window=0.5)],
+            "stride": [times(stride=np.int64(1)), times(stride=1.0)],
+            "true": told(lambda: result(frames=True)),
+        }}))
+    """)
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("given", ["views", "tensor", "part", "window", "stride"])
+def test_numbers_of_numpy_are_numbers(answered, given):
+    found, expected = answered[given]
+
+    assert found == expected
+    assert found
+
+
+def test_true_is_no_number_of_frames(answered):
+    assert answered["true"].startswith("frames is True. ")
