@@ -1,11 +1,18 @@
 """The public calls as programs make them: NumPy's numbers, generators, copies, further training."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 import textwrap
 
 import pytest
+import torch
+
+import actionclip
+from actionclip.inference.recognizer import Recognizer
+from model_of_each_kind import model_of
 
 LABELS = ["waving one hand", "jumping jacks", "running"]
 
@@ -61,3 +68,17 @@ def test_numbers_of_numpy_are_numbers(answered, given):
 
 def test_true_is_no_number_of_frames(answered):
     assert answered["true"].startswith("frames is True. ")
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize("kind", ["tiny", "joint", "shift"])
+def test_a_recognizer_can_be_copied_and_sent_to_another_process(folder, kind, again):
+    video = folder / "0.mp4"
+    made = actionclip.load("tiny") if kind == "tiny" else Recognizer(model_of(kind), workers=1)
+    with made as first:
+        expected = first.embed_video(video)
+        with again(first) as second:
+            assert second.model is not first.model
+            assert second.encoder.model is second.model
+            assert torch.equal(second.embed_video(video), expected)
+        assert torch.equal(first.embed_video(video), expected)

@@ -9,7 +9,8 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -141,6 +142,11 @@ class VideoEncoder:
         self._starting = threading.Lock()
 
     def encode(
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied, or sent to another process, an encoder will start workers of its own."""
+        settings = {"workers": self._workers, "limits": self.limits, "decoder": self.decoder}
+        return partial(type(self), **settings), (self.model,)
+
         self, videos: Video | Iterable[Video], views: Views, *, batch_size: int | None = None
     ) -> Iterator[Encoded]:
         """Each video in the order given, with its unit vectors, or None if it gave no frames.
