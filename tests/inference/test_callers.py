@@ -82,3 +82,12 @@ def test_a_recognizer_can_be_copied_and_sent_to_another_process(folder, kind, ag
             assert second.encoder.model is second.model
             assert torch.equal(second.embed_video(video), expected)
         assert torch.equal(first.embed_video(video), expected)
+
+
+def test_what_words_and_videos_become_can_be_trained_on(recognizer, folder):
+    for vectors in (recognizer.embed_text(LABELS), recognizer.embed_video([folder / "0.mp4"])):
+        layer = torch.nn.Linear(vectors.shape[1], 2)
+        layer(vectors).sum().backward()
+
+        assert not vectors.requires_grad
+        torch.testing.assert_close(layer.weight.grad, vectors.sum(dim=0).expand(2, -1))

@@ -362,7 +362,7 @@ class Recognizer:
     def embed_text(self, texts: str | Sequence[str]) -> Float[Tensor, "K D"]:
         """Unit vectors for sentences, exactly as given: no template, no cleaning."""
         sentences = [texts] if isinstance(texts, str) else list(texts)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what is trained on top may start from these
             return self.model.encode_text(sentences).cpu()
 
     def stream(self, source: str | Path | int, labels: Labels, **options: Any) -> Stream:
