@@ -45,6 +45,7 @@ def answered(folder):
 
         given = dict(frames=np.int64(4), windows=np.int32(2), crops=np.int64(3))
         given |= dict(spacing=np.float32(0.125))
+        content = open(video, "rb").read()
         print(json.dumps({{
             "views": [result(**given), result(frames=4, windows=2, crops=3, spacing=0.125)],
             "tensor": [result(frames=torch.tensor(4)), result(frames=4)],
@@ -52,6 +53,11 @@ def answered(folder):
             "window": [times(window=np.float32(0.5)), times(window=0.5)],
             "stride": [times(stride=np.int64(1)), times(stride=1.0)],
             "true": told(lambda: result(frames=True)),
+            "one by one": [vars(s) for s in model.classify(video, (one for one in labels))],
+            "list": [vars(s) for s in model.classify(video, labels)],
+            "bytes": [told(lambda: model.classify(kind(content), labels))
+                      for kind in (bytes, bytearray, memoryview)],
+            "in others": told(lambda: model.classify({{"frames": [content]}}, labels)),
         }}))
     """)
     command = [sys.executable, "-W", "ignore", "-c", script]
@@ -68,6 +74,19 @@ def test_numbers_of_numpy_are_numbers(answered, given):
 
 def test_true_is_no_number_of_frames(answered):
     assert answered["true"].startswith("frames is True. ")
+
+
+def test_labels_may_come_one_by_one(answered):
+    assert answered["one by one"] == answered["list"]
+
+
+def test_the_bytes_of_a_file_are_refused_without_repeating_them(answered, folder):
+    size = (folder / "0.mp4").stat().st_size
+
+    for message in answered["bytes"]:
+        assert message.startswith(f"A video is {size:,} bytes. ")
+        assert message.endswith("written to one, and that named.")
+    assert len(answered["in others"]) < 300
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])

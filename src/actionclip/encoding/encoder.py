@@ -6,10 +6,11 @@ V views of a video (windows x crops), T frames, R input size, D embedding width.
 import dataclasses
 import itertools
 import math
+import reprlib
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -85,9 +86,9 @@ class Views:
         Raises:
             ActionCLIPError: for a number that is none.
         """
+        frames, windows, spacing, crops = map(plain, (frames, windows, spacing, crops))
         sampling = config.sampling
         if spacing is not None:
-        frames, windows, spacing, crops = map(plain, (frames, windows, spacing, crops))
             sampling = dataclasses.replace(sampling, rule="spaced", spacing=spacing)
         sampling = dataclasses.replace(
             sampling,
@@ -141,12 +142,12 @@ class VideoEncoder:
         self._pool: DecodePool | None = None
         self._starting = threading.Lock()
 
-    def encode(
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied, or sent to another process, an encoder will start workers of its own."""
         settings = {"workers": self._workers, "limits": self.limits, "decoder": self.decoder}
         return partial(type(self), **settings), (self.model,)
 
+    def encode(
         self, videos: Video | Iterable[Video], views: Views, *, batch_size: int | None = None
     ) -> Iterator[Encoded]:
         """Each video in the order given, with its unit vectors, or None if it gave no frames.
@@ -313,9 +314,11 @@ def single_source(video: Video) -> Source:
     if isinstance(video, Source):
         return video
     if not isinstance(video, (str, Path)):
+        is_content = isinstance(video, (bytes, bytearray, memoryview))
         raise ActionCLIPError(
-            f"A video is {video!r}.",
+            f"A video is {f'{len(video):,} bytes' if is_content else reprlib.repr(video)}.",
             expected="A file, a folder of frames, or frames as uint8 [T, H, W, 3] were expected.",
+            hint="What is in memory as a file can be written to one, and that named.",
         )
     found = find_videos([video])
     if len(found) > 1:
