@@ -296,6 +296,33 @@ def test_the_reference_lists_every_route_and_loads_nothing_from_elsewhere(servic
     assert {"labels", "top_k", "templates", "reject", "threshold", "video"} <= fields
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/models", "/labels/ucf101", "/page/main.js"])
+def test_head_is_get_without_a_body(service, path):
+    head, get = service.request("HEAD", path), service.get(path)
+
+    assert head.status == get.status == 200
+    assert head.body == b""
+    for name in ("content-type", "content-security-policy", "cache-control"):
+        assert head.headers[name] == get.headers[name]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/classify", "POST"),
+        ("PUT", "/classify", "POST"),
+        ("HEAD", "/embed", "POST"),
+        ("POST", "/health", "GET, HEAD"),
+        ("OPTIONS", "/labels", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_which_it_may_be(service, method, path, allowed):
+    answer = service.request(method, path)
+
+    assert answer.status == 405
+    assert answer.headers["allow"] == allowed
+
+
 def test_without_an_index_search_says_so(service):
     answer = service.ask("/search", query="someone jumps")
 
