@@ -296,6 +296,30 @@ def test_the_reference_lists_every_route_and_loads_nothing_from_elsewhere(servic
     assert {"labels", "top_k", "templates", "reject", "threshold", "video"} <= fields
 
 
+NEEDED = {path: [("labels", "a,b")] for path in ("/classify", "/timeline", "/explain")}
+
+
+def test_the_reference_says_what_is_answered(service, clips):
+    api = service.get("/openapi.json").json
+    assert "ValidationError" not in json.dumps(api)  # what is wrong with a field is a 400
+    for path, methods in api["paths"].items():
+        [(method, what)] = methods.items()
+        if method == "post" and path != "/search":
+            broken = service.send_form(path, ("file", "a.mp4", b"no video"), *NEEDED.get(path, []))
+            told = what["responses"][str(broken.status)]
+            name = told["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            required = set(api["components"]["schemas"][name]["required"])
+            assert broken.status == 422
+            assert required <= set(broken.json)
+    bytes_of = {"/index/{file}": "video/*", "/index/{file}/frame": "image/jpeg"}
+    for path, kind in bytes_of.items():
+        assert list(api["paths"][path]["get"]["responses"]["200"]["content"]) == [kind]
+    timeline = service.send("/timeline", clips[0], labels="running,walking").json
+    assert set(timeline) - {"error"} <= set(
+        api["components"]["schemas"]["TimelineAnswer"]["properties"]
+    )
+
+
 @pytest.mark.parametrize("path", ["/", "/health", "/models", "/labels/ucf101", "/page/main.js"])
 def test_head_is_get_without_a_body(service, path):
     head, get = service.request("HEAD", path), service.get(path)

@@ -19,7 +19,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.inference.recognizer import Recognizer
 from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.engine.service import Service
-from actionclip.serving.routes import facts, page, questions
+from actionclip.serving.routes import facts, page, questions, reference
 from actionclip.serving.settings import ServeConfig
 from actionclip.serving.uploads.receive import Arrivals
 
@@ -70,6 +70,7 @@ def create_app(
     for routes in (questions.router, facts.router, page.routes()):
         app.include_router(routes)
         app.include_router(_heads(routes))
+    reference.correct(app.openapi())
     return app
 
 
