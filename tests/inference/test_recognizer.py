@@ -47,6 +47,23 @@ def test_a_list_in_gives_a_list_of_lists(recognizer, folder):
         assert as_dict(scores) == pytest.approx({s.label: alone[s.label] for s in scores}, abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", [str, Path, lambda path: find_videos([path])[0], "frames"])
+def test_one_video_alone_is_as_good_as_a_list_of_one(recognizer, folder, kind):
+    path = folder / "0.mp4"
+    if kind == "frames":
+        with av.open(str(path)) as container:
+            frames = [one.to_ndarray(format="rgb24") for one in container.decode(video=0)]
+        video = np.stack(frames)
+    else:
+        video = kind(path)
+
+    [alone] = recognizer.results(video, LABELS)
+    [listed] = recognizer.results([video], LABELS)
+    assert (alone.status, alone.scores) == ("ok", listed.scores)
+    [vector] = recognizer.embeddings(video)
+    assert torch.equal(vector.embedding, recognizer.embed_video(video))
+
+
 def test_a_bad_file_in_a_list_costs_only_itself(recognizer, folder, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"this is no video")

@@ -1,6 +1,7 @@
 """Questions over HTTP get the answers of Python."""
 
 import hashlib
+import json
 import time
 
 import pytest
@@ -171,6 +172,37 @@ def test_a_name_is_shown_without_what_turns_other_text(service):
     assert answer.json["source"] == f"{word}.mp4"
 
 
+def test_lists_that_a_program_writes_into_a_form_as_json_are_lists(service, clips):
+    file = ("file", "a.mp4", clips[0])
+    lists = {"labels": LABELS, "reject": ["standing still"], "templates": ["a video of {}", "{}"]}
+    written = [(name, json.dumps(value)) for name, value in lists.items()]
+
+    form = service.send_form("/classify", file, *written).json
+    address = service.send("/classify", clips[0], **dict(written)).json
+    body = service.ask("/classify", video=form["video"], **lists).json
+    assert set(by_label(form)) == {*LABELS, "none of these"}
+    assert form["scores"] == address["scores"] == body["scores"]
+    numbers = service.send_form("/classify", file, ("labels", "[1, 2]"))
+    assert (numbers.status, numbers.code) == (400, "request")
+    words = service.send_form("/classify", file, ("labels", "[music], running")).json
+    assert set(by_label(words)) == {"[music]", "running"}
+
+
+@pytest.mark.parametrize("path", ["/classify", "/timeline"])
+def test_one_content_under_two_names_is_called_as_it_came_last(service, clips, path):
+    content, labels = clips[1] + path.encode(), ("labels", "running,clapping")
+    service.send_form("/embed", ("file", "of somebody else.mp4", content))
+    service.send_form(path, ("file", "first.mp4", content), labels)
+    second = service.send_form(path, ("file", "second.mp4", content), labels).json
+    video = second["video"]
+
+    assert second["source"] == "second.mp4"
+    for asked in (path, "/classify"):
+        assert service.ask(asked, video=video, labels=LABELS).json["source"] == "second.mp4"
+        named = service.ask(asked, video=video, labels=LABELS, name="third.mp4").json
+        assert named["source"] == "third.mp4"
+
+
 EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
 
 
@@ -262,6 +294,57 @@ def test_the_reference_lists_every_route_and_loads_nothing_from_elsewhere(servic
     assert "https://" not in page
     fields = {field["name"] for field in api["paths"]["/classify"]["post"]["parameters"]}
     assert {"labels", "top_k", "templates", "reject", "threshold", "video"} <= fields
+
+
+NEEDED = {path: [("labels", "a,b")] for path in ("/classify", "/timeline", "/explain")}
+
+
+def test_the_reference_says_what_is_answered(service, clips):
+    api = service.get("/openapi.json").json
+    assert "ValidationError" not in json.dumps(api)  # what is wrong with a field is a 400
+    for path, methods in api["paths"].items():
+        [(method, what)] = methods.items()
+        if method == "post" and path != "/search":
+            broken = service.send_form(path, ("file", "a.mp4", b"no video"), *NEEDED.get(path, []))
+            told = what["responses"][str(broken.status)]
+            name = told["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            required = set(api["components"]["schemas"][name]["required"])
+            assert broken.status == 422
+            assert required <= set(broken.json)
+    bytes_of = {"/index/{file}": "video/*", "/index/{file}/frame": "image/jpeg"}
+    for path, kind in bytes_of.items():
+        assert list(api["paths"][path]["get"]["responses"]["200"]["content"]) == [kind]
+    timeline = service.send("/timeline", clips[0], labels="running,walking").json
+    assert set(timeline) - {"error"} <= set(
+        api["components"]["schemas"]["TimelineAnswer"]["properties"]
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/models", "/labels/ucf101", "/page/main.js"])
+def test_head_is_get_without_a_body(service, path):
+    head, get = service.request("HEAD", path), service.get(path)
+
+    assert head.status == get.status == 200
+    assert head.body == b""
+    for name in ("content-type", "content-security-policy", "cache-control"):
+        assert head.headers[name] == get.headers[name]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/classify", "POST"),
+        ("PUT", "/classify", "POST"),
+        ("HEAD", "/embed", "POST"),
+        ("POST", "/health", "GET, HEAD"),
+        ("OPTIONS", "/labels", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_which_it_may_be(service, method, path, allowed):
+    answer = service.request(method, path)
+
+    assert answer.status == 405
+    assert answer.headers["allow"] == allowed
 
 
 def test_without_an_index_search_says_so(service):

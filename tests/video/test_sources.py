@@ -30,6 +30,14 @@ def test_a_file_is_taken_whatever_its_suffix(tmp_path):
     ]
 
 
+def test_one_name_alone_is_not_taken_for_a_list_of_letters(tmp_path, monkeypatch):
+    touch(tmp_path, "films/clip9.mp4", "films/clip10.mp4")
+    monkeypatch.chdir(tmp_path)
+
+    for alone in ("films", Path("films"), "films/*.mp4"):
+        assert names(find_videos(alone)) == ["clip9.mp4", "clip10.mp4"]
+
+
 def test_a_missing_file_stays_in_the_list_and_says_what_was_meant(tmp_path):
     touch(tmp_path, "holiday.mp4")
 

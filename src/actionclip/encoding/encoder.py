@@ -6,10 +6,12 @@ V views of a video (windows x crops), T frames, R input size, D embedding width.
 import dataclasses
 import itertools
 import math
+import reprlib
 import threading
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -23,7 +25,14 @@ from actionclip.video.decode import Clip, DecodePool
 from actionclip.video.outcomes import Outcome
 from actionclip.video.resize import resize
 from actionclip.video.sampling import Timeline, choose_for
-from actionclip.video.settings import Limits, Preprocess, ReadRequest, Sampling, check_counts
+from actionclip.video.settings import (
+    Limits,
+    Preprocess,
+    ReadRequest,
+    Sampling,
+    check_counts,
+    plain,
+)
 from actionclip.video.sources import Source, find_videos
 from actionclip.video.transforms import cut, normalise
 
@@ -77,6 +86,7 @@ class Views:
         Raises:
             ActionCLIPError: for a number that is none.
         """
+        frames, windows, spacing, crops = map(plain, (frames, windows, spacing, crops))
         sampling = config.sampling
         if spacing is not None:
             sampling = dataclasses.replace(sampling, rule="spaced", spacing=spacing)
@@ -132,10 +142,17 @@ class VideoEncoder:
         self._pool: DecodePool | None = None
         self._starting = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied, or sent to another process, an encoder will start workers of its own."""
+        settings = {"workers": self._workers, "limits": self.limits, "decoder": self.decoder}
+        return partial(type(self), **settings), (self.model,)
+
     def encode(
-        self, videos: Iterable[Video], views: Views, *, batch_size: int | None = None
+        self, videos: Video | Iterable[Video], views: Views, *, batch_size: int | None = None
     ) -> Iterator[Encoded]:
         """Each video in the order given, with its unit vectors, or None if it gave no frames.
+
+        One video alone is as good as a list of one: text is a name, never letters.
 
         Raises:
             ActionCLIPError: for a size of batches that is none, at once.
@@ -143,7 +160,8 @@ class VideoEncoder:
         if batch_size is not None:
             check_counts(batch_size=batch_size)
         size = batch_size or max(1, frames_at_once(self.model) // views.frames)
-        return self._encode(videos, views, size)
+        alone = isinstance(videos, (str, Path, Source, np.ndarray, Tensor))
+        return self._encode([videos] if alone else videos, views, size)
 
     def _encode(self, videos: Iterable[Video], views: Views, size: int) -> Iterator[Encoded]:
         clips = self.clips(videos, views)
@@ -185,7 +203,7 @@ class VideoEncoder:
         Raises:
             ActionCLIPError: for seconds outside the stretch that a video's `start` and `end` name.
         """
-        start, end = between or (None, None)
+        start, end = map(plain, between or (None, None))
         request = ReadRequest(
             sampling=views.sampling, resize=views.preprocess.resize, start=start, end=end
         )
@@ -296,9 +314,11 @@ def single_source(video: Video) -> Source:
     if isinstance(video, Source):
         return video
     if not isinstance(video, (str, Path)):
+        is_content = isinstance(video, (bytes, bytearray, memoryview))
         raise ActionCLIPError(
-            f"A video is {video!r}.",
+            f"A video is {f'{len(video):,} bytes' if is_content else reprlib.repr(video)}.",
             expected="A file, a folder of frames, or frames as uint8 [T, H, W, 3] were expected.",
+            hint="What is in memory as a file can be written to one, and that named.",
         )
     found = find_videos([video])
     if len(found) > 1:

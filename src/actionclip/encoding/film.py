@@ -31,7 +31,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import ModelConfig
 from actionclip.video.film.part import Part
-from actionclip.video.settings import GridRequest, Preprocess
+from actionclip.video.settings import GridRequest, Preprocess, plain
 from actionclip.video.transforms import cut, normalise
 
 _TINY = 1e-6
@@ -75,6 +75,7 @@ class Grid:
         Raises:
             ActionCLIPError: for a window or stride that is not above zero, or senseless.
         """
+        window, stride = plain(window), plain(stride)
         for name, value in (("window", window), ("stride", stride)):
             if not LEAST <= value <= MOST:
                 raise ActionCLIPError(

@@ -133,7 +133,7 @@ class Recognizer:
 
     def results(
         self,
-        videos: Iterable[Video],
+        videos: Video | Iterable[Video],
         labels: Labels,
         *,
         top_k: int | None = 5,
@@ -148,7 +148,7 @@ class Recognizer:
         """One result for each video, in order, as they come; a bad video is a result, not an error.
 
         Args:
-            videos: as for `classify`; may be a generator, which is read as needed.
+            videos: as for `classify`, one or many; may be a generator, which is read as needed.
             labels: as for `classify`.
             top_k: how many labels to report; None for all.
             frames: frames in a window, in place of the model's own setting.
@@ -233,7 +233,7 @@ class Recognizer:
 
     def embeddings(
         self,
-        videos: Iterable[Video],
+        videos: Video | Iterable[Video],
         *,
         frames: int | None = None,
         windows: int | None = None,
@@ -362,7 +362,7 @@ class Recognizer:
     def embed_text(self, texts: str | Sequence[str]) -> Float[Tensor, "K D"]:
         """Unit vectors for sentences, exactly as given: no template, no cleaning."""
         sentences = [texts] if isinstance(texts, str) else list(texts)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what is trained on top may start from these
             return self.model.encode_text(sentences).cpu()
 
     def stream(self, source: str | Path | int, labels: Labels, **options: Any) -> Stream:

@@ -5,6 +5,7 @@ and templates are words here and never the name of a file: a client must not be 
 service read one.
 """
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -32,14 +33,29 @@ M = TypeVar("M", bound=BaseModel)
 LONGEST_NAME = 255
 
 
+def _listed(value: Any) -> Any:
+    """A list that a program wrote into a form or an address as JSON; anything else as it is.
+
+    >>> _listed('["running", "walking"]'), _listed("[unknown]")
+    (['running', 'walking'], '[unknown]')
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def words(value: Any) -> Any:
-    """Labels as a list: a list as it stands; the name of a built-in set; words between commas.
+    """Labels as a list: a list, also as JSON; the name of a built-in set; words between commas.
 
     >>> words('running, "ready, steady, go"')
     ['running', 'ready, steady, go']
     >>> len(words("ucf101"))
     101
     """
+    value = _listed(value)
     if not isinstance(value, str):
         return value
     if value.strip() in label_sets.names():
@@ -49,6 +65,7 @@ def words(value: Any) -> Any:
 
 def _sentences(value: Any) -> Any:
     """A list of templates; one alone, or the name of a set, may stand without a list."""
+    value = _listed(value)
     if isinstance(value, str):
         return list(TEMPLATE_SETS[value]) if value in TEMPLATE_SETS else [value]
     return value

@@ -14,6 +14,11 @@ LONGEST_SPACING = 86_400.0
 """Most seconds from frame to frame: a day."""
 
 
+def plain(number: Any) -> Any:
+    """A number of NumPy's or torch's as Python's own, which can be written as JSON."""
+    return number.item() if getattr(number, "ndim", None) == 0 else number
+
+
 def check_counts(**values: Any) -> None:
     """Refuse what is no whole number from 1 on, and name it.
 
@@ -21,7 +26,7 @@ def check_counts(**values: Any) -> None:
         ActionCLIPError: for the first that is none.
     """
     for name, value in values.items():
-        if not isinstance(value, Integral) or int(value) < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
             raise ActionCLIPError(
                 f"{name} is {value}.", expected=f"{name} must be a whole number, 1 or more."
             )

@@ -81,7 +81,9 @@ class Source:
         return f"There is no file {self.name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
-def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list[Source]:
+def find_videos(
+    inputs: str | Path | Iterable[str | Path], *, recursive: bool = True
+) -> list[Source]:
     """The videos behind `inputs`, in the order given; inside folders and patterns, natural order.
 
     An input is a video file; a folder of videos, or of images that are one video's frames; a
@@ -93,7 +95,7 @@ def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list
     A named file that does not exist stays in the list, so that it shows up among the results.
 
     Args:
-        inputs: paths as a user types them.
+        inputs: paths as a user types them, or one alone.
         recursive: whether folders are searched to any depth.
 
     Raises:
@@ -101,7 +103,7 @@ def find_videos(inputs: Iterable[str | Path], *, recursive: bool = True) -> list
             that is none.
     """
     sources: list[Source] = []
-    for item in inputs:
+    for item in [inputs] if isinstance(inputs, (str, Path)) else inputs:
         found = list(_expand_one(item, recursive))
         if not found:
             raise ActionCLIPError(

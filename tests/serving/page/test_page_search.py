@@ -1,5 +1,7 @@
 """Moments in a folder on the page: found, looked at, and what is said when there are none."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
@@ -98,6 +100,19 @@ def test_of_what_no_browser_plays_the_best_frame_is_shown(visit, indexed):
     assert searched.page.evaluate(shown) > 0
     searched.page.keyboard.press("Escape")
     wait_for(searched.page, "() => !document.getElementById('moment-video').poster")
+
+
+def test_of_a_file_that_is_gone_it_is_said_that_it_is(visit, indexed):
+    searched = search(visit(indexed[0], view="#search", refused=True), indexed)
+    place = next(n for n, one in enumerate(indexed[1]) if one.source.endswith("other.mp4"))
+    path = Path(indexed[1][place].source)
+    away = path.rename(path.parent.parent / "away.mp4")
+    searched.page.locator("#moments button").nth(place).click()
+
+    expect(searched.page.locator("#moment-hint")).to_have_text(
+        "The index has no such file, or it is gone."
+    )
+    away.rename(path)
 
 
 def test_without_an_index_it_says_how_to_make_one(visit):

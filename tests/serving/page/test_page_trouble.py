@@ -57,6 +57,29 @@ def test_a_good_file_after_a_broken_one(start, film):
     expect(start.page.locator("#trouble")).to_be_hidden()
 
 
+@pytest.mark.parametrize("changed", ["gone", "other", "folder"])
+def test_a_file_that_cannot_be_read_any_more_is_not_the_servers_fault(
+    start, film, tmp_path, changed
+):
+    path = tmp_path / "mine.mp4"
+    path.write_bytes(film.read_bytes() + changed.encode())
+    start.open(path).scores("jumping jacks")
+    start.segments()
+    path.unlink()
+    if changed == "other":
+        path.write_bytes(film.read_bytes() + b"longer")
+    elif changed == "folder":
+        path.mkdir()
+    start.page.get_by_text("Settings").click()
+    start.page.locator("#stride").fill("1.5")
+    start.page.locator("#stride").press("Tab")
+
+    box = trouble(start, "mine.mp4 cannot be read.", "moved, changed or deleted", "unreadable")
+    expect(box).not_to_contain_text("actionclip serve")
+    start.open(film).scores("jumping jacks")
+    expect(box).to_be_hidden()
+
+
 def test_a_huge_file_is_not_even_sent(start):
     start.open(("huge.mp4", bytes(2**20 + 1)))
 

@@ -18,6 +18,7 @@ from playwright.sync_api import expect
 from actionclip.inference.explain.picture import frames_to_show
 from actionclip.inference.results import CSV_COLUMNS, csv_lines
 from actionclip.inference.timeline.text import to_csv, to_srt
+from serving_client import Client
 
 LABELS = ["jumping jacks", "walking", "waving one hand"]
 
@@ -67,24 +68,44 @@ def test_quick_changes_are_one_question(shown):
     assert shown.count("/classify") == before + 1
 
 
-@pytest.mark.slow
-def test_a_file_can_be_dropped(visit, film):
-    seen = visit().ready().label(*LABELS)
+def drop(seen, **files):
+    """Drop files on the page, by name."""
     transfer = seen.page.evaluate_handle(
-        """(data) => {
+        """(files) => {
           const transfer = new DataTransfer();
-          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-          transfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
+          for (const [name, data] of Object.entries(files)) {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            transfer.items.add(new File([bytes], `${name}.mp4`, { type: "video/mp4" }));
+          }
           return transfer;
         }""",
-        base64.b64encode(film.read_bytes()).decode(),
+        {name: base64.b64encode(content).decode() for name, content in files.items()},
     )
     seen.page.dispatch_event("#drop", "dragover", {"dataTransfer": transfer})
     expect(seen.page.locator("body.over")).to_be_attached()
     seen.page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
+
+@pytest.mark.slow
+def test_a_file_can_be_dropped(visit, film):
+    seen = visit().ready().label(*LABELS)
+    drop(seen, dropped=film.read_bytes())
+
     seen.scores("jumping jacks")
     expect(seen.page.locator("#about")).to_contain_text("dropped.mp4")
+    expect(seen.page.locator("#about")).not_to_contain_text("files")
+
+
+def test_of_several_files_the_first_is_taken_and_that_is_said(visit, film):
+    seen = visit().ready().label(*LABELS)
+    drop(seen, one=film.read_bytes(), two=b"", three=b"")
+
+    seen.scores("jumping jacks")
+    expect(seen.page.locator("#about")).to_have_text(
+        "one.mp4 · 0:08.0 · the first of 3 files: one at a time"
+    )
+    seen.open(film)
+    expect(seen.page.locator("#about")).to_have_text(f"{film.name} · 0:08.0")
 
 
 def test_the_frames_that_the_model_saw_lead_to_their_time(shown, recognizer, film):
@@ -202,6 +223,47 @@ def test_it_shows_what_carried_the_answer(shown, recognizer, film):
     expect(hint).to_be_empty()
 
 
+def test_an_explanation_goes_with_its_labels_and_its_video(shown, film):
+    explanation = shown.page.locator("#why-hint:not(:empty), #places li, #frames .lean")
+    shown.page.get_by_role("button", name="What carried the answer?").click()
+    expect(shown.page.locator("#places li").first).to_be_visible()
+    shown.page.get_by_role("button", name="Remove all").click()
+    expect(shown.page.locator("#scores li")).to_have_count(0)
+
+    expect(explanation).to_have_count(0)
+    expect(shown.page.locator("#frames-hint")).to_be_empty()
+    shown.open(("other.mp4", film.read_bytes() + b"another"))
+    expect(shown.page.locator("#frames img").first).to_be_visible()
+    shown.settled()
+    expect(explanation).to_have_count(0)
+
+
+def test_pictures_that_come_after_the_scores_are_counted(visit, film):
+    seen = visit().ready().label(*LABELS)
+    held = []
+    seen.page.route("**/frames", lambda route: held.append(route))
+    seen.open(film).scores("jumping jacks")
+    seen.segments()
+    held[0].continue_()
+
+    expect(seen.page.locator("#frames-hint")).to_have_text(
+        re.compile(r"The scores rest on (\d+) frames; (?!0 )\d+ of them are here\.")
+    )
+
+
+def test_an_explanation_stays_when_more_scores_are_shown(visit, film):
+    seen = visit().ready().label(*LABELS, *(f"thing {number}" for number in range(9)))
+    seen.open(film).scores("jumping jacks")
+    seen.settled()
+    seen.page.get_by_role("button", name="What carried the answer?").click()
+    expect(seen.page.locator("#places li").first).to_be_visible()
+    seen.page.get_by_role("button", name="Show all 12").click()
+
+    expect(seen.page.locator("#scores li")).to_have_count(12)
+    expect(seen.page.locator("#places li").first).to_be_visible()
+    expect(seen.page.get_by_role("button", name="Show the first ten")).to_be_visible()
+
+
 def place_of(chosen):
     """In words: where a map is highest."""
     rows, columns = chosen.shape
@@ -270,13 +332,34 @@ def test_downloads_are_what_the_command_line_writes(shown, film, recognizer):
     assert saved["jump & walk.srt"] == to_srt(timeline)
 
 
+def test_downloads_name_the_file_that_was_opened(visit, server, film):
+    content = film.read_bytes() + b"once"
+    other = ("/timeline", ("file", "of somebody else.mp4", content), ("labels", "running"))
+    send = Client(server[0]).send_form
+    send(*other)
+    seen = visit().ready().label(*LABELS).open(("own.mp4", content))
+    seen.scores("jumping jacks")
+    send(*other)
+    seen.label("clapping")
+    seen.segments()
+    seen.settled()
+
+    for button in seen.page.locator("#downloads button").all()[:4]:
+        with seen.page.expect_download() as waiting:
+            button.click()
+        text = waiting.value.path().read_text()
+        assert "own.mp4" in text
+        assert "somebody" not in text
+
+
 def test_the_command_it_shows_gives_the_same(shown, film, command_line, recognizer):
     commands = shown.page.get_by_role("region", name="Command line").inner_text()
     command = shlex.split(commands.replace("\\\n", " ").splitlines()[0])
     command[command.index(film.name)] = str(film)
-    done = command_line(*command[1:], "--json", "--precision", "fp32", "--top-k", "9")
+    done = command_line(*command[1:], "--json", "--top-k", "9")
 
     answer = json.loads(done.stdout)
+    assert command[command.index("--precision") + 1] == answer["precision"] == "fp32"
     assert {s["label"]: percent(s["score"]) for s in answer["scores"]} == shown.scores()
 
 
@@ -303,7 +386,7 @@ def test_words_of_others_are_text(visit, film):
     commands = seen.page.get_by_role("region", name="Command line").inner_text()
     words = shlex.split(commands.replace("\\\n", " ").splitlines()[0])
     assert words[2] == '"><script>alert(2)</script>.mp4'
-    assert len(words) == 7
+    assert len(words) == 9
     compile(seen.page.get_by_role("region", name="Python").inner_text(), "shown", "exec")
 
 

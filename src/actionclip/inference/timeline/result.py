@@ -249,7 +249,7 @@ def watch(
     parts = read(grid.request(preprocess))
     parts = parts if seen is None else _told(parts, seen)
     windows = encode_film(model, grid, preprocess, parts, read, look)
-    return Watched(name, windows, grid.window, stride, precision, path)
+    return Watched(name, windows, grid.window, grid.stride, precision, path)
 
 
 def find(

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,10 +186,11 @@ def _by_number(numbers: Sequence[int | None], names: list[str], path: Path) -> l
     return [names[i] for i in order]
 
 
-def _texts(items: Sequence[Any], where: str) -> list[str]:
+def _texts(items: Iterable[Any], where: str) -> list[str]:
+    items = list(items)  # a generator gives them once
     for i, item in enumerate(items):
         if not isinstance(item, str):
             raise ActionCLIPError(
                 f"{where} has {item!r} in place {i}.", expected="A label is text."
             )
-    return list(items)
+    return items

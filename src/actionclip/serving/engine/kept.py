@@ -44,6 +44,8 @@ class KeptVideo:
 
     id: str
     digest: str
+    name: str = ""
+    """What it was called when it last came: the same content may come under several names."""
     encoded: dict[Views, Encoded] = field(default_factory=dict)
     films: dict[tuple[float, float], Watched] = field(default_factory=dict)
     """Seen from beginning to end, by the seconds of a window and from one to the next."""

@@ -182,13 +182,14 @@ class Service:
             if key not in kept.films:
                 raise other_frames("window and stride")
             film, kept.views = kept.films[key], Views.of(self.recognizer.config)
-            return replace(film, source=asked.source(film.source)), kept.id
+            return replace(film, source=asked.source(kept.name)), kept.id
         self._check_one(asked)
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
         views = Views.of(self.recognizer.config)
         if known is not None and key in known.films:
-            return replace(known.films[key], source=source), self._reused(known, asked, views)
+            id = self._reused(known, asked, views, source)
+            return replace(known.films[key], source=source), id
         async with self.place():
             _, encoded = await self._see(Source(source, upload.path), views)
             film = await self._watch(Source(source, upload.path), *key)
@@ -196,7 +197,7 @@ class Service:
             return film, None
 
         def add(video: KeptVideo) -> None:
-            video.films[key] = film
+            video.films[key], video.name = film, source
             if encoded is not None:
                 video.encoded[views], video.views = encoded, views
 
@@ -298,7 +299,7 @@ class Service:
         source = asked.source(received.name)
         known = self.kept.find(upload.digest)
         if known is not None and views in known.encoded:
-            encoded, id = known.encoded[views], self._reused(known, asked, views)
+            encoded, id = known.encoded[views], self._reused(known, asked, views, source)
             return replace(encoded.result, source=source), encoded, id
         async with self.place():
             result, encoded = await self._see(Source(source, upload.path), views)
@@ -306,16 +307,16 @@ class Service:
             return result, encoded, None
 
         def add(video: KeptVideo) -> None:
-            video.encoded[views], video.views = encoded, views
+            video.encoded[views], video.views, video.name = encoded, views, source
 
         kept = self.kept.keep(upload.digest, add)
         return result, encoded, None if kept is None else kept.id
 
-    def _reused(self, video: KeptVideo, asked: Asked, views: Views) -> str | None:
-        """Note that a video was asked about again; its id, where it is to be kept."""
+    def _reused(self, video: KeptVideo, asked: Asked, views: Views, source: str) -> str | None:
+        """Note that a video came again, by what name; its id, where it is to be kept."""
         if not asked.keep:
             return None
-        video.views = views
+        video.views, video.name = views, source
         return self.kept.get(video.id).id
 
     def _again(self, asked: Asked, views: Views) -> tuple[VideoResult, Encoded, str]:
@@ -325,7 +326,7 @@ class Service:
         if encoded is None:
             raise other_frames("frames, windows, spacing and crops")
         video.views = views
-        source = asked.source(encoded.result.source)
+        source = asked.source(video.name)
         return replace(encoded.result, source=source), encoded, video.id
 
     def _named(self, asked: Asked) -> KeptVideo:

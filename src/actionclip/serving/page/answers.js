@@ -5,8 +5,11 @@ import { clock, make, percent } from "./dom.js";
 const SHOWN = 10;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Draw scores, best first. Rows that are there already slide to their new place. */
-export function drawScores(list, scores, all) {
+/** Draw scores, best first, all or the first ten; `more` is the button for the others. Rows that are there
+    already slide to their new place. */
+export function drawScores(list, scores, all, more) {
+  more.hidden = scores.length <= SHOWN;
+  more.textContent = all ? "Show the first ten" : `Show all ${scores.length}`;
   const old = [...list.children];
   const before = new Map(old.map((row) => [row, row.getBoundingClientRect().top]));
   const shown = all ? scores : scores.slice(0, SHOWN);
@@ -25,7 +28,6 @@ export function drawScores(list, scores, all) {
       row.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: 300, easing: "ease-out" });
     }
   }
-  return scores.length > SHOWN;
 }
 
 function newRow(label) {
@@ -59,6 +61,11 @@ export function drawFrames(list, frames, seek) {
     row.dataset.time = time;
     return row;
   }));
+}
+
+/** Say how many frames the scores rest on, and how many of them are shown: nothing without an answer. */
+export function drawFramesHint(box, answer, shown) {
+  box.textContent = answer ? `The scores rest on ${answer.frames} frames; ${shown} of them are here.` : "";
 }
 
 /** What a frame is called. */

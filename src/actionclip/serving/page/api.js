@@ -88,11 +88,11 @@ export async function upload(path, file, fields, { signal, progress }) {
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   form.append("name", file.name); // browsers change quotation marks in the name beside a file
   form.append("file", file, file.name);
-  const response = await patiently(signal, () => sendForm(path, form, signal, progress));
+  const response = await patiently(signal, () => sendForm(path, form, { file, signal, progress }));
   return response.json();
 }
 
-function sendForm(path, form, signal, progress) {
+function sendForm(path, form, { file, signal, progress }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const abort = () => request.abort();
@@ -102,13 +102,25 @@ function sendForm(path, form, signal, progress) {
     request.upload.onload = () => progress(1);
     request.onload = () => resolve({ status: request.status, header: (key) => request.getResponseHeader(key),
       json: async () => JSON.parse(request.responseText) });
-    request.onerror = () => reject(gone("The connection ended while the video was being sent."));
+    request.onerror = async () => reject(await unreadable(file)
+      ?? gone("The connection ended while the video was being sent."));
     request.onabort = () => reject(new DOMException("Cancelled.", "AbortError"));
     request.onloadend = () => signal?.removeEventListener("abort", abort);
     signal?.addEventListener("abort", abort);
     if (signal?.aborted) return reject(new DOMException("Cancelled.", "AbortError"));
     return request.send(form);
   });
+}
+
+/** Whether it is the file that cannot be sent: null where it can be read. */
+async function unreadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return null;
+  } catch {
+    return new Trouble({ what: `${file.name} cannot be read.`, code: "unreadable",
+      expected: "It was moved, changed or deleted since it was chosen; or it is a folder.", hint: "Choose the file again." });
+  }
 }
 
 function gone(what = "The server does not answer.") {

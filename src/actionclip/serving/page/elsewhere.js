@@ -41,7 +41,8 @@ export function recipes({ file, model, precision, labels, reject, times }) {
   const source = named(file || "video.mp4");
   const words = labels.length ? labels : ["running", "waving one hand"];
   const rejected = reject.length ? [` \\\n    --reject ${shell(between(reject))}`, `, reject=[${reject.map(python).join(", ")}]`] : ["", ""];
-  const base = `${shell(source)} --model ${shell(model)} \\\n    --labels ${shell(between(words))}`;
+  const same = precision ? ` --precision ${precision}` : ""; // the command would choose by its own machine
+  const base = `${shell(source)} --model ${shell(model)}${same} \\\n    --labels ${shell(between(words))}`;
   const count = words.length + (reject.length ? 1 : 0);
   const all = count > 5; // of more, command and service tell the first five unless asked
   const commands = [`actionclip classify ${base}${rejected[0]}${all ? ` \\\n    --top-k ${count}` : ""}`];

@@ -1,9 +1,10 @@
 /* One video: drop it, name labels, see scores, moments and frames. The file is sent once; the service
    keeps what the model saw, so that other labels are answered without sending it again. */
 
-import { drawFrames, drawRemarks, drawScores, spoken } from "./answers.js";
+import { drawFrames, drawFramesHint, drawRemarks, drawScores, spoken } from "./answers.js";
 import { Trouble, ask, prepare, tooLarge, upload } from "./api.js";
 import { byId, clock, make, megabytes, showTrouble } from "./dom.js";
+import { listenForDrops } from "./drop.js";
 import { between, drawRecipes, files, recipes, save } from "./elsewhere.js";
 import { gate } from "./gate.js";
 import { Chips, split } from "./labels.js";
@@ -18,6 +19,7 @@ const state = { about: { name: "", labels: [], limit: 0, index: null }, file: nu
 const video = byId("film");
 const chips = new Chips({ form: byId("labels-form"), list: byId("chips"), input: byId("label"), changed, say });
 const timeline = new Timeline(byId("timeline"), byId("segments"), seek);
+const whyBoxes = ["why-hint", "places-hint", "places"].map(byId);
 let sending = new AbortController();
 let asking = new AbortController();
 let timer = 0;
@@ -44,10 +46,10 @@ function seek(seconds) {
 
 /* Sending a video */
 
-async function open(file) {
+async function open(file, dropped = 1) {
   sending.abort();
   asking.abort();
-  Object.assign(state, { file, kept: null, seconds: 0, answer: null, timeline: null });
+  Object.assign(state, { file, dropped, kept: null, seconds: 0, answer: null, timeline: null });
   forget();
   showRecipes();
   const trouble = tooLarge(file, state.about.limit);
@@ -65,9 +67,15 @@ function play(file) {
   video.removeAttribute("data-known");
   video.src = URL.createObjectURL(file);
   byId("unplayable").hidden = true;
-  byId("about").textContent = `${file.name} · ${megabytes(file.size)}`;
+  describe(megabytes(file.size));
   byId("drop").hidden = true;
   byId("player").hidden = false;
+}
+
+/** What is in the player; `more` is its size, or its length. */
+function describe(more) {
+  const first = state.dropped > 1 ? ` · the first of ${state.dropped} files: one at a time` : "";
+  byId("about").textContent = `${state.file.name} · ${more}${first}`;
 }
 
 /** Send the file to be seen from beginning to end; with what is kept then, labels are asked for by `score`. */
@@ -113,7 +121,7 @@ function arrived(seen, signal) {
   state.kept = seen.video;
   if (byId("player").hidden) play(state.file);
   state.seconds = seconds || (Number.isFinite(video.duration) ? video.duration : 0);
-  byId("about").textContent = `${state.file.name} · ${clock(state.seconds)}`;
+  describe(clock(state.seconds));
   if (error) fail(new Trouble(error));
   say("The video has been read.");
   score(true);
@@ -125,6 +133,7 @@ async function showFrames(signal) {
     const { frames } = await ask(`videos/${encodeURIComponent(state.kept)}/frames`, undefined, { signal });
     byId("frames-part").hidden = !frames.length;
     drawFrames(byId("frames"), frames, seek);
+    hintFrames();
   } catch (trouble) {
     if (trouble.name !== "AbortError") byId("frames-part").hidden = true;
   }
@@ -143,7 +152,7 @@ function changed() {
 }
 
 function question() {
-  return { video: state.kept, labels: chips.labels, reject: split(byId("reject").value) };
+  return { video: state.kept, name: state.file.name, labels: chips.labels, reject: split(byId("reject").value) };
 }
 
 /** Ask for what the labels are now; `fresh` right after the file was sent. */
@@ -189,7 +198,13 @@ function forget() {
   for (const id of ["scores", "remarks"]) byId(id).replaceChildren();
   for (const id of ["timeline-part", "all-scores", "downloads", "why-part"]) byId(id).hidden = true;
   if (!state.kept) byId("frames-part").hidden = true;
+  forgetWhy(byId("frames"), whyBoxes);
+  hintFrames();
   hint();
+}
+
+function hintFrames() { // pictures may come before the scores, and after
+  drawFramesHint(byId("frames-hint"), state.answer, byId("frames").childElementCount);
 }
 
 function hint() {
@@ -207,15 +222,12 @@ function showScores(answer) {
   state.answer = answer;
   if (!answer.error) byId("trouble").hidden = true;
   byId("scores").classList.remove("stale");
-  const more = drawScores(byId("scores"), answer.scores, state.all);
-  byId("all-scores").hidden = !more;
-  byId("all-scores").textContent = state.all ? "Show the first ten" : `Show all ${answer.scores.length}`;
+  drawScores(byId("scores"), answer.scores, state.all, byId("all-scores"));
   drawRemarks(byId("remarks"), answer);
   say(spoken(answer.scores));
-  byId("frames-hint").textContent = `The scores rest on ${answer.frames} frames; ${byId("frames").childElementCount} of them are here.`;
+  hintFrames();
   byId("why-part").hidden = false;
-  for (const id of ["why-hint", "places-hint", "places"]) byId(id).replaceChildren();
-  forgetWhy(byId("frames"));
+  forgetWhy(byId("frames"), whyBoxes);
   showDownloads();
 }
 
@@ -308,7 +320,7 @@ function listen() {
   });
   byId("all-scores").addEventListener("click", () => {
     state.all = !state.all;
-    showScores(state.answer);
+    drawScores(byId("scores"), state.answer.scores, state.all, byId("all-scores"));
   });
   byId("why").addEventListener("click", explain);
   byId("reject").addEventListener("change", changed);
@@ -322,25 +334,11 @@ function listen() {
     });
   }
   addEventListener("hashchange", show);
-  listenToFiles();
-  listenToPlayer();
-}
-
-function listenToFiles() {
-  addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    document.body.classList.add("over");
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget ?? document.body.classList.remove("over"));
-  addEventListener("drop", (event) => {
-    document.body.classList.remove("over");
-    const [file] = event.dataTransfer.files;
-    if (!file) return;
-    event.preventDefault();
+  listenForDrops((file, dropped) => {
     location.hash = "video";
-    open(file);
+    open(file, dropped);
   });
+  listenToPlayer();
 }
 
 function listenToPlayer() {

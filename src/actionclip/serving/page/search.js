@@ -40,7 +40,9 @@ function leave() {
 async function unplayable() {
   const moment = shown;
   byId("moment-hint").textContent = "This browser cannot play it.";
-  const place = await picture(`index/${moment.file}/frame?time=${moment.best}`).catch(() => null);
+  const place = await picture(`index/${moment.file}/frame?time=${moment.best}`).catch((trouble) => {
+    if (shown === moment) byId("moment-hint").textContent = trouble.what; // the file is gone, say
+  });
   if (!place) return undefined;
   if (shown !== moment) return URL.revokeObjectURL(place); // closed meanwhile
   byId("moment-video").poster = place;

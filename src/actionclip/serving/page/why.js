@@ -27,8 +27,9 @@ export function drawWhy(list, { label, runner_up: other, frames, sentences }) {
   return `Coloured: without this frame ${lead} would be smaller. Grey: it would be larger.${best}`;
 }
 
-/** Take the bars away: they were about other labels. */
-export function forgetWhy(list) {
+/** Take the explanation away, the bars and what is in `boxes`: it was about other labels, or another video. */
+export function forgetWhy(list, boxes) {
+  for (const box of boxes) box.replaceChildren();
   for (const row of list.children) {
     row.querySelector(".lean")?.remove();
     row.firstElementChild.ariaLabel = frameName(row.dataset.time);

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from actionclip import __version__
@@ -18,7 +19,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.inference.recognizer import Recognizer
 from actionclip.serving.answers import RequestError, wrong
 from actionclip.serving.engine.service import Service
-from actionclip.serving.routes import facts, page, questions
+from actionclip.serving.routes import facts, page, questions, reference
 from actionclip.serving.settings import ServeConfig
 from actionclip.serving.uploads.receive import Arrivals
 
@@ -68,7 +69,20 @@ def create_app(
     app.add_exception_handler(Exception, _bug)
     for routes in (questions.router, facts.router, page.routes()):
         app.include_router(routes)
+        app.include_router(_heads(routes))
+    reference.correct(app.openapi())
     return app
+
+
+def _heads(router: APIRouter) -> APIRouter:
+    """HEAD for the addresses of a router: what GET answers; the server leaves the body out."""
+    heads = APIRouter()
+    for route in router.routes:
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            heads.add_api_route(
+                route.path, route.endpoint, methods=["HEAD"], include_in_schema=False
+            )
+    return heads
 
 
 def _refused(_: Request, error: Any) -> Response:
@@ -82,7 +96,10 @@ def _mistake(request: Request, error: Any) -> Response:
 def _http(request: Request, error: Any) -> Response:
     hint = "The reference is at /docs."
     code = CODES.get(error.status_code, "request")
-    return _refused(request, RequestError(error.status_code, code, str(error.detail), hint=hint))
+    refused = RequestError(error.status_code, code, str(error.detail), hint=hint)
+    if (allowed := (error.headers or {}).get("Allow")) is not None:
+        refused.headers["Allow"] = "GET, HEAD" if allowed == "GET" else allowed
+    return _refused(request, refused)
 
 
 def _parameter(request: Request, error: Any) -> Response:

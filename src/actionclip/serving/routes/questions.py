@@ -29,7 +29,7 @@ router = APIRouter()
 
 @router.post(
     "/classify",
-    responses=reference.ERRORS | {200: {"model": reference.ClassifyAnswer}},
+    responses=reference.answers(reference.ClassifyAnswer, reference.ClassifyAnswer),
     openapi_extra=reference.video_request(ClassifyRequest),
 )
 async def classify(request: Request) -> Response:
@@ -39,7 +39,7 @@ async def classify(request: Request) -> Response:
 
 @router.post(
     "/embed",
-    responses=reference.ERRORS | {200: {"model": reference.EmbedAnswer}},
+    responses=reference.answers(reference.EmbedAnswer, reference.EmbedAnswer),
     openapi_extra=reference.video_request(EmbedRequest),
 )
 async def embed(request: Request) -> Response:
@@ -49,7 +49,7 @@ async def embed(request: Request) -> Response:
 
 @router.post(
     "/timeline",
-    responses=reference.ERRORS | {200: {"model": reference.TimelineAnswer}},
+    responses=reference.answers(reference.TimelineAnswer, reference.TimelineAnswer),
     openapi_extra=reference.video_request(TimelineRequest),
 )
 async def timeline(request: Request) -> Response:
@@ -59,7 +59,7 @@ async def timeline(request: Request) -> Response:
 
 @router.post(
     "/explain",
-    responses=reference.ERRORS | {200: {"model": reference.ExplainAnswer}},
+    responses=reference.answers(reference.ExplainAnswer, reference.Refused),
     openapi_extra=reference.video_request(ExplainRequest),
 )
 async def explain(request: Request) -> Response:
@@ -75,7 +75,7 @@ async def search(request: Request) -> Response:
     return JSONResponse(await service.search(asked))
 
 
-@router.get("/index/{file}", responses=reference.ERRORS)
+@router.get("/index/{file}", response_class=FileResponse, responses=reference.binary("video/*"))
 async def indexed(request: Request, file: str) -> Response:
     """A video of the index, by the `file` of a moment; parts of it with a header `Range`."""
     service: Service = request.app.state.service
@@ -83,7 +83,12 @@ async def indexed(request: Request, file: str) -> Response:
     return FileResponse(path)
 
 
-@router.get("/index/{file}/frame", responses=reference.ERRORS)
+@router.get(
+    "/index/{file}/frame",
+    response_class=Response,
+    responses=reference.binary("image/jpeg")
+    | {422: {"model": reference.Refused, "description": "There is no frame: an outcome code."}},
+)
 async def indexed_frame(request: Request, file: str, time: float = 0.0) -> Response:
     """A frame of a video of the index as JPEG, at a time in seconds."""
     service: Service = request.app.state.service

@@ -109,6 +109,7 @@ class TimelineAnswer(BaseModel):
     scores: list[list[float]] = Field(description="For each window a score for each label.")
     seconds: float | None
     frames: int
+    begins: float = Field(description="Where the first frame is on a player's clock, seconds.")
     window: float
     stride: float
     multi_label: bool
@@ -131,6 +132,29 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": Refused, "description": "The index cannot be read, or the service ends."},
     507: {"model": Refused, "description": "The video cannot be kept while it is worked on."},
 }
+
+
+def answers(model: type[BaseModel], unusable: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """What a route about a video answers: with a `model`, or that the video gave no frames."""
+    return ERRORS | {
+        200: {"model": model},
+        422: {"model": unusable, "description": "The video gave no frames: an outcome code."},
+    }
+
+
+def binary(kind: str) -> dict[int | str, dict[str, Any]]:
+    """What a route answers with bytes of a media type."""
+    return ERRORS | {200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+def correct(api: dict[str, Any]) -> None:
+    """Take out what FastAPI says that it answers to wrong parameters: here that is a 400."""
+    for methods in api["paths"].values():
+        for what in methods.values():
+            if "HTTPValidationError" in str(what["responses"].get("422")):
+                del what["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        api["components"]["schemas"].pop(name, None)
 
 
 SEARCH = {
