@@ -207,7 +207,8 @@ def test_rankings_with_unread_clips_are_those_of_the_results(tmp_path):
 
     was, now = (multi_label(sheets[name], draws=100) for name in ("before", "after"))
     assert (found.before, found.after) == (was.metrics["map"].value, now.metrics["map"].value)
-    interval = percentiles(now.draws["map"] - was.draws["map"])
+    change = now.metrics["map"].value - was.metrics["map"].value
+    interval = percentiles(now.draws["map"] - was.draws["map"], about=change)
     assert (found.difference.low, found.difference.high) == pytest.approx(interval)
     other = compare(tmp_path / "turned", tmp_path / "after", draws=0)
     assert (other.before, other.after) == (found.before, found.after)

@@ -173,11 +173,11 @@ def multi_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     drawn = bootstrap(precisions, sheet.groups, draws=draws, seed=seed).T if draws else None
     means = np.zeros(0) if drawn is None else mean_of_known(drawn[shown])
     rows = [
-        ClassRow(label, int(support[n]), _estimate(values[n], None if drawn is None else drawn[n]))
+        ClassRow(label, int(support[n]), _precision(values[n], None if drawn is None else drawn[n]))
         for n, label in enumerate(sheet.classes)
     ]
     return Numbers(
-        {"map": _estimate(values[shown].mean(), means)}, rows, _notes(sheet, None), {"map": means}
+        {"map": _precision(values[shown].mean(), means)}, rows, _notes(sheet, None), {"map": means}
     )
 
 
@@ -330,6 +330,12 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
 def _estimate(value: float, draws: np.ndarray | None) -> Estimate:
     low, high = (math.nan, math.nan) if draws is None or not len(draws) else percentiles(draws)
     return Estimate(float(value), low, high)
+
+
+def _precision(value: float, draws: np.ndarray | None) -> Estimate:
+    """Average precision, which a draw gets too high: see `percentiles`."""
+    low, high = percentiles(np.zeros(0) if draws is None else draws, about=float(value))
+    return Estimate(float(value), low, high).inside
 
 
 def torchmetrics() -> Any:
