@@ -1,6 +1,7 @@
 """Every number against scikit-learn, and by hand."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,22 @@ def test_intervals_hold_the_value(unread):
     assert numbers.metrics["top1"].high - numbers.metrics["top1"].low == pytest.approx(
         0.11, abs=0.03
     )
+
+
+@pytest.mark.parametrize("measure", [single_label, multi_label])
+def test_clips_of_one_recording_have_no_interval(measure):
+    """Stretches of one film: every draw is the same clips, and no width is not certainty."""
+    scores = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]
+    sheet = sheet_of(scores, [0, 1, 1, 0])
+    rows = tuple(replace(row, path="film.mp4", start=float(n)) for n, row in enumerate(sheet.rows))
+
+    numbers = measure(replace(sheet, rows=rows))
+
+    assert all(np.isnan([each.low, each.high]).all() for each in numbers.metrics.values())
+    assert [note for note in numbers.notes if "interval" in note.lower()] == [
+        "There are no intervals: all clips are of one recording, which does not say how much "
+        "another would differ."
+    ]
 
 
 def test_several_labels_need_the_protocol_for_them():

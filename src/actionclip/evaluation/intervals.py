@@ -77,7 +77,10 @@ def bootstrap(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Float[np.ndarray, "B ..."]:
-    """A statistic under every draw of the clips.
+    """A statistic under every draw of the clips; nothing where all clips are of one recording.
+
+    Every draw would then be the same clips, and the interval would have no width: one recording
+    does not say how another differs.
 
     Args:
         statistic: from weights [B, N] to its value, or values, under each of the B draws.
@@ -85,7 +88,7 @@ def bootstrap(
         draws: as for `drawn_weights`.
         seed: as for `drawn_weights`.
     """
-    if not draws or not len(groups):
+    if not draws or len(set(groups)) < 2:
         return np.zeros(0)
     parts = drawn_weights(groups, draws=draws, seed=seed)
     return np.concatenate([statistic(weights) for weights in parts])

@@ -170,10 +170,11 @@ def multi_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     def precisions(weights: np.ndarray) -> np.ndarray:
         return weighted_average_precisions(sheet, weights)
 
-    drawn = bootstrap(precisions, sheet.groups, draws=draws, seed=seed).T if draws else None
-    means = np.zeros(0) if drawn is None else mean_of_known(drawn[shown])
+    drawn = bootstrap(precisions, sheet.groups, draws=draws, seed=seed)
+    drawn = drawn.T if len(drawn) else np.zeros((len(sheet.classes), 0))
+    means = mean_of_known(drawn[shown])
     rows = [
-        ClassRow(label, int(support[n]), _precision(values[n], None if drawn is None else drawn[n]))
+        ClassRow(label, int(support[n]), _precision(values[n], drawn[n]))
         for n, label in enumerate(sheet.classes)
     ]
     return Numbers(
@@ -270,9 +271,9 @@ def _bootstrap_accuracies(
         columns.append(mean_of_known(per_class.T))
         return np.stack(columns, axis=1)
 
-    if not draws:
-        return {}
     values = bootstrap(accuracies, sheet.groups, draws=draws, seed=seed)
+    if not len(values):
+        return {}
     return dict(zip([*hits, "mean_class"], values.T, strict=True))
 
 
@@ -320,6 +321,12 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
             "their best label all the same."
         )
     groups = len(set(sheet.groups))
+    if groups == 1:
+        notes.append(
+            "There are no intervals: all clips are of one recording, which does not say how much "
+            "another would differ."
+        )
+        return notes
     if groups < len(sheet.rows):
         notes.append(f"Intervals draw {groups} recordings, not {len(sheet.rows)} single clips.")
     if groups < 20:
@@ -332,9 +339,9 @@ def _estimate(value: float, draws: np.ndarray | None) -> Estimate:
     return Estimate(float(value), low, high)
 
 
-def _precision(value: float, draws: np.ndarray | None) -> Estimate:
+def _precision(value: float, draws: np.ndarray) -> Estimate:
     """Average precision, which a draw gets too high: see `percentiles`."""
-    low, high = percentiles(np.zeros(0) if draws is None else draws, about=float(value))
+    low, high = percentiles(draws, about=float(value))
     return Estimate(float(value), low, high).inside
 
 

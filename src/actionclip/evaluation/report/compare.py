@@ -299,7 +299,7 @@ def _drawn(
     """The intervals of all parts together and of each, from draws of the recordings of all parts.
 
     A recording with clips in several parts is drawn for all of them. A draw without a clip of a
-    part says nothing of it.
+    part says nothing of it. A part of one recording has no interval, nor have all of one together.
 
     Args:
         statistics: all of them, from the weights of each part.
@@ -317,8 +317,12 @@ def _drawn(
     drawn = bootstrap(columns, groups, draws=draws, seed=seed)
     if not len(drawn):
         return [(math.nan, math.nan)] * (1 + len(pairs))
-    centres = about or [None] * (1 + len(pairs))
-    return [percentiles(row, about=one) for row, one in zip(drawn.T, centres, strict=True)]
+    alone = [False, *(len(set(one.groups)) < 2 for one, _ in pairs)]
+    centres = about or [None] * len(alone)
+    return [
+        (math.nan, math.nan) if single else percentiles(row, about=centre)
+        for row, centre, single in zip(drawn.T, centres, alone, strict=True)
+    ]
 
 
 def _part(one: Sheet, before: float, after: float, interval: tuple[float, float]) -> PartChange:
