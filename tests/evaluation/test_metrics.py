@@ -112,6 +112,22 @@ def test_intervals_hold_the_value(unread):
     )
 
 
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize(("recordings", "reach"), [(12, 0.2425), (3, 0.5615)])
+def test_clips_that_are_all_right_or_all_wrong_promise_nothing_of_others(right, recordings, reach):
+    """Wilson's interval of 12 and of 3 trials: 3.8416 / (12 + 3.8416) and 3.8416 / 6.8416."""
+    truth = np.arange(12) % 2
+    sheet = sheet_of(np.eye(2)[truth if right else 1 - truth], truth)
+    rows = tuple(replace(row, group=str(n % recordings)) for n, row in enumerate(sheet.rows))
+
+    found = single_label(replace(sheet, rows=rows)).metrics
+
+    for name in ("top1", "mean_class"):
+        assert found[name].value == right
+        assert found[name].high - found[name].low == pytest.approx(reach, abs=1e-4)
+    assert 0 <= found["top1"].low <= found["top1"].value <= found["top1"].high <= 1
+
+
 @pytest.mark.parametrize("measure", [single_label, multi_label])
 def test_clips_of_one_recording_have_no_interval(measure):
     """Stretches of one film: every draw is the same clips, and no width is not certainty."""

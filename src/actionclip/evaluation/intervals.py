@@ -140,3 +140,23 @@ def wilson(successes: float, trials: float, level: float = LEVEL) -> Estimate:
     reach /= 1 + z * z / trials
     low, high = max(middle - reach, 0.0), min(middle + reach, 1.0)
     return Estimate(share, min(low, share), max(high, share))  # rounding may step over all or none
+
+
+def of_share(value: float, draws: Float[np.ndarray, " B"], recordings: int) -> Estimate:
+    """A share with the interval of its draws.
+
+    Where every clip is right, or none is, so are the clips of every draw. Then it is Wilson's
+    interval of as many trials as there are recordings: ten clips that are right do not promise that
+    all others will be.
+
+    Args:
+        value: the share.
+        draws: the share in every draw of a bootstrap; none: no interval.
+        recordings: how many are drawn.
+
+    >>> print(of_share(1.0, np.ones(1000), 10))
+    100.0%  [72.2, 100.0]
+    """
+    if len(draws) and value in (0, 1) and (draws == value).all():
+        return wilson(value * recordings, recordings)
+    return Estimate(value, *percentiles(draws))

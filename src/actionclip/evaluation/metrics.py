@@ -5,7 +5,6 @@ same clips drawn again (`intervals`). A clip that could not be read counts as wr
 has no right answer, and in a ranking it comes last.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,14 @@ from jaxtyping import Bool, Float, Int
 
 from actionclip.data.manifest import Row
 from actionclip.errors import ActionCLIPError
-from actionclip.evaluation.intervals import DRAWS, Estimate, bootstrap, percentiles, wilson
+from actionclip.evaluation.intervals import (
+    DRAWS,
+    Estimate,
+    bootstrap,
+    of_share,
+    percentiles,
+    wilson,
+)
 from actionclip.evaluation.precision import weighted_average_precision
 
 BINS = 15
@@ -152,9 +158,13 @@ def single_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     if sheet.kept is not None:
         metrics["kept"] = sheet.kept.mean()
     values = _bootstrap_accuracies(sheet, top_k, draws, seed)
-    found = {name: _estimate(value, values.get(name)) for name, value in metrics.items()}
+    recordings = len(set(sheet.groups))
+    found = {
+        name: of_share(float(value), values.get(name, np.zeros(0)), recordings)
+        for name, value in metrics.items()
+    }
     if sheet.are_probabilities and sheet.read.any():
-        found["ece"] = _estimate(calibration_error(sheet), None)
+        found["ece"] = Estimate(calibration_error(sheet))
     return Numbers(found, _class_rows(sheet, right[1], support), _notes(sheet, top_k), values)
 
 
@@ -332,11 +342,6 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
     if groups < 20:
         notes.append(f"Intervals from {groups} independent clips or recordings are rough.")
     return notes
-
-
-def _estimate(value: float, draws: np.ndarray | None) -> Estimate:
-    low, high = (math.nan, math.nan) if draws is None or not len(draws) else percentiles(draws)
-    return Estimate(float(value), low, high)
 
 
 def _precision(value: float, draws: np.ndarray) -> Estimate:
