@@ -86,10 +86,12 @@ def test_another_protocol_leaves_no_picture_of_the_first(run, folder, tmp_path):
     first = run(*arguments, "--protocol", "zero-shot")
     assert first.exit_code == 0, first.output
     assert (tmp_path / "out" / "confusion.png").is_file()
+    assert "class  clips  right\n" in first.stdout
 
     result = run(*arguments, "--protocol", "multi-label")
 
     assert result.exit_code == 0, result.output
+    assert "class  clips  average precision\n" in result.stdout
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         *("results.json", "clips.csv", "per_class.csv", "scores.npz", "vectors"),

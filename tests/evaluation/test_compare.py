@@ -1,6 +1,7 @@
 """Comparisons of two tests of the same clips."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -176,6 +177,23 @@ def test_parts_of_which_nothing_was_read_or_no_interval_is_wanted(tmp_path):
     assert "[" not in "\n".join(comparison_lines(found))
 
 
+def test_clips_of_one_recording_do_not_say_what_is_more_than_chance(tmp_path):
+    truth = np.arange(12) % 3
+    right = np.eye(3)[truth]
+    for name, count in (("before", 4), ("after", 10)):
+        scores = np.where(np.arange(12)[:, None] < count, right, 1 - right)
+        sheet = sheet_of(scores, truth)
+        rows = tuple(replace(r, path="film.mp4", start=float(n)) for n, r in enumerate(sheet.rows))
+        write_results(evaluation_of(replace(sheet, rows=rows)), tmp_path / name)
+
+    found = compare(tmp_path / "before", tmp_path / "after")
+
+    assert found.difference.value == pytest.approx(0.5)
+    assert all(math.isnan(one.difference.low) for one in (found, *found.parts))
+    assert found.could_be_chance is None
+    assert "chance" not in "\n".join(comparison_lines(found))
+
+
 def test_what_cannot_be_compared(two_tests, tmp_path):
     write_results(
         evaluation_of(sheet_of(SCORES, TRUTH), protocol="zero-shot"), tmp_path / "another"
@@ -207,7 +225,8 @@ def test_rankings_with_unread_clips_are_those_of_the_results(tmp_path):
 
     was, now = (multi_label(sheets[name], draws=100) for name in ("before", "after"))
     assert (found.before, found.after) == (was.metrics["map"].value, now.metrics["map"].value)
-    interval = percentiles(now.draws["map"] - was.draws["map"])
+    change = now.metrics["map"].value - was.metrics["map"].value
+    interval = percentiles(now.draws["map"] - was.draws["map"], about=change)
     assert (found.difference.low, found.difference.high) == pytest.approx(interval)
     other = compare(tmp_path / "turned", tmp_path / "after", draws=0)
     assert (other.before, other.after) == (found.before, found.after)

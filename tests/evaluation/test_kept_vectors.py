@@ -32,6 +32,9 @@ def test_what_was_encoded_is_found_again(model, manifest, tmp_path, monkeypatch)
     assert encoded == []
     assert again.settings["sentences"] == 16 * 4
     assert first.settings["sentences"] == 2 * 4
+    told = {name: [f"{name}, seen from afar", f"{name} at home", name] for name in CLASSES}
+    described = evaluate(model, manifest, folder=tmp_path, reading=ONE, descriptions=told)
+    assert described.settings["sentences"] == 3 * 4
     same = evaluate(model, manifest, folder=tmp_path, reading=ONE)
     np.testing.assert_array_equal(vectors(same)[0], vectors(first)[0])
 

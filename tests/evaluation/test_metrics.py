@@ -1,6 +1,7 @@
 """Every number against scikit-learn, and by hand."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,38 @@ def test_intervals_hold_the_value(unread):
     )
 
 
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize(("recordings", "reach"), [(12, 0.2425), (3, 0.5615)])
+def test_clips_that_are_all_right_or_all_wrong_promise_nothing_of_others(right, recordings, reach):
+    """Wilson's interval of 12 and of 3 trials: 3.8416 / (12 + 3.8416) and 3.8416 / 6.8416."""
+    truth = np.arange(12) % 2
+    sheet = sheet_of(np.eye(2)[truth if right else 1 - truth], truth)
+    rows = tuple(replace(row, group=str(n % recordings)) for n, row in enumerate(sheet.rows))
+
+    found = single_label(replace(sheet, rows=rows)).metrics
+
+    for name in ("top1", "mean_class"):
+        assert found[name].value == right
+        assert found[name].high - found[name].low == pytest.approx(reach, abs=1e-4)
+    assert 0 <= found["top1"].low <= found["top1"].value <= found["top1"].high <= 1
+
+
+@pytest.mark.parametrize("measure", [single_label, multi_label])
+def test_clips_of_one_recording_have_no_interval(measure):
+    """Stretches of one film: every draw is the same clips, and no width is not certainty."""
+    scores = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]
+    sheet = sheet_of(scores, [0, 1, 1, 0])
+    rows = tuple(replace(row, path="film.mp4", start=float(n)) for n, row in enumerate(sheet.rows))
+
+    numbers = measure(replace(sheet, rows=rows))
+
+    assert all(np.isnan([each.low, each.high]).all() for each in numbers.metrics.values())
+    assert [note for note in numbers.notes if "interval" in note.lower()] == [
+        "There are no intervals: all clips are of one recording, which does not say how much "
+        "another would differ."
+    ]
+
+
 def test_several_labels_need_the_protocol_for_them():
     with pytest.raises(ActionCLIPError, match="multi-label"):
         single_label(sheet_of([[0.5, 0.5]], [[0, 1]]))
@@ -145,6 +178,26 @@ def test_average_precision_by_hand():
 
     sheet = sheet_of([*scores, [np.nan] * 2], [[0], [1], [0], [0]], are_probabilities=False)
     assert multi_label(sheet).per_class[0].result.value == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+
+
+def many_labels_few_clips(seed, clips=60, classes=60):
+    rng = np.random.default_rng(seed)
+    targets = rng.random((clips, classes)) < 0.05
+    targets[~targets.any(axis=1), 0] = True
+    scores = rng.normal(size=targets.shape) + targets
+    labels = [np.flatnonzero(row) for row in targets]
+    return sheet_of(scores, labels, are_probabilities=False)
+
+
+def test_the_interval_of_mean_average_precision_holds_what_other_clips_give():
+    """A clip that is drawn twice raises the average precision of its labels."""
+    found = [
+        multi_label(many_labels_few_clips(seed), draws=200).metrics["map"] for seed in range(30)
+    ]
+
+    usual = np.mean([each.value for each in found])
+    assert all(0 <= each.low <= each.value <= each.high <= 1 for each in found)
+    assert sum(each.low <= usual <= each.high for each in found) >= 26
 
 
 def test_a_label_without_clips_has_no_average_precision():

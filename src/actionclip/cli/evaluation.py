@@ -326,7 +326,8 @@ def _lines(result: "Evaluation", title: str) -> list[str]:
         style: dict[str, Any] = strong if name == next(iter(result.summary)) else {}
         lines.append(f"{name_in_words(name):{width}}{typer.style(str(value), **style)}")
     if len(result.parts) == 1:
-        lines += ["", *_classes(result.parts[0].numbers.per_class)]
+        number = "average precision" if result.protocol.multi_label else "right"
+        lines += ["", *_classes(result.parts[0].numbers.per_class, number)]
     notes = dict.fromkeys(note for part in result.parts for note in part.numbers.notes)
     return [*lines, "", *(f"note: {note}" for note in notes)] if notes else lines
 
@@ -342,8 +343,8 @@ def _parts_table(result: "Evaluation") -> list[str]:
     return [*lines, ""]
 
 
-def _classes(rows: "list[ClassRow]") -> list[str]:
-    """Every class where there are few; else the weakest."""
+def _classes(rows: "list[ClassRow]", number: str) -> list[str]:
+    """Every class where there are few; else the weakest. Their number is called `number`."""
     known = [row for row in rows if row.clips]
     shown = known
     heading = "class"
@@ -351,7 +352,7 @@ def _classes(rows: "list[ClassRow]") -> list[str]:
         shown = sorted(known, key=lambda row: row.result.value)[:SHOWN]
         heading = f"the {SHOWN} weakest of {len(known)} classes"
     width = max(len(heading), *(len(row.label) for row in shown)) + 2
-    lines = [f"{heading:{width}}clips  right"]
+    lines = [f"{heading:{width}}clips  {number}"]
     for row in shown:
         taken = f"  taken for {row.confused} ({row.confused_clips})" if row.confused else ""
         lines.append(f"{row.label:{width}}{row.clips:5d}  {row.result!s:24}{taken}".rstrip())

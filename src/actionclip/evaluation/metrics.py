@@ -5,7 +5,6 @@ same clips drawn again (`intervals`). A clip that could not be read counts as wr
 has no right answer, and in a ranking it comes last.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,14 @@ from jaxtyping import Bool, Float, Int
 
 from actionclip.data.manifest import Row
 from actionclip.errors import ActionCLIPError
-from actionclip.evaluation.intervals import DRAWS, Estimate, bootstrap, percentiles, wilson
+from actionclip.evaluation.intervals import (
+    DRAWS,
+    Estimate,
+    bootstrap,
+    of_share,
+    percentiles,
+    wilson,
+)
 from actionclip.evaluation.precision import weighted_average_precision
 
 BINS = 15
@@ -152,9 +158,13 @@ def single_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     if sheet.kept is not None:
         metrics["kept"] = sheet.kept.mean()
     values = _bootstrap_accuracies(sheet, top_k, draws, seed)
-    found = {name: _estimate(value, values.get(name)) for name, value in metrics.items()}
+    recordings = len(set(sheet.groups))
+    found = {
+        name: of_share(float(value), values.get(name, np.zeros(0)), recordings)
+        for name, value in metrics.items()
+    }
     if sheet.are_probabilities and sheet.read.any():
-        found["ece"] = _estimate(calibration_error(sheet), None)
+        found["ece"] = Estimate(calibration_error(sheet))
     return Numbers(found, _class_rows(sheet, right[1], support), _notes(sheet, top_k), values)
 
 
@@ -170,14 +180,15 @@ def multi_label(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Numbers:
     def precisions(weights: np.ndarray) -> np.ndarray:
         return weighted_average_precisions(sheet, weights)
 
-    drawn = bootstrap(precisions, sheet.groups, draws=draws, seed=seed).T if draws else None
-    means = np.zeros(0) if drawn is None else mean_of_known(drawn[shown])
+    drawn = bootstrap(precisions, sheet.groups, draws=draws, seed=seed)
+    drawn = drawn.T if len(drawn) else np.zeros((len(sheet.classes), 0))
+    means = mean_of_known(drawn[shown])
     rows = [
-        ClassRow(label, int(support[n]), _estimate(values[n], None if drawn is None else drawn[n]))
+        ClassRow(label, int(support[n]), _precision(values[n], drawn[n]))
         for n, label in enumerate(sheet.classes)
     ]
     return Numbers(
-        {"map": _estimate(values[shown].mean(), means)}, rows, _notes(sheet, None), {"map": means}
+        {"map": _precision(values[shown].mean(), means)}, rows, _notes(sheet, None), {"map": means}
     )
 
 
@@ -270,9 +281,9 @@ def _bootstrap_accuracies(
         columns.append(mean_of_known(per_class.T))
         return np.stack(columns, axis=1)
 
-    if not draws:
-        return {}
     values = bootstrap(accuracies, sheet.groups, draws=draws, seed=seed)
+    if not len(values):
+        return {}
     return dict(zip([*hits, "mean_class"], values.T, strict=True))
 
 
@@ -320,6 +331,12 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
             "their best label all the same."
         )
     groups = len(set(sheet.groups))
+    if groups == 1:
+        notes.append(
+            "There are no intervals: all clips are of one recording, which does not say how much "
+            "another would differ."
+        )
+        return notes
     if groups < len(sheet.rows):
         notes.append(f"Intervals draw {groups} recordings, not {len(sheet.rows)} single clips.")
     if groups < 20:
@@ -327,9 +344,10 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
     return notes
 
 
-def _estimate(value: float, draws: np.ndarray | None) -> Estimate:
-    low, high = (math.nan, math.nan) if draws is None or not len(draws) else percentiles(draws)
-    return Estimate(float(value), low, high)
+def _precision(value: float, draws: np.ndarray) -> Estimate:
+    """Average precision, which a draw gets too high: see `percentiles`."""
+    low, high = percentiles(draws, about=float(value))
+    return Estimate(float(value), low, high).inside
 
 
 def torchmetrics() -> Any:

@@ -288,6 +288,7 @@ def _settings(
     from actionclip import __version__
 
     model = encoder.model
+    assert question.prompts is not None  # it was asked, not cut
     return {
         "actionclip": __version__,
         "backbone": model.config.backbone.name,
@@ -298,7 +299,7 @@ def _settings(
         "precision": precision_of(model),
         "device": model.device.type,
         "decoder": encoder.decoder,
-        "sentences": len(question.texts) * question.texts.shape[1],
+        "sentences": len(question.prompts.sentences),
         "ensemble": question.ensemble,
         "scale": question.scale,
         "bias": question.bias,

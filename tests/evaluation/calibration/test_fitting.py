@@ -30,6 +30,7 @@ from actionclip.evaluation.calibration.measures import (
     calibration_error,
     interval,
     mean_of,
+    share,
     telling_apart,
 )
 from actionclip.evaluation.calibration.report import deal, measure
@@ -177,6 +178,14 @@ def test_a_mean_has_an_interval_around_it():
     found = interval(mean_of(np.array([0.0, 1.0] * 30)), tuple(map(str, range(60))))
 
     assert found.low < found.value == 0.5 < found.high
+
+
+@pytest.mark.parametrize("hit", [0.0, 1.0])
+def test_a_share_of_all_or_none_is_not_certain(hit):
+    found = share(np.full(20, hit), tuple(str(n // 2) for n in range(20)))
+
+    assert found.value == hit
+    assert found.high - found.low == pytest.approx(1.96**2 / (10 + 1.96**2), abs=1e-3)
 
 
 def test_what_is_measured_comes_from_clips_held_out():

@@ -25,7 +25,7 @@ from actionclip.model.text_cache import cache_folder
 from actionclip.model.weights.folder import load_folder, save
 from actionclip.training.fewshot import features, learning
 from actionclip.training.fewshot.features import frame_embeddings
-from actionclip.training.fewshot.heads import folds, train_probe
+from actionclip.training.fewshot.heads import Shots, folds, train_probe
 from actionclip.training.fewshot.learning import FewShotConfig, learn_few_shots
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize
@@ -334,13 +334,53 @@ def test_a_probe_starts_as_the_text_embeddings_and_may_be_held_there():
 def test_folds_hold_out_every_clip_once_and_spread_the_classes(counts, parts, seed):
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
 
-    found = folds(labels, parts, seed)
+    found = folds(Shots(torch.zeros(len(labels), 1, 1, 1), labels), parts, seed)
 
     assert sorted(np.concatenate(found).tolist()) == list(range(len(labels)))
     for rows in found:
         held = np.bincount(labels[rows], minlength=len(counts))
         assert (held <= np.ceil(np.array(counts) / parts)).all()
         assert (held < counts).all()
+
+
+@given(
+    counts=st.lists(st.integers(2, 6), min_size=2, max_size=4),
+    clips=st.integers(1, 4),
+    parts=st.integers(2, 5),
+    seed=st.integers(0, 99),
+)
+def test_folds_never_tear_a_recording_apart(counts, clips, parts, seed):
+    recordings = [(label, f"{label}/{n}") for label, own in enumerate(counts) for n in range(own)]
+    told = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(recordings)), clips))
+    labels = torch.tensor([recordings[n][0] for n in told])
+    groups = tuple(recordings[n][1] for n in told)
+
+    found = folds(Shots(torch.zeros(len(labels), 1, 1, 1), labels, groups), parts, seed)
+
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(labels)))
+    fold_of = [{groups[row] for row in rows} for rows in found]
+    assert sum(map(len, fold_of)) == len(recordings)
+    for held in fold_of:
+        for label, count in enumerate(counts):
+            assert sum(name.startswith(f"{label}/") for name in held) < count
+
+
+def test_clips_of_a_recording_are_not_learnt_from_and_validated_on(colours):
+    """Each colour's clips are of two recordings, of which one looks like another colour's."""
+    looks = {"red": ("red", "green"), "green": ("green", "blue"), "blue": ("blue", "red")}
+    rows = tuple(
+        Row(str(colours / look / f"{2 * name_of + clip}.mp4"), (name,), group=f"{name}/{look}")
+        for name, both in looks.items()
+        for name_of, look in enumerate(both)
+        for clip in (0, 1)
+    )
+
+    apart = learn(Manifest(rows))
+    torn = learn(Manifest(tuple(replace(row, group="") for row in rows)))
+
+    assert apart.validated["probe"] < torn.validated["probe"]
+    alone = learn(Manifest(tuple(replace(row, group=row.labels[0]) for row in rows)))
+    assert alone.validated == {}
 
 
 def test_the_verb_writes_a_model_and_says_how_good_it_is(colours, tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from actionclip.evaluation.intervals import DRAWS, Estimate, bootstrap, percentiles
+from actionclip.evaluation.intervals import DRAWS, Estimate, bootstrap, of_share, percentiles
 from actionclip.evaluation.metrics import BINS
 
 Weights = Float[np.ndarray, "B N"] | Int[np.ndarray, "B N"]
@@ -43,6 +43,14 @@ def interval(
     value = float(statistic(np.ones((1, len(groups)), np.int64))[0])
     low, high = percentiles(bootstrap(statistic, groups, draws=draws, seed=seed))
     return Estimate(value, low, high)
+
+
+def share(
+    hits: np.ndarray, groups: tuple[str, ...], *, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """The share of clips that are hits, and its interval; see `of_share`."""
+    drawn = bootstrap(mean_of(hits), groups, draws=draws, seed=seed)
+    return of_share(float(hits.mean()), drawn, len(set(groups)))
 
 
 def telling_apart(

@@ -20,6 +20,7 @@ from actionclip.evaluation.calibration.measures import (
     covered,
     interval,
     mean_of,
+    share,
     telling_apart,
 )
 from actionclip.evaluation.intervals import DRAWS, Estimate
@@ -80,13 +81,13 @@ def measure(answers: Answers, wanted: Wanted, *, draws: int = DRAWS) -> Report |
             inside[here] = in_set(torch.from_numpy(scores[here]), found.floor).numpy()
         rejected[there] = strange[there] < found.threshold
     how: dict[str, int] = {"draws": draws, "seed": wanted.seed}
-    sets, rejection = {}, {"kept": interval(mean_of(kept), known.groups, **how)}
+    sets, rejection = {}, {"kept": share(kept, known.groups, **how)}
     if promised:
         hits = covered(inside, known.truth)
-        sets["coverage"] = interval(mean_of(hits), known.groups, **how)
+        sets["coverage"] = share(hits, known.groups, **how)
         sets["set_size"] = interval(mean_of(inside.sum(axis=1)), known.groups, **how)
     if len(unknown):
-        rejection["rejected"] = interval(mean_of(rejected), unknown.groups, **how)
+        rejection["rejected"] = share(rejected, unknown.groups, **how)
         both = known.groups, unknown.groups
         rejection |= telling_apart(near, strange, both, **how)
     return Report(
@@ -124,7 +125,7 @@ def _of_scores(known: Answers, scores: np.ndarray, how: dict[str, int]) -> dict[
     hits = scores.argmax(axis=1) == known.truth
     losses = losses_of(scores, known.truth, known.question.activation)
     return {
-        "top1": interval(mean_of(hits), known.groups, **how),
+        "top1": share(hits, known.groups, **how),
         "nll": interval(mean_of(losses), known.groups, **how),
         "ece": interval(calibration_error(scores, known.truth), known.groups, **how),
     }

@@ -263,7 +263,9 @@ def _precisions(pairs: Sequence[Pair], draws: int, seed: int) -> Comparison:
             own.append(mean_of_known((after - before).T))
         return [np.mean(own, axis=0), *own]
 
-    whole, *own = _drawn(changes, pairs, draws, seed)
+    once = [np.ones((1, len(one.rows)), np.int64) for one, _ in pairs]
+    about = [float(change[0]) for change in changes(once)]
+    whole, *own = _drawn(changes, pairs, draws, seed, about=about)
     parts = [
         _part(one, was.mean(), now.mean(), interval)
         for (one, _), (was, now), interval in zip(pairs, values, own, strict=True)
@@ -292,11 +294,19 @@ def _drawn(
     pairs: Sequence[Pair],
     draws: int,
     seed: int,
+    about: Sequence[float] | None = None,
 ) -> list[tuple[float, float]]:
     """The intervals of all parts together and of each, from draws of the recordings of all parts.
 
     A recording with clips in several parts is drawn for all of them. A draw without a clip of a
-    part says nothing of it.
+    part says nothing of it. A part of one recording has no interval, nor have all of one together.
+
+    Args:
+        statistics: all of them, from the weights of each part.
+        pairs: the parts.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        about: the numbers, where draws get them wrong: see `percentiles`.
     """
     groups = [group for one, _ in pairs for group in one.groups]
     ends = np.cumsum([len(one.rows) for one, _ in pairs])[:-1]
@@ -307,7 +317,12 @@ def _drawn(
     drawn = bootstrap(columns, groups, draws=draws, seed=seed)
     if not len(drawn):
         return [(math.nan, math.nan)] * (1 + len(pairs))
-    return [percentiles(column) for column in drawn.T]
+    alone = [False, *(len(set(one.groups)) < 2 for one, _ in pairs)]
+    centres = about or [None] * len(alone)
+    return [
+        (math.nan, math.nan) if single else percentiles(row, about=centre)
+        for row, centre, single in zip(drawn.T, centres, alone, strict=True)
+    ]
 
 
 def _part(one: Sheet, before: float, after: float, interval: tuple[float, float]) -> PartChange:

@@ -28,13 +28,16 @@ class Shots:
 
     features: Float[Tensor, "N W T D"]
     labels: Int[Tensor, " N"]
+    groups: tuple[str, ...] = ()
+    """The recording of each clip; empty: each is one of its own."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def only(self, rows: Int[np.ndarray, " n"]) -> "Shots":
         """Some of them."""
-        return Shots(self.features[rows], self.labels[rows])
+        groups = tuple(self.groups[row] for row in rows.tolist()) if self.groups else ()
+        return Shots(self.features[rows], self.labels[rows], groups)
 
 
 @dataclass(frozen=True)
@@ -183,20 +186,28 @@ def embed(head: nn.Module, shots: Shots) -> Float[Tensor, "N D"]:
     return unit(views.mean(dim=1))
 
 
-def folds(labels: Int[Tensor, " N"], count: int, seed: int) -> list[np.ndarray]:
+def folds(shots: Shots, count: int, seed: int) -> list[np.ndarray]:
     """Which clips are held out together; each class is spread over all folds.
 
-    Empty when some class has a single clip, which cannot be learnt and tested on.
+    Clips of one recording are alike: they are held out together, or what was learnt from one would
+    be tested on its like. Empty when some class has a single recording, which cannot be learnt and
+    tested on.
     """
     rng = np.random.default_rng(seed)
-    numbers = labels.numpy()
-    if np.bincount(numbers)[np.unique(numbers)].min() < 2:
-        return []
-    place = np.empty(len(numbers), np.int64)
+    numbers = shots.labels.numpy()
+    names = np.array(shots.groups or [str(row) for row in range(len(shots))], object)
+    place: dict[str, int] = {}
     for label in np.unique(numbers):
-        rows = rng.permutation(np.flatnonzero(numbers == label))
-        place[rows] = np.arange(len(rows)) % count
-    return [rows for fold in range(count) if len(rows := np.flatnonzero(place == fold))]
+        own = list(dict.fromkeys(names[numbers == label].tolist()))
+        used = [sum(place.get(name) == fold for name in own) for fold in range(count)]
+        for name in rng.permutation(np.array(own, object)).tolist():
+            if name not in place:
+                place[name] = int(np.argmin(used))
+                used[place[name]] += 1
+        if len({place[name] for name in own}) < 2:
+            return []
+    of_clip = np.array([place[name] for name in names.tolist()])
+    return [rows for fold in range(count) if len(rows := np.flatnonzero(of_clip == fold))]
 
 
 def fresh(head: nn.Module) -> nn.Module:
