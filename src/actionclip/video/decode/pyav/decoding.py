@@ -168,9 +168,11 @@ class Decoder:
         yield from ((n, packet) for n, packet in self._numbered(position_of) if n >= start)
 
     def _numbered(self, position_of: dict[int, int]) -> Iterator[tuple[int, Packet]]:
+        number: int | None = None
         for packet in self.packets():
-            number = None if packet.pts is None else position_of.get(packet.pts)
-            if number is not None:
+            if packet.pts is not None:
+                number = position_of.get(packet.pts)
+            if number is not None:  # a packet without a time goes with the one before it
                 yield number, packet
 
 
