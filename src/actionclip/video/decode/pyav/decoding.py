@@ -45,6 +45,8 @@ class Decoder:
         self.container, self.stream = open_video(descriptor, limits, sound=sound)
         self.broken: set[int | None] = set()
         """Positions in the file, or times, of packets that did not decode as they should."""
+        self.corrupt = 0
+        """Packets fed so far that the container marks as incomplete."""
         self.first_error: av.error.FFmpegError | None = None
         self.frames_decoded = 0
         self.skip_before: int | None = None
@@ -89,6 +91,7 @@ class Decoder:
             packet: the next one.
             wanted: whether its frame is; if not, and no other frame leans on it, it is skipped.
         """
+        self.corrupt += packet.is_corrupt
         if self._skips:
             self.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
         try:
