@@ -6,6 +6,7 @@ import os
 import shutil
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -72,6 +73,28 @@ def test_a_page_with_the_video_in_it_and_the_video_with_its_labels(command_line,
     assert 'src="data:video/mp4;base64,' in page
     assert all(action in page for action in ACTIONS)
     assert film.with_name("labelled.mp4").stat().st_size > 10_000
+
+
+def test_what_no_label_can_be_drawn_into_costs_no_other_file(command_line, film, tmp_path):
+    """A picture of one pixel; a film that was taken away would do as well."""
+    dot = film.with_name("dot.mkv")
+    with av.open(str(dot), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.width = stream.height = 1
+        stream.pix_fmt = "yuv420p"
+        for shade in range(16):
+            picture = np.full((1, 1, 3), 15 * shade, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+    asked = ("timeline", dot, "--labels", LABELS, "--model", "tiny", "--csv", "dot.csv")
+    result = command_line(*asked, "--overlay", "drawn.mp4", "--save-all", "out")
+
+    assert result.exit_code == 3
+    assert "error: drawn.mp4 is not written: Its picture is too small" in result.stderr
+    assert film.with_name("dot.csv").exists()
+    assert json.loads((film.parent / "out" / "dot.json").read_text())["status"] == "ok"
+    assert not film.with_name("drawn.mp4").exists()
 
 
 def test_many_videos_get_their_files_in_a_folder_and_a_bad_one_stops_nobody(

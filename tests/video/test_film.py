@@ -329,6 +329,19 @@ def test_a_file_that_is_cut_off_says_so(folder):
     assert "cut off" in end.message
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_broadcast_with_lost_lines_is_damaged_though_its_decoder_hides_it(folder, codec):
+    options = {"x265-params": "log-level=none:pools=none"} if codec == "libx265" else {}
+    path = render(folder / f"lost-{codec}.ts", 300, codec=codec, gop=50, options=options)
+    lines = [path.read_bytes()[i : i + 188] for i in range(0, path.stat().st_size, 188)]
+    path.write_bytes(b"".join(line for n, line in enumerate(lines) if n < 50 or n % 90))
+
+    _, end = read(path, 0.2)
+
+    assert end.status is read_clip(path).status is Outcome.DEGRADED
+    assert "Packets marked as corrupt: " in end.message
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("bframes", [0, 2])
 def test_a_head_that_cannot_be_decoded_is_no_part_of_a_film_or_a_clip(folder, suffix, bframes):

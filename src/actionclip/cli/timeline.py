@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.classify import finish_failed, reasons
-from actionclip.cli.console import QUIET_SECONDS, documented, is_terminal, plain_warnings, say
+from actionclip.cli.classify import SOME_FAILED, finish_failed, reasons
+from actionclip.cli.console import (
+    QUIET_SECONDS,
+    documented,
+    is_terminal,
+    plain_warnings,
+    say,
+    show_error,
+)
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
     from actionclip.encoding.questions import Question
     from actionclip.inference.explain.explanation import Explanation
     from actionclip.inference.recognizer import Recognizer
+    from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.result import TimelineResult
     from actionclip.video.sources import Source
 
@@ -135,7 +143,6 @@ def timeline(
     """Say when each of the given labels happens in a video."""
     from actionclip.inference.timeline.outputs import Wanted
     from actionclip.inference.timeline.segments import Rules
-    from actionclip.inference.timeline.text import one_line
 
     _check_options(explain, scores=scores, as_json=as_json)
     sources = options.find_sources(videos, model, whole="A timeline")
@@ -186,15 +193,27 @@ def timeline(
                 if not result.status.usable:
                     failed.append(result)
                     continue
-                for path in wanted.write(result, number=place):
-                    notes = "".join(f"  ({note})" for note in wanted.notes)
-                    wanted.notes.clear()
-                    say(f"  wrote {one_line(str(path))}{notes}")
+                _write(wanted, result, place)
     if failed:
         finish_failed(failed, failures)
 
 
 timeline.__doc__ = documented(timeline, EXAMPLES)
+
+
+def _write(wanted: "Wanted", result: "TimelineResult", number: int) -> None:
+    """Write the files of one video; where labels cannot be drawn into it, leave with 3."""
+    from actionclip.inference.timeline.text import one_line
+    from actionclip.video.outcomes import VideoError
+
+    try:
+        for path in wanted.write(result, number=number):
+            notes = "".join(f"  ({note})" for note in wanted.notes)
+            wanted.notes.clear()
+            say(f"  wrote {one_line(str(path))}{notes}")
+    except VideoError as error:
+        show_error(error)
+        raise typer.Exit(SOME_FAILED) from None
 
 
 def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None:

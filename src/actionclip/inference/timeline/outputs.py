@@ -14,6 +14,7 @@ from actionclip.inference.timeline.result import TimelineResult
 from actionclip.inference.timeline.text import to_csv, to_srt, to_vtt
 from actionclip.model.weights.files import Content, write_together
 from actionclip.video.film.recording import FORMS
+from actionclip.video.outcomes import VideoError
 from actionclip.video.sources import Source, refuse_overwriting, stem_of
 
 
@@ -94,9 +95,10 @@ class Wanted:
 
         Raises:
             StorageError: when a file cannot be written; what was there before stays whole.
+            VideoError: when the video cannot be drawn into; all other files are there by then.
         """
         for name, path in self._files().items():
-            if path is not None:
+            if path is not None and name != "overlay":
                 write_together(path.parent, {path.name: self._content(name, result, path)})
                 yield path
         paths = self._in_folder(stem_of(result.source, result.path), number)
@@ -106,6 +108,10 @@ class Wanted:
                 {path.name: self._content(name, result, path) for name, path in paths.items()},
             )
             yield paths["json"].with_suffix(".*")
+        if self.overlay is not None:  # last: the video is read again for it, and may be gone
+            content = self._content("overlay", result, self.overlay)
+            write_together(self.overlay.parent, {self.overlay.name: content})
+            yield self.overlay
 
     def _in_folder(self, stem: str, number: int) -> dict[str, Path]:
         """The files of a video in the folder, if there is to be one."""
@@ -127,7 +133,7 @@ class Wanted:
 
     def _content(self, name: str, result: TimelineResult, path: Path) -> Content:
         if name == "overlay":
-            return Content(0, lambda place: self._draw(result, place))
+            return Content(0, lambda place: self._draw(result, path, place))
         data = timeline_picture(result) if name == "png" else self._text(name, result, path)
         return Content(len(data), lambda place: place.write_bytes(data))
 
@@ -140,8 +146,12 @@ class Wanted:
             text = {"csv": to_csv, "srt": to_srt, "vtt": to_vtt}[name](result)
         return text.encode("utf-8", "surrogateescape")  # a name that is not UTF-8 keeps its bytes
 
-    def _draw(self, result: TimelineResult, place: Path) -> None:
-        drawn = write_overlay(result, place)
+    def _draw(self, result: TimelineResult, path: Path, place: Path) -> None:
+        try:
+            drawn = write_overlay(result, place)
+        except VideoError as error:
+            said = f"{path} is not written: {error.what}"
+            raise VideoError(said, error.code, hint=error.hint) from None
         self.notes.append(f"sound: {drawn.sound}")
         if drawn.message:
             self.notes.append(f"{drawn.status}: {drawn.message}")

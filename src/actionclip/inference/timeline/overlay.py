@@ -35,7 +35,7 @@ def write_overlay(result: TimelineResult, path: Path, *, limits: Limits | None =
         VideoError: when the video cannot be read any more.
         ActionCLIPError: when it is no file.
     """
-    if result.path is None or not result.path.is_file():
+    if result.path is None or result.path.is_dir():
         raise ActionCLIPError(
             f"{result.source} is no file.", expected="Labels are drawn into a video file."
         )

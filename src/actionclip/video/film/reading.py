@@ -96,6 +96,8 @@ class Clock:
     def complaints(self) -> list[str]:
         """What went wrong with the frames, in sentences; a second's worth of them may be lost."""
         said = []
+        if corrupt := self._decoder.corrupt:
+            said.append(f"Packets marked as corrupt: {corrupt}.")
         if broken := len(self._decoder.broken):
             said.append(f"Packets that did not decode as they should: {broken}.")
         if self.lost > self.rate:

@@ -45,6 +45,8 @@ class Decoder:
         self.container, self.stream = open_video(descriptor, limits, sound=sound)
         self.broken: set[int | None] = set()
         """Positions in the file, or times, of packets that did not decode as they should."""
+        self.corrupt = 0
+        """Packets fed so far that the container marks as incomplete."""
         self.first_error: av.error.FFmpegError | None = None
         self.frames_decoded = 0
         self.skip_before: int | None = None
@@ -89,6 +91,7 @@ class Decoder:
             packet: the next one.
             wanted: whether its frame is; if not, and no other frame leans on it, it is skipped.
         """
+        self.corrupt += packet.is_corrupt
         if self._skips:
             self.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
         try:
@@ -168,9 +171,11 @@ class Decoder:
         yield from ((n, packet) for n, packet in self._numbered(position_of) if n >= start)
 
     def _numbered(self, position_of: dict[int, int]) -> Iterator[tuple[int, Packet]]:
+        number: int | None = None
         for packet in self.packets():
-            number = None if packet.pts is None else position_of.get(packet.pts)
-            if number is not None:
+            if packet.pts is not None:
+                number = position_of.get(packet.pts)
+            if number is not None:  # a packet without a time goes with the one before it
                 yield number, packet
 
 

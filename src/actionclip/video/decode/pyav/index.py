@@ -23,6 +23,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from actionclip.video.decode.pyav.stamps import placed
+
 SCAN_BYTES = 2**30
 SCAN_PACKETS = 200_000
 """Larger files are not read through."""
@@ -80,7 +82,8 @@ class Index:
     packets: NDArray[np.int64]
     """The packet each frame comes from, [N]; empty unless exact."""
     packet_shown: NDArray[np.int64]
-    """When each packet's frame is shown, in the order of the file, [P]; empty unless exact."""
+    """When each packet's frame is shown, in the order of the file, [P]; empty unless exact. Of
+    packets with the same time the first one's is."""
     packet_decoded: NDArray[np.int64]
     """When each packet is to be decoded, same unit, [P]; empty unless exact."""
     keys: NDArray[np.bool_]
@@ -203,19 +206,17 @@ def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index
     """An index by the packets' own times; None if they cannot be what they say."""
     name = stream.codec_context.name
     made_up = times_lie(container, stream, has_b_frames=scan.has_b_frames)
-    times = [time for time in scan.shown if time is not None]
-    if made_up or len(times) < len(scan.shown) or len(set(times)) < len(times) or not times:
+    found = None if made_up else placed(scan.shown)
+    if found is None or (found[1].any() and any(scan.hidden)):
         return None
-    if max(times) - min(times) >= 2**53:  # centuries: not a time but a broken file
-        return None
-    shown = np.array(times, np.int64)
+    shown, without = found
     decoded = np.array(
-        [s if d is None else d for s, d in zip(times, scan.decoded, strict=True)], np.int64
+        [s if d is None else d for s, d in zip(shown.tolist(), scan.decoded, strict=True)], np.int64
     )
-    keys = np.array(scan.key, bool)
+    keys = np.array(scan.key, bool) & ~without
     if name not in SEEKABLE:
         keys[1:] = False
-    hidden = np.array(scan.hidden, bool)
+    hidden = np.array(scan.hidden, bool) | without
     # In these formats FFmpeg tells keyframes by the picture itself, not by a table that may lie.
     waits = name in WAITING and container.format.name in ("mpegts", "mpeg") and keys.any()
     torn = ~hidden & (shown < shown[keys.argmax()]) & waits

@@ -27,6 +27,7 @@ from actionclip.video.decode.pyav.index import Index, Times, counted, estimated,
 from actionclip.video.decode.pyav.opening import coded_errors, decoder_name
 from actionclip.video.decode.pyav.pixels import Pictures
 from actionclip.video.decode.pyav.plan import Stretch, nearest_entries, plan
+from actionclip.video.decode.pyav.stamps import MOST_OUT, numbers_of
 from actionclip.video.decode.reading import Reading
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.sampling import Timeline, choose_for
@@ -80,7 +81,11 @@ class _Reader:
         self.found: dict[int, NDArray[np.uint8]] = {}
         """Pictures by the time of showing, in the stream's units (a count where it has none)."""
         self.disordered = False
-        """Frames did not come in the order of their times: the times are wrong."""
+        """Frames did not come in the order of their times: some are wrong, or all."""
+        self._repeats: set[int] = set()
+        """Times that several packets have; the first of them is shown."""
+        self._left_out = 0
+        """Frames that came when their time had passed, when the file was last read through."""
 
     def read(self) -> Reading:
         """Choose, decode, and say how it went."""
@@ -158,7 +163,7 @@ class _Reader:
         A keyframe that is none shows itself by errors or missing frames after seeking to it.
         """
         decoder = self.decoder
-        position_of = {time: n for n, time in enumerate(index.packet_shown.tolist())}
+        position_of, self._repeats = numbers_of(index.packet_shown)
         failed: list[Stretch] = []
         packets = iter(())
         last = None
@@ -195,7 +200,7 @@ class _Reader:
             reached = number >= stretch.last
             for frame in [*frames, *(self.decoder.drain() if reached else ())]:
                 if frame.pts is None or (latest is not None and frame.pts <= latest):
-                    self.disordered = True
+                    self.disordered |= not self._repeats or frame.pts not in (None, latest)
                     continue
                 latest = frame.pts
                 if latest in times:
@@ -220,11 +225,12 @@ class _Reader:
                 self._sparse(index, np.unique(numbers))
             return index, numbers
         self._forget()
-        if self.disordered:
-            bare = counted(decoder.stream, len(index))
+        seen = self._through(index.shown[np.unique(numbers)].tolist(), count=False)
+        if self.disordered and self._left_out > MOST_OUT * len(seen):
+            self._forget()
+            bare = counted(decoder.stream, len(seen) + self._left_out)
             index = replace(bare, notes=(*bare.notes, *index.notes), damage=index.damage)
             return self._recount(index, self._choose(index))
-        seen = self._through(index.shown[np.unique(numbers)].tolist(), count=False)
         if decoder.broken or not seen or seen == index.shown.tolist():
             return index, numbers  # damage: the index is right and frames are missing
         # Not damaged, only different: packets without a frame of their own, fields of one frame, a
@@ -270,12 +276,14 @@ class _Reader:
             The time of every frame there is, ascending.
         """
         self.decoder.reopen()
+        self._left_out = 0
         seen: list[int] = []
         waiting = deque(targets)
         before: VideoFrame | None = None
         for frame in self.decoder.frames():
             time = len(seen) if count else frame.pts
             if time is None or (seen and time <= seen[-1]):
+                self._left_out += 1
                 continue
             while waiting and waiting[0] <= time:
                 target = waiting.popleft()
