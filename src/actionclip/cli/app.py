@@ -22,6 +22,7 @@ from actionclip.cli import (
     interpolate,
     labels,
     models,
+    options,
     search,
     serve,
     stream,
@@ -40,18 +41,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(classify.classify)
-app.command()(timeline.timeline)
+app.command(cls=options.WordsOnce)(classify.classify)
+app.command(cls=options.WordsOnce)(timeline.timeline)
 app.command()(embed.embed)
-app.command()(stream.stream)
+app.command(cls=options.WordsOnce)(stream.stream)
 app.command()(models.models)
 app.command()(index.index)
 app.command()(search.search)
 app.command()(train.train)
-app.command("eval")(evaluation.evaluate)
-app.command()(calibrate.calibrate)
+app.command("eval", cls=options.WordsOnce)(evaluation.evaluate)
+app.command(cls=options.WordsOnce)(calibrate.calibrate)
 app.command()(labels.labels)
-app.command()(convert.convert)
+app.command(cls=options.WordsOnce)(convert.convert)
 app.command()(fewshot.fewshot)
 app.command()(interpolate.interpolate)
 app.command()(serve.serve)

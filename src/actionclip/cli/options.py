@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from actionclip.errors import ActionCLIPError
 
@@ -73,6 +74,26 @@ FailuresOfSeveral = Annotated[
         show_default=False,
     ),
 ]
+
+
+class WordsOnce(TyperCommand):
+    """A verb that takes all words of an option at once.
+
+    An option that is given twice counts with its last value, as elsewhere; of words the first ones
+    would then be forgotten, and the answer would be one of the others.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse `--labels` and `--reject` that come twice; what else is wrong is said as ever."""
+        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        for name in ("labels", "reject"):
+            if sum(one.name == name for one in given) > 1:
+                raise ActionCLIPError(
+                    f"--{name} was given more than once.",
+                    expected="All words go into one, between commas, or into a file.",
+                    hint=f'For example: --{name} "walking, running".',
+                )
+        return super().parse_args(ctx, args)
 
 
 PLACE = "actionclip-index"
