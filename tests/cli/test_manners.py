@@ -1,8 +1,10 @@
 """What the command line does with habits, terminals and folders as people have them."""
 
+import os
+
 import pytest
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
 
 
@@ -35,3 +37,40 @@ def test_templates_are_given_several_times(command_line, tmp_path):
     )
 
     assert answered.exit_code == 0
+
+
+def closed():
+    """A folder in which this user may not write; None where every one is open, as to root."""
+    folders = ("/sys", "/proc/sys", "/usr", "/")
+    return next((each for each in folders if not os.access(each, os.W_OK)), None)
+
+
+@pytest.mark.skipif(closed() is None, reason="this user may write everywhere")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "embed {film} --output {place}/a.npz",
+        "embed {film} --output {place}/a.parquet",
+        "classify {film} --labels a,b --save-plot {place}/a.png",
+        "classify {film} --labels a,b --explain {place}/new/folder",
+        "timeline {film} --labels a,b --srt {place}/a.srt",
+        "timeline {film} --labels a,b --save-all {place}/all",
+        "timeline {film} --labels a,b --explain {place}/why",
+    ],
+)
+def test_a_place_that_is_read_only_is_said_before_any_video_is_read(command_line, tmp_path, words):
+    write_video(tmp_path / "film.mp4", seed=0)
+    words = words.format(film=tmp_path / "film.mp4", place=closed())
+
+    with pytest.raises(StorageError, match="could not be written: ") as refused:
+        command_line(*words.split(), "--model", tmp_path / "no-such-model")
+
+    assert "Choose another place" in refused.value.hint
+
+
+def test_a_folder_called_like_the_file_is_said_before_any_video_is_read(command_line, tmp_path):
+    write_video(tmp_path / "film.mp4", seed=0)
+    (tmp_path / "all.npz").mkdir()
+
+    with pytest.raises(StorageError, match="Is a directory"):
+        command_line("embed", "film.mp4", "-o", "all.npz", "--model", tmp_path / "no-such-model")

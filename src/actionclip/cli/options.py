@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, check_writable
 
 if TYPE_CHECKING:
     from actionclip.inference.recognizer import Recognizer
@@ -141,7 +141,7 @@ def check_outputs(
     failures: Path | None,
     outputs: Iterable[Path] = (),
 ) -> None:
-    """Refuse to write over what was named as input, or one output over another.
+    """Refuse to write over what was named as input, one output over another, or where one cannot.
 
     Args:
         sources: the videos.
@@ -151,11 +151,14 @@ def check_outputs(
 
     Raises:
         ActionCLIPError: naming the output.
+        StorageError: for a place where nothing can be written.
     """
     from actionclip.video.sources import refuse_overwriting
 
     named, others = list(inputs), list(outputs)
     refuse_overwriting(others, sources, named)
+    for output in others:
+        check_writable(output)
     if failures is not None:
         hint = "Videos that fail are listed there: name another place with --failures FILE."
         refuse_overwriting([*others, failures], sources, named, hint=hint)

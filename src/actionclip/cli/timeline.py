@@ -14,7 +14,7 @@ import typer
 from actionclip.cli import options
 from actionclip.cli.classify import finish_failed, reasons
 from actionclip.cli.console import QUIET_SECONDS, documented, is_terminal, plain_warnings, say
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, check_writable
 
 if TYPE_CHECKING:
     from actionclip.encoding.questions import Question
@@ -198,12 +198,14 @@ timeline.__doc__ = documented(timeline, EXAMPLES)
 
 
 def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None:
-    """Refuse options that would have no effect, or not the one meant."""
+    """Refuse options that would have no effect, not the one meant, or only fail at the end."""
     if explain is not None and options.is_picture("--explain", explain):
         raise ActionCLIPError(
             f"--explain is {explain}, and every segment gets a picture.",
             expected="It must be a folder.",
         )
+    if explain is not None:
+        check_writable(explain / "01.png")
     if scores and not as_json:
         raise ActionCLIPError(
             "--scores is about JSON, and --json was not given.",
