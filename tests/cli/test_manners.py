@@ -1,6 +1,9 @@
 """What the command line does with habits, terminals and folders as people have them."""
 
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -74,3 +77,31 @@ def test_a_folder_called_like_the_file_is_said_before_any_video_is_read(command_
 
     with pytest.raises(StorageError, match="Is a directory"):
         command_line("embed", "film.mp4", "-o", "all.npz", "--model", tmp_path / "no-such-model")
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_letters_that_the_output_lacks_do_not_end_a_run(tmp_path, form):
+    """As on a system whose language is not set to UTF-8, or in a pipe on Windows."""
+    names = ["日本.mp4", "😀 é.mp4", "last.mp4"]
+    for name in names:
+        write_video(tmp_path / name, seed=0)
+    words = ["classify", *names, "--labels", "été, 走る, running", "--model", "tiny", form]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "actionclip", *words],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        cwd=tmp_path,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.decode("latin-1").splitlines()
+    if form == "--json":
+        rows = [json.loads(line) for line in lines]
+        assert [row["source"] for row in rows] == names
+        assert {one["label"] for one in rows[0]["scores"]} == {"été", "走る", "running"}
+    else:
+        assert lines[1].startswith(r"\u65e5\u672c.mp4,ok,1,")
+        assert lines[4].startswith(r"\ud83d\ude00 é.mp4,ok,1,")
+        assert lines[7].startswith("last.mp4,ok,1,")

@@ -19,7 +19,8 @@ OPENING = """# The command line
 <!-- Written by docs/refresh.py from the program: do not edit. -->
 
 Results go to stdout, progress and messages to stderr. With `--json` every verb prints one object a
-line; when stdout is a pipe there are no colours and no bars.
+line; when stdout is a pipe there are no colours and no bars. Letters that its encoding lacks are
+spelt as JSON does (`\\u65e5`).
 
 | exit code | meaning |
 |---:|---|

@@ -29,7 +29,7 @@ from actionclip.cli import (
     timeline,
     train,
 )
-from actionclip.cli.console import show_error
+from actionclip.cli.console import SPELT, show_error
 from actionclip.errors import ActionCLIPError, StorageError
 
 USAGE, STORAGE = 2, 5
@@ -83,8 +83,8 @@ def root(
     ] = None,
 ) -> None:
     """Say what people do in a video, in words you choose."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are not UTF-8 keep their bytes
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever letters it has
+        sys.stdout.reconfigure(errors=SPELT)
 
 
 def main() -> None:

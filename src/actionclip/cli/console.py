@@ -1,6 +1,8 @@
 """How the command line looks: results on stdout, everything else on stderr."""
 
+import codecs
 import inspect
+import json
 import sys
 import time
 import warnings
@@ -19,6 +21,26 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 30.0
 """Without a terminal, one line of progress in this time."""
+
+
+SPELT = "actionclip-spelt"
+"""What stdout does with letters that its encoding lacks: the name of an error handler."""
+
+
+def _spelt(error: UnicodeError) -> tuple[bytes, int]:
+    r"""Such letters as JSON spells them, \u65e5; bytes of a name that is no text as they are."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    parts = [
+        bytes([ord(one) - 0xDC00])
+        if "\udc80" <= one <= "\udcff"
+        else json.dumps(one)[1:-1].encode()
+        for one in letters
+    ]
+    return b"".join(parts), error.end
+
+
+codecs.register_error(SPELT, _spelt)
 
 
 def say(message: str) -> None:
