@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -105,3 +106,21 @@ def test_letters_that_the_output_lacks_do_not_end_a_run(tmp_path, form):
         assert lines[1].startswith(r"\u65e5\u672c.mp4,ok,1,")
         assert lines[4].startswith(r"\ud83d\ude00 é.mp4,ok,1,")
         assert lines[7].startswith("last.mp4,ok,1,")
+
+
+def test_the_command_that_a_demo_shows_can_be_typed(command_line):
+    shown = command_line("demo", "--folder", "my clips").stderr
+
+    (command,) = [line.partition(": ")[2] for line in shown.splitlines() if "Your turn" in line]
+    words = shlex.split(command)[1:]
+    assert words[1] == "my clips/walking.mp4"
+    answered = command_line(*words)
+    assert (answered.exit_code, len(answered.stdout.splitlines())) == (0, 4)
+
+
+def test_the_command_that_labels_shows_can_be_typed(command_line):
+    with pytest.raises(ActionCLIPError) as refused:
+        command_line("labels", "walking, running", "--model", "tiny")
+
+    words = shlex.split(refused.value.hint.partition("actionclip ")[2])
+    assert words == ["labels", "walking, running", "--check", "--model", "tiny"]

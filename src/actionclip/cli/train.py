@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -164,7 +165,7 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
     if result.best is not None:
         say(f"The best evaluation was {result.best:.4f}, after step {result.best_step}.")
     say(f"The model is in {folder}. Use it:")
-    typer.echo(f"actionclip classify VIDEO --model {folder}")
+    typer.echo(f"actionclip classify VIDEO --model {quote(str(folder))}")
 
 
 class _Bar:
