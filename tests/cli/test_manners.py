@@ -108,6 +108,14 @@ def test_letters_that_the_output_lacks_do_not_end_a_run(tmp_path, form):
         assert lines[7].startswith("last.mp4,ok,1,")
 
 
+@pytest.mark.skipif(closed() is None, reason="this user may write everywhere")
+def test_a_demo_where_nothing_can_be_written_says_so(command_line):
+    with pytest.raises(StorageError, match="could not be written: ") as refused:
+        command_line("demo", "--folder", f"{closed()}/demo")
+
+    assert "--folder FOLDER" in refused.value.hint
+
+
 def test_the_command_that_a_demo_shows_can_be_typed(command_line):
     shown = command_line("demo", "--folder", "my clips").stderr
 
