@@ -27,7 +27,7 @@ spelt as JSON does (`\\u65e5`).
 | 0 | done |
 | 2 | cannot be done as it was asked: an unknown name, a wrong setting, a model that is not there |
 | 3 | done, with trouble: some videos failed, or `doctor` or `labels --check` found something |
-| 4 | the program's own counts do not add up, which `eval` checks |
+| 4 | the program's own counts do not add up, which `eval` and `index` check |
 | 5 | a result could not be written |
 | 130 | interrupted |
 
