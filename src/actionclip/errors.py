@@ -66,6 +66,27 @@ def cannot_write(
     return StorageError(f"{path} could not be written: {said}.", expected=expected, hint=hint)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    Args:
+        path: of the file; folders that are not there yet could be made.
+
+    Raises:
+        StorageError: where a folder has its name, a file is in the way, or nothing may be written.
+    """
+    if path.is_dir():
+        number = errno.EISDIR
+    else:
+        there = next(place for place in path.absolute().parents if os.access(place, os.F_OK))
+        if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+            return
+        number = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        if hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY:
+            number = errno.EROFS
+    raise cannot_write(path, OSError(number, os.strerror(number)), hint="Choose another place.")
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ActionCLIPError:
     """The error for a name that is not among the choices, with the nearest one suggested.
 

@@ -19,14 +19,16 @@ OPENING = """# The command line
 <!-- Written by docs/refresh.py from the program: do not edit. -->
 
 Results go to stdout, progress and messages to stderr. With `--json` every verb prints one object a
-line; when stdout is a pipe there are no colours and no bars.
+line; when stdout is a pipe there are no colours and no bars. `NO_COLOR=1` in the environment
+switches colours off on a terminal too. Letters that the encoding of stdout lacks are spelt as JSON
+does (`\\u65e5`).
 
 | exit code | meaning |
 |---:|---|
 | 0 | done |
 | 2 | cannot be done as it was asked: an unknown name, a wrong setting, a model that is not there |
 | 3 | done, with trouble: some videos failed, or `doctor` or `labels --check` found something |
-| 4 | the program's own counts do not add up, which `eval` checks |
+| 4 | the program's own counts do not add up, which `eval` and `index` check |
 | 5 | a result could not be written |
 | 130 | interrupted |
 

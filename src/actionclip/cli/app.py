@@ -22,13 +22,14 @@ from actionclip.cli import (
     interpolate,
     labels,
     models,
+    options,
     search,
     serve,
     stream,
     timeline,
     train,
 )
-from actionclip.cli.console import show_error
+from actionclip.cli.console import SPELT, is_plain, show_error
 from actionclip.errors import ActionCLIPError, StorageError
 
 USAGE, STORAGE = 2, 5
@@ -38,20 +39,23 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "color": False if is_plain() else None,  # None: where it is written to a terminal
+    },
 )
-app.command()(classify.classify)
-app.command()(timeline.timeline)
+app.command(cls=options.WordsOnce)(classify.classify)
+app.command(cls=options.WordsOnce)(timeline.timeline)
 app.command()(embed.embed)
-app.command()(stream.stream)
+app.command(cls=options.WordsOnce)(stream.stream)
 app.command()(models.models)
 app.command()(index.index)
 app.command()(search.search)
 app.command()(train.train)
-app.command("eval")(evaluation.evaluate)
-app.command()(calibrate.calibrate)
+app.command("eval", cls=options.WordsOnce)(evaluation.evaluate)
+app.command(cls=options.WordsOnce)(calibrate.calibrate)
 app.command()(labels.labels)
-app.command()(convert.convert)
+app.command(cls=options.WordsOnce)(convert.convert)
 app.command()(fewshot.fewshot)
 app.command()(interpolate.interpolate)
 app.command()(serve.serve)
@@ -82,8 +86,8 @@ def root(
     ] = None,
 ) -> None:
     """Say what people do in a video, in words you choose."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are not UTF-8 keep their bytes
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever letters it has
+        sys.stdout.reconfigure(errors=SPELT)
 
 
 def main() -> None:

@@ -1,12 +1,15 @@
 """How the command line looks: results on stdout, everything else on stderr."""
 
+import codecs
 import inspect
+import json
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
@@ -21,6 +24,40 @@ QUIET_SECONDS = 30.0
 """Without a terminal, one line of progress in this time."""
 
 
+SPELT = "actionclip-spelt"
+"""What stdout does with letters that its encoding lacks: the name of an error handler."""
+
+
+def _spelt(error: UnicodeError) -> tuple[bytes, int]:
+    r"""Such letters as JSON spells them, \u65e5; bytes of a name that is no text as they are."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    parts = [
+        bytes([ord(one) - 0xDC00])
+        if "\udc80" <= one <= "\udcff"
+        else json.dumps(one)[1:-1].encode()
+        for one in letters
+    ]
+    return b"".join(parts), error.end
+
+
+codecs.register_error(SPELT, _spelt)
+
+
+def is_plain() -> bool:
+    """Whether only plain text is wanted: NO_COLOR is set, or the terminal knows no more."""
+    return bool(os.environ.get("NO_COLOR")) or _is_dumb()
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM") in ("dumb", "unknown")
+
+
+def redraws(stream: IO[str]) -> bool:
+    """Whether a line that is there can be drawn over: on terminals but those that only write."""
+    return stream.isatty() and not _is_dumb()
+
+
 def say(message: str) -> None:
     """A message for a person, on stderr."""
     typer.echo(message, err=True)
@@ -33,7 +70,7 @@ def documented(command: Callable[..., object], examples: str) -> str:
 
 def show_error(error: ActionCLIPError) -> None:
     """What happened, what was expected, what to do: a line each."""
-    typer.secho(f"error: {error.what}", fg="red", err=True)
+    typer.secho(f"error: {error.what}", fg="red", err=True, color=False if is_plain() else None)
     for part in (error.expected, error.hint):
         if part:
             say(f"  {part}")
@@ -64,7 +101,7 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> "Progress":
-        if self.total > 1 and sys.stderr.isatty():
+        if self.total > 1 and redraws(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar

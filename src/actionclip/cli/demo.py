@@ -1,6 +1,7 @@
 """`actionclip demo`: renders clips of people, then says what they do. Needs no network."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -47,8 +48,8 @@ def demo(
         finish_failed(failed, None)
     say(f"The sampled frames and scores are drawn in {folder}/*.png.")
     say(
-        f'Your turn: actionclip classify {paths[0]} --labels "{", ".join(labels[:3])}" '
-        f"--model {model}"
+        f"Your turn: actionclip classify {quote(str(paths[0]))} "
+        f'--labels "{", ".join(labels[:3])}" --model {quote(model)}'
     )
 
 

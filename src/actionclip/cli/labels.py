@@ -1,6 +1,7 @@
 """`actionclip labels`: the built-in label sets, and a check of your own."""
 
 import json
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -48,7 +49,8 @@ def labels(
         raise ActionCLIPError(
             "Nothing here asks the model.",
             expected="--model together with --check, which looks for labels that it takes as one.",
-            hint=f"For example: actionclip labels {name or 'actions.txt'} --check --model {model}",
+            hint=f"For example: actionclip labels {quote(name or 'actions.txt')} --check "
+            f"--model {quote(model)}",
         )
     if name is None:
         for each in label_sets.names():

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, check_writable
 
 if TYPE_CHECKING:
     from actionclip.inference.recognizer import Recognizer
@@ -75,6 +76,26 @@ FailuresOfSeveral = Annotated[
 ]
 
 
+class WordsOnce(TyperCommand):
+    """A verb that takes all words of an option at once.
+
+    An option that is given twice counts with its last value, as elsewhere; of words the first ones
+    would then be forgotten, and the answer would be one of the others.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse `--labels` and `--reject` that come twice; what else is wrong is said as ever."""
+        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        for name in ("labels", "reject"):
+            if sum(one.name == name for one in given) > 1:
+                raise ActionCLIPError(
+                    f"--{name} was given more than once.",
+                    expected="All words go into one, between commas, or into a file.",
+                    hint=f'For example: --{name} "walking, running".',
+                )
+        return super().parse_args(ctx, args)
+
+
 PLACE = "actionclip-index"
 """Where an index lies unless told otherwise: a folder in the current one."""
 Place = Annotated[
@@ -120,7 +141,7 @@ def check_outputs(
     failures: Path | None,
     outputs: Iterable[Path] = (),
 ) -> None:
-    """Refuse to write over what was named as input, or one output over another.
+    """Refuse to write over what was named as input, one output over another, or where one cannot.
 
     Args:
         sources: the videos.
@@ -130,11 +151,14 @@ def check_outputs(
 
     Raises:
         ActionCLIPError: naming the output.
+        StorageError: for a place where nothing can be written.
     """
     from actionclip.video.sources import refuse_overwriting
 
     named, others = list(inputs), list(outputs)
     refuse_overwriting(others, sources, named)
+    for output in others:
+        check_writable(output)
     if failures is not None:
         hint = "Videos that fail are listed there: name another place with --failures FILE."
         refuse_overwriting([*others, failures], sources, named, hint=hint)

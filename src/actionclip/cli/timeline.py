@@ -18,10 +18,11 @@ from actionclip.cli.console import (
     documented,
     is_terminal,
     plain_warnings,
+    redraws,
     say,
     show_error,
 )
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, check_writable
 
 if TYPE_CHECKING:
     from actionclip.encoding.questions import Question
@@ -217,12 +218,14 @@ def _write(wanted: "Wanted", result: "TimelineResult", number: int) -> None:
 
 
 def _check_options(explain: Path | None, *, scores: bool, as_json: bool) -> None:
-    """Refuse options that would have no effect, or not the one meant."""
+    """Refuse options that would have no effect, not the one meant, or only fail at the end."""
     if explain is not None and options.is_picture("--explain", explain):
         raise ActionCLIPError(
             f"--explain is {explain}, and every segment gets a picture.",
             expected="It must be a folder.",
         )
+    if explain is not None:
+        check_writable(explain / "01.png")
     if scores and not as_json:
         raise ActionCLIPError(
             "--scores is about JSON, and --json was not given.",
@@ -263,7 +266,7 @@ class Watching:
 
     def __init__(self) -> None:
         self._said = time.monotonic()
-        self._moving = sys.stderr.isatty()
+        self._moving = redraws(sys.stderr)
 
     def __enter__(self) -> "Watching":
         return self

@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import documented, plain_warnings, say
+from actionclip.cli.console import documented, plain_warnings, redraws, say
 
 if TYPE_CHECKING:
     from actionclip.training.plan import Plan
@@ -164,7 +165,7 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
     if result.best is not None:
         say(f"The best evaluation was {result.best:.4f}, after step {result.best_step}.")
     say(f"The model is in {folder}. Use it:")
-    typer.echo(f"actionclip classify VIDEO --model {folder}")
+    typer.echo(f"actionclip classify VIDEO --model {quote(str(folder))}")
 
 
 class _Bar:
@@ -179,7 +180,7 @@ class _Bar:
         self._task: Any = None
 
     def __enter__(self) -> "_Bar":
-        if self.show and sys.stderr.isatty():
+        if self.show and redraws(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
 

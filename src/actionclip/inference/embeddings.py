@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.errors import ActionCLIPError, StorageError, check_writable
 from actionclip.inference import EMBEDDING_FORMATS
 from actionclip.inference.results import VideoResult
 from actionclip.model.weights.files import Content, write_together
@@ -34,7 +34,7 @@ def check_output(path: Path, names: Iterable[str] = ()) -> None:
     Raises:
         ActionCLIPError: for an unknown ending, Parquet without pyarrow, or a name that Parquet
             cannot hold.
-        StorageError: for a folder that is not there.
+        StorageError: for a folder that is not there, or a place where nothing can be written.
     """
     if path.suffix not in (".npz", ".parquet"):
         raise ActionCLIPError(
@@ -52,6 +52,7 @@ def check_output(path: Path, names: Iterable[str] = ()) -> None:
             f"Cannot write {path}: there is no folder {path.absolute().parent}.",
             hint="Create it first.",
         )
+    check_writable(path)
 
 
 def write_embeddings(rows: Sequence[EmbeddedVideo], path: Path) -> None:

@@ -22,7 +22,7 @@ from actionclip.data.synthetic.draw.props import Stage
 from actionclip.data.synthetic.draw.scenery import SCENES, behind
 from actionclip.data.synthetic.figure import Body, joint_positions
 from actionclip.data.synthetic.files import write_clip
-from actionclip.errors import unknown
+from actionclip.errors import cannot_write, unknown
 
 Random = np.random.Generator
 Array = NDArray[np.float64]
@@ -139,13 +139,21 @@ def synthesise(
 
 
 def demo_clips(folder: Path) -> list[tuple[Path, str]]:
-    """Six different clips of 2.6 seconds in `folder`, each with the action it shows."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Six different clips of 2.6 seconds in `folder`, each with the action it shows.
+
+    Raises:
+        StorageError: when the folder cannot be written to.
+    """
     clips = []
-    for action, seed in DEMO:
-        path = folder / f"{action.replace(' ', '_')}.mp4"
-        write_clip(path, synthesise(action, seed, frames=65, clean=True).frames, fps=25.0)
-        clips.append((path, action))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for action, seed in DEMO:
+            path = folder / f"{action.replace(' ', '_')}.mp4"
+            write_clip(path, synthesise(action, seed, frames=65, clean=True).frames, fps=25.0)
+            clips.append((path, action))
+    except OSError as error:
+        hint = "Name a folder that is writable and has room with --folder FOLDER."
+        raise cannot_write(folder, error, hint=hint) from error
     return clips
 
 

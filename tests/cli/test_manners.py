@@ -1,0 +1,185 @@
+"""What the command line does with habits, terminals and folders as people have them."""
+
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from actionclip.errors import ActionCLIPError, StorageError
+from sample_videos import write_video
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        ("classify film.mp4 --labels running --labels walking", "--labels"),
+        ("classify film.mp4 --labels a,b --reject nothing --reject noise", "--reject"),
+        ("timeline film.mp4 --labels=running --model tiny --labels walking", "--labels"),
+        ("stream film.mp4 --labels running --labels walking", "--labels"),
+        ("eval tiny --data set --out results --labels running --labels walking", "--labels"),
+        ("calibrate tiny --data set --labels running --labels walking", "--labels"),
+        ("convert weights.pt folder --labels running --labels walking", "--labels"),
+    ],
+)
+def test_words_that_would_be_forgotten_are_refused(command_line, verb, option):
+    """Of options given twice the last one counts: the first words would not be asked about."""
+    with pytest.raises(ActionCLIPError, match=f"{option} was given more than once") as refused:
+        command_line(*verb.split())
+
+    assert "between commas" in refused.value.expected
+
+
+def test_templates_are_given_several_times(command_line, tmp_path):
+    write_video(tmp_path / "film.mp4", seed=0)
+
+    answered = command_line(
+        *("classify", "film.mp4", "--labels", "walking, running", "--model", "tiny"),
+        *("--template", "a person {}", "--template", "someone is {}"),
+    )
+
+    assert answered.exit_code == 0
+
+
+def closed():
+    """A folder in which this user may not write; None where every one is open, as to root."""
+    folders = ("/sys", "/proc/sys", "/usr", "/")
+    return next((each for each in folders if not os.access(each, os.W_OK)), None)
+
+
+@pytest.mark.skipif(closed() is None, reason="this user may write everywhere")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "embed {film} --output {place}/a.npz",
+        "embed {film} --output {place}/a.parquet",
+        "classify {film} --labels a,b --save-plot {place}/a.png",
+        "classify {film} --labels a,b --explain {place}/new/folder",
+        "timeline {film} --labels a,b --srt {place}/a.srt",
+        "timeline {film} --labels a,b --save-all {place}/all",
+        "timeline {film} --labels a,b --explain {place}/why",
+    ],
+)
+def test_a_place_that_is_read_only_is_said_before_any_video_is_read(command_line, tmp_path, words):
+    write_video(tmp_path / "film.mp4", seed=0)
+    words = words.format(film=tmp_path / "film.mp4", place=closed())
+
+    with pytest.raises(StorageError, match="could not be written: ") as refused:
+        command_line(*words.split(), "--model", tmp_path / "no-such-model")
+
+    assert "Choose another place" in refused.value.hint
+
+
+def test_a_folder_called_like_the_file_is_said_before_any_video_is_read(command_line, tmp_path):
+    write_video(tmp_path / "film.mp4", seed=0)
+    (tmp_path / "all.npz").mkdir()
+
+    with pytest.raises(StorageError, match="Is a directory"):
+        command_line("embed", "film.mp4", "-o", "all.npz", "--model", tmp_path / "no-such-model")
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_letters_that_the_output_lacks_do_not_end_a_run(tmp_path, form):
+    """As on a system whose language is not set to UTF-8, or in a pipe on Windows."""
+    names = ["日本.mp4", "😀 é.mp4", "last.mp4"]
+    for name in names:
+        write_video(tmp_path / name, seed=0)
+    words = ["classify", *names, "--labels", "été, 走る, running", "--model", "tiny", form]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "actionclip", *words],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        cwd=tmp_path,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.decode("latin-1").splitlines()
+    if form == "--json":
+        rows = [json.loads(line) for line in lines]
+        assert [row["source"] for row in rows] == names
+        assert {one["label"] for one in rows[0]["scores"]} == {"été", "走る", "running"}
+    else:
+        assert lines[1].startswith(r"\u65e5\u672c.mp4,ok,1,")
+        assert lines[4].startswith(r"\ud83d\ude00 é.mp4,ok,1,")
+        assert lines[7].startswith("last.mp4,ok,1,")
+
+
+@pytest.mark.skipif(closed() is None, reason="this user may write everywhere")
+def test_a_demo_where_nothing_can_be_written_says_so(command_line):
+    with pytest.raises(StorageError, match="could not be written: ") as refused:
+        command_line("demo", "--folder", f"{closed()}/demo")
+
+    assert "--folder FOLDER" in refused.value.hint
+
+
+def test_the_command_that_a_demo_shows_can_be_typed(command_line):
+    shown = command_line("demo", "--folder", "my clips").stderr
+
+    (command,) = [line.partition(": ")[2] for line in shown.splitlines() if "Your turn" in line]
+    words = shlex.split(command)[1:]
+    assert words[1] == "my clips/walking.mp4"
+    answered = command_line(*words)
+    assert (answered.exit_code, len(answered.stdout.splitlines())) == (0, 4)
+
+
+def test_the_command_that_labels_shows_can_be_typed(command_line):
+    with pytest.raises(ActionCLIPError) as refused:
+        command_line("labels", "walking, running", "--model", "tiny")
+
+    words = shlex.split(refused.value.hint.partition("actionclip ")[2])
+    assert words == ["labels", "walking, running", "--check", "--model", "tiny"]
+
+
+def on_a_terminal(folder, *words, **environment):
+    """What a command writes to a terminal, both its streams."""
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "actionclip", *words],
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env=os.environ | environment,
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux ends a pseudo-terminal with an error
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    run.wait(timeout=60)
+    return shown.decode()
+
+
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d[;\dm]")
+
+
+def test_colours_are_left_out_where_none_are_wanted(tmp_path):
+    """As https://no-color.org asks for; a dumb terminal gets no control character at all."""
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, seed=0)
+    words = ["classify", "a.mp4", "b.mp4", "c.mp4", "--labels", "a, b", "--model", "tiny"]
+
+    usual = on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="")
+    without = on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="1")
+    dumb = on_a_terminal(tmp_path, *words, TERM="dumb", NO_COLOR="")
+
+    assert COLOUR.search(usual)
+    assert not COLOUR.search(without)
+    assert "\x1b" not in dumb
+    for shown in (usual, without, dumb):
+        assert "━━" in shown
+        assert "unreadable: There is no file 'c.mp4'" in shown
+
+
+def test_an_error_has_no_colour_where_none_is_wanted(tmp_path):
+    words = ["classify", "a.mp4", "--labels", "a, b", "--model", "tinny"]
+
+    assert "\x1b[31merror" in on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="")
+    assert "\x1b" not in on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="1")
