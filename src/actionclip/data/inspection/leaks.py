@@ -79,8 +79,7 @@ def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
     return [group for each, group in groups.items() if each and len(group) > 1]
 
 
-def overlap(one: Row, other: Row) -> bool:
-    """Whether two rows of one file have a moment in common."""
+def _overlap(one: Row, other: Row) -> bool:
     ends = [float("inf") if row.end is None else row.end for row in (one, other)]
     return (one.start or 0) < ends[1] and (other.start or 0) < ends[0]
 
@@ -91,7 +90,7 @@ def _by_interval(rows: Sequence[Row]) -> list[Shared]:
     for group in _grouped(rows, lambda row: row.path):
         for one, other in combinations(group, 2):
             is_copy = (one.start, one.end, one.labels) == (other.start, other.end, other.labels)
-            if is_copy if one.split == other.split else overlap(one, other):
+            if is_copy if one.split == other.split else _overlap(one, other):
                 found.append(_shared("interval", (one, other)))
     return list(dict.fromkeys(found))
 

@@ -1,7 +1,7 @@
 """From a recipe to a model folder: prepare, say what will happen, train, look back."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,11 @@ from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
 from actionclip.training.recipes.models import build_model, build_start
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
-from actionclip.training.recipes.testing import (
-    RecipeTest,
-    eval_command,
-    make_evaluate,
-    tested_and_trained,
-)
+from actionclip.training.recipes.testing import RecipeTest, eval_command, make_evaluate
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
 from actionclip.training.settings import in_words
-from actionclip.training.sources.clips import Clips
-from actionclip.training.sources.manifests import ManifestEntries
 
 SPLITS = "splits"
 
@@ -66,7 +59,7 @@ class Run:
         check_texts(data.source.labels)  # the model folder holds them
         if recipe.reports_retention and data.drawn and "novel" in data.drawn.manifests:
             torchmetrics()  # the novel classes are tested at the end
-        data.notes = [*data.notes, *start.untrained, *_seen_in_training(evaluate, data)]
+        data.notes = [*data.notes, *start.untrained]
         return cls(recipe, model if device is None else model.to(device), data, evaluate)
 
     def plan(self, *, measure: bool = True) -> Plan:
@@ -165,14 +158,6 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _seen_in_training(test: RecipeTest | None, data: TrainingData) -> Iterator[str]:
-    """A note where clips that are tested are trained on, too."""
-    entries = data.source.entries if isinstance(data.source, Clips) else None
-    if test is not None and isinstance(entries, ManifestEntries):
-        said = tested_and_trained(test, entries.rows, entries.manifest.root)
-        yield from () if said is None else (said,)
 
 
 def _only_evaluates(recipe: Recipe) -> ActionCLIPError:

@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionclip.data.inspection.leaks import overlap
-from actionclip.data.manifest import Manifest, Row
+from actionclip.data.manifest import Manifest
 from actionclip.data.splits import fingerprint
 from actionclip.errors import ActionCLIPError
-from actionclip.evaluation.protocols import Choices, Part, find_protocol
+from actionclip.evaluation.protocols import Choices, find_protocol
 from actionclip.evaluation.run import evaluate, parts_to_test, views_of
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.training.recipes.data import read_rows
@@ -41,15 +39,6 @@ class RecipeTest:
         )
         return {name: summary.value for name, summary in found.summary.items()}
 
-    def parts(self) -> list[Part]:
-        """What is tested against what.
-
-        Raises:
-            ActionCLIPError: for data that does not fit the protocol.
-        """
-        choices = Choices(self.settings.split or None, self.settings.seed)
-        return parts_to_test(find_protocol(self.settings.protocol), self.data, choices, None)
-
     @property
     def measure(self) -> str:
         """What has to be the same for two scores to be compared, wherever the clips lie."""
@@ -77,51 +66,17 @@ def make_evaluate(recipe: Recipe, model: ActionCLIP) -> RecipeTest | None:
     settings = recipe.evaluation
     if settings is None:
         return None
-    test = RecipeTest(settings, _tested(recipe), recipe.data.decoders)
+    data = _tested(recipe)
+    views, split = settings.views or None, settings.split or None
     try:
-        views_of(model, settings.views or None)
-        test.parts()
+        views_of(model, views)
+        parts_to_test(find_protocol(settings.protocol), data, Choices(split, settings.seed), None)
     except ActionCLIPError as error:
         raise ActionCLIPError(
             f"[evaluation] cannot be done: {error.what}", expected=error.expected, hint=error.hint
         ) from None
 
-    return test
-
-
-def tested_and_trained(test: RecipeTest, rows: Sequence[Row], root: Path) -> str | None:
-    """A sentence where clips that are tested are trained on, too; None where none is.
-
-    Args:
-        test: on some clips.
-        rows: that are trained on.
-        root: what their paths are relative to.
-    """
-    trained: dict[str, list[Row]] = {}
-    for row, path in zip(rows, _places(rows, root), strict=True):
-        trained.setdefault(path, []).append(row)
-    tested = {
-        (path, row.start, row.end): row
-        for part in test.parts()
-        for row, path in zip(part.rows, _places(part.rows, part.manifest.root), strict=True)
-    }
-    both = sum(
-        any(overlap(row, other) for other in trained.get(path, ()))
-        for (path, _, _), row in tested.items()
-    )
-    if not both:
-        return None
-    return (
-        f"{both} of the {len(tested)} clips that [evaluation] tests are trained on too: scores, "
-        "by which best/ is chosen, say little about other clips. Give [data] a data set with "
-        "splits, or [evaluation] a path of its own."
-    )
-
-
-def _places(rows: Sequence[Row], root: Path) -> Iterator[str]:
-    """Where the videos of some rows lie."""
-    whole = os.path.realpath(root)
-    return (os.path.normpath(os.path.join(whole, row.path)) for row in rows)  # noqa: PTH118
+    return RecipeTest(settings, data, recipe.data.decoders)
 
 
 def _tested(recipe: Recipe) -> Manifest | Mapping[str, Manifest]:
