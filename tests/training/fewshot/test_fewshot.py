@@ -190,6 +190,35 @@ def test_with_one_clip_of_a_class_nothing_is_validated(colours):
     assert set(found.tested) == {"zero-shot", "prompt", "probe"}
 
 
+SEEN = {
+    "Archery": ((220, 40, 40), (40, 200, 40), (30, 30, 30)),
+    "Surfing": ((50, 50, 220), (230, 220, 40), (230, 230, 230)),
+}
+"""The colours of three recordings of two classes: another recording is told by none of them."""
+
+
+def filmed(folder, recordings):
+    """Three clips of each recording, in files that are named as those of UCF101."""
+    for label, colours in SEEN.items():
+        for number, colour in enumerate(colours[:recordings]):
+            for clip in range(3):
+                path = folder / label / f"v_{label}_g{number + 1:02}_c{clip + 1:02}.avi"
+                write_colour(path, colour, 100 * number + 10 * clip + len(label))
+    return folder
+
+
+def test_what_is_held_out_is_of_other_recordings_than_what_is_learnt_from(tmp_path):
+    data = filmed(tmp_path / "three", 3)
+
+    apart = learn(data, settings=replace(QUICK, folds=3)).validated
+    rows = [replace(row, group=row.path) for row in read_data(data).manifest.rows]
+    mixed = learn(Manifest(tuple(rows), root=data), settings=replace(QUICK, folds=3)).validated
+
+    assert mixed["probe"] == 1.0  # told by the recording
+    assert apart["probe"] <= 0.7  # the class alone tells next to nothing
+    assert learn(filmed(tmp_path / "one", 1)).validated == {}
+
+
 def in_splits(colours, *splits):
     """Two clips of each colour in each split."""
     return Manifest(
@@ -341,6 +370,25 @@ def test_folds_hold_out_every_clip_once_and_spread_the_classes(counts, parts, se
         held = np.bincount(labels[rows], minlength=len(counts))
         assert (held <= np.ceil(np.array(counts) / parts)).all()
         assert (held < counts).all()
+
+
+@given(
+    clips=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), min_size=4, max_size=40),
+    parts=st.integers(2, 4),
+    seed=st.integers(0, 9),
+)
+def test_folds_hold_out_whole_recordings_of_classes_that_are_learnt(clips, parts, seed):
+    labels = torch.tensor([label for label, _ in clips])
+    recordings = [f"{number}" for _, number in clips]
+
+    found = folds(labels, parts, seed, recordings)
+
+    if found:
+        assert sorted(np.concatenate(found).tolist()) == list(range(len(clips)))
+    for rows in found:
+        rest = np.setdiff1d(np.arange(len(clips)), rows)
+        assert not {recordings[row] for row in rows} & {recordings[row] for row in rest}
+        assert set(labels[rows].tolist()) <= set(labels[rest].tolist())
 
 
 def test_the_verb_writes_a_model_and_says_how_good_it_is(colours, tmp_path):

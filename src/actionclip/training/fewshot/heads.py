@@ -7,7 +7,7 @@ N clips, W windows, T frames, K templates, C labels, D embedding width.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +28,16 @@ class Shots:
 
     features: Float[Tensor, "N W T D"]
     labels: Int[Tensor, " N"]
+    recordings: tuple[str, ...] = ()
+    """What each clip is cut from; empty: every clip is a recording of its own."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def only(self, rows: Int[np.ndarray, " n"]) -> "Shots":
         """Some of them."""
-        return Shots(self.features[rows], self.labels[rows])
+        kept = tuple(self.recordings[row] for row in rows) if self.recordings else ()
+        return Shots(self.features[rows], self.labels[rows], kept)
 
 
 @dataclass(frozen=True)
@@ -183,20 +186,44 @@ def embed(head: nn.Module, shots: Shots) -> Float[Tensor, "N D"]:
     return unit(views.mean(dim=1))
 
 
-def folds(labels: Int[Tensor, " N"], count: int, seed: int) -> list[np.ndarray]:
+def folds(
+    labels: Int[Tensor, " N"], count: int, seed: int, recordings: Sequence[str] = ()
+) -> list[np.ndarray]:
     """Which clips are held out together; each class is spread over all folds.
 
-    Empty when some class has a single clip, which cannot be learnt and tested on.
+    Clips of one recording look alike, so it is held out whole.
+
+    Args:
+        labels: the number of each clip's label.
+        count: how many folds.
+        seed: of the draw.
+        recordings: what each clip is cut from; empty: every clip is a recording of its own.
+
+    Returns:
+        The clips of each fold. None at all when the clips of some class, of one recording perhaps,
+        are all in one fold: they cannot be learnt and tested on.
     """
     rng = np.random.default_rng(seed)
     numbers = labels.numpy()
-    if np.bincount(numbers)[np.unique(numbers)].min() < 2:
-        return []
+    names: Sequence[str] = recordings or [str(row) for row in range(len(numbers))]
+    rows = {
+        label: rng.permutation(np.flatnonzero(numbers == label)) for label in np.unique(numbers)
+    }
+    own = {
+        label: list(dict.fromkeys(names[int(row)] for row in found))
+        for label, found in rows.items()
+    }
+    fold_of: dict[str, int] = {}
     place = np.empty(len(numbers), np.int64)
-    for label in np.unique(numbers):
-        rows = rng.permutation(np.flatnonzero(numbers == label))
-        place[rows] = np.arange(len(rows)) % count
-    return [rows for fold in range(count) if len(rows := np.flatnonzero(place == fold))]
+    for label in sorted(own, key=lambda label: len(own[label])):  # who can choose least comes first
+        held = np.zeros(count, np.int64)
+        for name in sorted(own[label], key=lambda name: name not in fold_of):
+            fold = fold_of.setdefault(name, int(held.argmin()))
+            held[fold] += 1
+        if np.count_nonzero(held) < 2:
+            return []
+        place[rows[label]] = [fold_of[names[int(row)]] for row in rows[label]]
+    return [found for fold in range(count) if len(found := np.flatnonzero(place == fold))]
 
 
 def fresh(head: nn.Module) -> nn.Module:

@@ -1,8 +1,9 @@
 """From a folder of clips to a model: what is learnt, and how much of it, is decided on the clips.
 
 The towers are frozen and every clip goes through them once. How long the prompt is trained is
-chosen by cross-validation: the clips are cut into folds, each is tested by a prompt that learnt
-from the others, and what was right most often wins; 0 steps, the model as it was, is a candidate.
+chosen by cross-validation: the clips are cut into folds, whole recordings together, each is tested
+by a prompt that learnt from the others, and what was right most often wins; 0 steps, the model as
+it was, is a candidate.
 """
 
 from collections import defaultdict
@@ -58,7 +59,7 @@ class FewShotConfig:
     steps: tuple[int, ...] = (5, 10, 20, 40)
     """Candidates of how many steps are right; 0 always is one."""
     unsure: int = 10
-    """Steps when there is a single clip of some class, so that nothing can be held out."""
+    """Steps when some class has a single clip or recording, so that nothing can be held out."""
     lr: float = 3e-4
     batch_size: int = 32
     folds: int = 3
@@ -77,7 +78,7 @@ class FewShotResult:
     """How long the prompt was trained; 0: the model is as it was."""
     validated: dict[str, float]
     """Accuracy in the cross-validation: `zero-shot` (before), `prompt`, `probe`; empty when a class
-    has a single clip."""
+    has a single clip or recording."""
     tested: dict[str, float]
     """The same on the clips that were set aside; empty without any."""
     test_clips: int
@@ -228,7 +229,8 @@ def _shots(
 ) -> tuple[Shots, tuple[tuple[Row, str], ...]]:
     found = frame_embeddings(model, manifest, workers=workers, seen=seen)
     labels = torch.tensor([manifest.numbers[row.labels[0]] for row in found.rows])
-    return Shots(found.embeddings, labels), found.failed
+    recordings = tuple(row.recording for row in found.rows)
+    return Shots(found.embeddings, labels, recordings), found.failed
 
 
 def _texts(model: ActionCLIP, labels: Sequence[str]) -> Float[Tensor, "K C D"]:
@@ -270,9 +272,10 @@ class _Learner:
 
     def choose(self, shots: Shots) -> tuple[int, float, dict[str, Result]]:
         """Steps of the prompt and pull of the probe, and how both did on clips held out."""
-        parts = folds(shots.labels, self.settings.folds, self.settings.seed)
+        wanted = self.settings
+        parts = folds(shots.labels, wanted.folds, wanted.seed, shots.recordings)
         if not parts:
-            return self.settings.unsure, PULLS[1], {}
+            return wanted.unsure, PULLS[1], {}
         nothing = Result(0, 0, 0.0)
         heads: dict[int, Result] = defaultdict(lambda: nothing)
         probes: dict[float, Result] = defaultdict(lambda: nothing)
@@ -281,7 +284,7 @@ class _Learner:
             learnt, others = shots.only(rest), shots.only(held_out)
             head = fresh(self.model.post)
             heads[0] += self.test(head, others)
-            for steps in self.train(head, learnt, self.settings.steps):
+            for steps in self.train(head, learnt, wanted.steps):
                 heads[steps] += self.test(head, others)
             for pull in PULLS:
                 probes[pull] += self.probe(self.model.post, learnt, others, pull)
