@@ -99,7 +99,7 @@ class Sheet:
     @property
     def groups(self) -> list[str]:
         """For each clip its recording, or else its file: what a bootstrap draws."""
-        return [row.group or row.path for row in self.rows]
+        return [row.recording for row in self.rows]
 
 
 @dataclass(frozen=True)

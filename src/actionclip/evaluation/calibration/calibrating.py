@@ -214,7 +214,7 @@ def _answers(
     rows = [manifest.rows[place] for place, _ in known]
     number = {name: place for place, name in enumerate(manifest.classes)}
     truth = [number[row.labels[0]] for row in rows] + [-1] * len(strange)
-    groups = [row.group or row.path for row in rows] + [f"unknown {n}" for n, _ in strange]
+    groups = [row.recording for row in rows] + [f"unknown {n}" for n, _ in strange]
     vectors: Any = [clip.views for _, clip in [*known, *strange]]
     views = np.stack(vectors) if vectors else np.zeros((0, 1, question.texts.shape[-1]), np.float32)
     return Answers(question, views, np.array(truth, np.int64), tuple(groups))

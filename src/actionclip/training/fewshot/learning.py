@@ -229,7 +229,7 @@ def _shots(
 ) -> tuple[Shots, tuple[tuple[Row, str], ...]]:
     found = frame_embeddings(model, manifest, workers=workers, seen=seen)
     labels = torch.tensor([manifest.numbers[row.labels[0]] for row in found.rows])
-    groups = tuple(row.group or row.path for row in found.rows)
+    groups = tuple(row.recording for row in found.rows)
     return Shots(found.embeddings, labels, groups), found.failed
 
 
