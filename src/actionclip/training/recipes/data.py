@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from actionclip.training.sources.clips import Clips
 from actionclip.training.sources.failures import Failures
 from actionclip.training.sources.manifests import ManifestEntries
 from actionclip.training.sources.shards import ShardEntries
+
+SIDES = re.compile(r"\b(left|right)(wards?)?\b", re.IGNORECASE)
 
 
 @dataclass
@@ -72,6 +75,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         drawn, notes = rows.drawn, rows.notes
         manifest = only_split(rows.manifest, settings.split, settings.path)
         entries = ManifestEntries(manifest, captions=settings.captions)
+        notes = [*notes, *_mirrored(entries, settings)]
         mark, unordered = _mark_of(entries), fingerprint(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
         about = f"{len(entries):,} clips with {what} of {settings.path}"
@@ -89,6 +93,18 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         decoders=settings.decoders,
     )
     return TrainingData(source, failures, about, mark, unordered, notes, drawn)
+
+
+def _mirrored(entries: ManifestEntries, settings: DataSettings) -> list[str]:
+    """A note where clips are mirrored, and what is said of them tells left from right."""
+    said = (row.caption if entries.captions else ", ".join(row.labels) for row in entries.rows)
+    told = [text for text in said if SIDES.search(text)] if settings.augment.flip else []
+    if not told:
+        return []
+    return [
+        f"Half of the clips are mirrored, and what is said of {len(told)} tells left or right, "
+        f"for example {told[0]!r}. Where that tells clips apart, set data.augment.flip = false."
+    ]
 
 
 def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:
