@@ -514,3 +514,23 @@ def test_the_towers_of_any_recipe_can_be_replaced(tmp_path):
 
     assert build_model(recipe.model).config.backbone.name == "ViT-B-16/openai"
     assert build_model(recipe.model).backbone.image_size == 32
+
+
+@pytest.mark.parametrize(
+    ("label", "flip", "said"),
+    [
+        ("Pushing something from left to right", True, True),
+        ("Pushing something from left to right", False, False),
+        ("Brightening a leftover", True, False),
+    ],
+)
+def test_a_run_says_where_it_mirrors_left_and_right(tmp_path, label, flip, said):
+    table = render_people(tmp_path / "people", 6)
+    table.write_text(table.read_text().replace(",walking,", f",{label},"))
+    recipe = small_recipe(tmp_path / "a.toml", table)
+
+    with Run.prepare(read_recipe(recipe, [f"data.augment.flip={str(flip).lower()}"])) as run:
+        notes = [note for note in run.data.notes if "mirrored" in note]
+
+    assert bool(notes) == said
+    assert all("said of 2 tells" in note and repr(label) in note for note in notes)

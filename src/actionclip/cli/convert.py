@@ -14,7 +14,7 @@ EXAMPLES = """Examples:
 
   actionclip convert vit-16-32f.pt models/k400-32f --frames 32 --labels kinetics400
 
-  actionclip convert runs/mine/last models/mine --half
+  actionclip convert runs/first/last models/half --half
 """
 
 

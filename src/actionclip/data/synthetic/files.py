@@ -9,11 +9,16 @@ from jaxtyping import UInt8
 
 from actionclip.errors import ActionCLIPError
 
+STEADY = "mbtree=0"
+"""x264 with its macroblock tree compresses the same frames now to these bytes, now to others."""
+
 
 def write_clip(
     path: Path, frames: UInt8[np.ndarray, "T H W 3"], *, fps: float = 25.0, crf: int = 20
 ) -> None:
     """Write RGB frames as H.264 in an MP4 file; the file appears when it is whole.
+
+    The same frames give the same bytes, by one version of x264.
 
     Args:
         path: ends in `.mp4`; its folder exists.
@@ -38,7 +43,7 @@ def write_clip(
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.height, stream.width = height, width
             stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": str(crf), "preset": "veryfast"}
+            stream.options = {"crf": str(crf), "preset": "veryfast", "x264-params": STEADY}
             for picture in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from actionclip.training.sources.shards import ShardEntries
 
 Place = tuple[Path, float | None, float | None]
 """Where a clip lies: its file, and from when to when in it."""
+SIDES = re.compile(r"\b(left|right)(wards?)?\b", re.IGNORECASE)
 
 
 @dataclass
@@ -78,6 +80,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         drawn, notes = rows.drawn, rows.notes
         manifest = only_split(rows.manifest, settings.split, settings.path)
         entries = ManifestEntries(manifest, captions=settings.captions)
+        notes = [*notes, *_mirrored(entries, settings)]
         mark, unordered = _mark_of(entries), fingerprint(manifest)
         clips = places(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
@@ -101,6 +104,18 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
 def places(manifest: Manifest) -> frozenset[Place]:
     """Where the clips of a manifest lie; clips at the same place are the same."""
     return frozenset((manifest.path_of(row), row.start, row.end) for row in manifest.rows)
+
+
+def _mirrored(entries: ManifestEntries, settings: DataSettings) -> list[str]:
+    """A note where clips are mirrored, and what is said of them tells left from right."""
+    said = (row.caption if entries.captions else ", ".join(row.labels) for row in entries.rows)
+    told = [text for text in said if SIDES.search(text)] if settings.augment.flip else []
+    if not told:
+        return []
+    return [
+        f"Half of the clips are mirrored, and what is said of {len(told)} tells left or right, "
+        f"for example {told[0]!r}. Where that tells clips apart, set data.augment.flip = false."
+    ]
 
 
 def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:
