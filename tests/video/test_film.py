@@ -10,6 +10,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clips import number_in, numbers_seen, picture, remux, render
@@ -169,6 +170,27 @@ def test_a_film_whose_clock_goes_back_says_what_is_missing(folder):
     assert numbers == expected(np.arange(60) / 25, 60 / 25, 0.17)
     assert end.status is Outcome.DEGRADED
     assert "one that had passed" in end.message
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+@pytest.mark.parametrize("leap", [3.0, 3600.0])
+def test_one_damaged_time_does_not_leave_out_what_follows(folder, suffix, leap):
+    path = render(folder / f"even.{suffix}", 200, bframes=0)
+    broken = folder / f"leaps-{leap:g}.{suffix}"
+    with av.open(str(path)) as old, av.open(str(broken), "w") as new:
+        copy = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        packets[80].pts += round(leap / packets[80].time_base)
+        for packet in packets:
+            packet.stream = copy
+            new.mux(packet)
+
+    numbers, end = read(broken, 0.2)
+
+    times = np.delete(np.arange(200), 80) / 25
+    assert [n - (n > 80) for n in numbers] == expected(times, 8.0, 0.2)
+    assert end.status is Outcome.OK
+    assert end.seconds == pytest.approx(8.0)
 
 
 def test_a_film_too_long_for_its_grid_is_told_so(folder, monkeypatch):

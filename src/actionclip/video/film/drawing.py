@@ -190,15 +190,14 @@ class _Drawing:
         said = time.monotonic()
         for packet in self._packets():
             if packet.stream is self.decoder.stream:
-                for frame in self.decoder.feed(packet):
-                    self._show(frame)
+                self._take(self.decoder.feed(packet))
             else:
                 self.sound.take(packet, self.clock.start)
             if time.monotonic() - said > SIGN_OF_LIFE / 2:
                 said, self.decoder.frames_decoded = time.monotonic(), 0
                 yield Drawn(self.at, self.promised)
-        for frame in self.decoder.drain():
-            self._show(frame)
+        self._take(self.decoder.drain())
+        self._show(self.clock.rest())
         if self._video is None:
             raise self.decoder.first_error or VideoError("The file holds no frames.", Outcome.EMPTY)
         self.container.mux(self._video.encode(None))
@@ -227,21 +226,25 @@ class _Drawing:
                 raise
             self.decoder.broken.add(None)
 
-    def _show(self, frame: VideoFrame) -> None:
-        """Draw one frame and encode it."""
-        now = self.clock.now(frame)
-        if now is None or (ticks := round(now * TICKS)) <= self._last:
-            return
-        image = self.pictures.make(frame)
-        height, width = (side - side % 2 for side in image.shape[:2])
-        if self._video is None:
-            self._video = self._encoder(width, height)
-        image = np.ascontiguousarray(image[:height, :width])
-        self.overlay.onto(image, now)
-        drawn = av.VideoFrame.from_ndarray(image, format="rgb24")
-        drawn.pts, drawn.time_base = ticks, Fraction(1, TICKS)
-        self.container.mux(self._video.encode(drawn))
-        self.at, self._last = now, ticks
+    def _take(self, frames: list[VideoFrame]) -> None:
+        for frame in frames:
+            self._show(self.clock.take(frame))
+
+    def _show(self, frames: list[tuple[VideoFrame, float]]) -> None:
+        """Draw frames and encode them."""
+        for frame, now in frames:
+            if (ticks := round(now * TICKS)) <= self._last:
+                continue
+            image = self.pictures.make(frame)
+            height, width = (side - side % 2 for side in image.shape[:2])
+            if self._video is None:
+                self._video = self._encoder(width, height)
+            image = np.ascontiguousarray(image[:height, :width])
+            self.overlay.onto(image, now)
+            drawn = av.VideoFrame.from_ndarray(image, format="rgb24")
+            drawn.pts, drawn.time_base = ticks, Fraction(1, TICKS)
+            self.container.mux(self._video.encode(drawn))
+            self.at, self._last = now, ticks
 
     def _encoder(self, width: int, height: int) -> Any:
         if min(width, height) < 2:

@@ -58,6 +58,10 @@ def read_film(descriptor: int, request: GridRequest, limits: Limits) -> Iterator
         )
 
 
+LEAP = 1.0
+"""Seconds from one frame to the next after which the time of the next one is doubted."""
+
+
 class Clock:
     """When the frames of a film are shown, in the order they are decoded."""
 
@@ -70,13 +74,43 @@ class Clock:
         self.start: float | None = None
         """Seconds of the film's own clock at the first frame; None before it."""
         self.lost = 0
-        """Frames that were left out: without a time, or with one that had passed."""
+        """Frames that were left out: without a time, with one that had passed, or a damaged one."""
         self.base = float(stream.time_base or 1 / self.rate)
         """Seconds of a tick."""
         self._count, self._last = 0, -1.0
+        self._held: list[tuple[VideoFrame, float]] = []
 
-    def now(self, frame: VideoFrame) -> float | None:
-        """Seconds after the first frame, ascending; None for a frame to be left out."""
+    def take(self, frame: VideoFrame) -> list[tuple[VideoFrame, float]]:
+        """The frames to be shown by now, each with its seconds after the first one, ascending.
+
+        One that leaps ahead is kept back until the next is known: where that one goes on as if
+        nothing had been, the leap was a damaged time, and all up to it would be left out.
+        """
+        now = self._seconds_of(frame)
+        if now is None:
+            return []
+        held = self.rest()
+        if held and self._last < now < held[0][1]:
+            self.lost += 1
+            held = []
+        if held:
+            self._last = held[0][1]
+        if now <= self._last:
+            self.lost += now < self._last
+            return held
+        if 0 <= self._last < now - LEAP:
+            self._held = [(frame, now)]
+            return held
+        self._last = now
+        return [*held, (frame, now)]
+
+    def rest(self) -> list[tuple[VideoFrame, float]]:
+        """The frame that is kept back, if there is one; the last one of a film may be."""
+        held, self._held = self._held, []
+        return held
+
+    def _seconds_of(self, frame: VideoFrame) -> float | None:
+        """Seconds after the first frame; None where it has no time."""
         if self.counts:
             shown = self._count / self.rate
         elif frame.pts is None:
@@ -86,12 +120,7 @@ class Clock:
             shown = frame.pts * self.base
         self._count += 1
         self.start = shown if self.start is None else self.start
-        now = shown - self.start
-        if now <= self._last:
-            self.lost += now < self._last
-            return None
-        self._last = now
-        return now
+        return shown - self.start
 
     def complaints(self) -> list[str]:
         """What went wrong with the frames, in sentences; a second's worth of them may be lost."""
@@ -136,10 +165,7 @@ class _FilmReader:
         """Decode all there is."""
         before: VideoFrame | None = None
         gap = 1 / self.clock.rate
-        for frame in self.decoder.frames():
-            now = self.clock.now(frame)
-            if now is None:
-                continue
+        for frame, now in self._timed():
             if before is not None:
                 yield from self._show(before, now)
                 gap = now - self.at
@@ -154,6 +180,11 @@ class _FilmReader:
         # A film shorter than half a cell has one point all the same.
         yield from self._show(before, max(seconds, self._first + 2 * TICK))
         yield self._last(seconds)
+
+    def _timed(self) -> Iterator[tuple[VideoFrame, float]]:
+        for frame in self.decoder.frames():
+            yield from self.clock.take(frame)
+        yield from self.clock.rest()
 
     def _held(self, last: VideoFrame, gap: float) -> float:
         """Seconds that the last frame is on screen, by its own duration where that can be true.
