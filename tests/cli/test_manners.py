@@ -2,9 +2,12 @@
 
 import json
 import os
+import pty
+import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -132,3 +135,51 @@ def test_the_command_that_labels_shows_can_be_typed(command_line):
 
     words = shlex.split(refused.value.hint.partition("actionclip ")[2])
     assert words == ["labels", "walking, running", "--check", "--model", "tiny"]
+
+
+def on_a_terminal(folder, *words, **environment):
+    """What a command writes to a terminal, both its streams."""
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "actionclip", *words],
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env=os.environ | environment,
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux ends a pseudo-terminal with an error
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    run.wait(timeout=60)
+    return shown.decode()
+
+
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d[;\dm]")
+
+
+def test_colours_are_left_out_where_none_are_wanted(tmp_path):
+    """As https://no-color.org asks for; a dumb terminal gets no control character at all."""
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, seed=0)
+    words = ["classify", "a.mp4", "b.mp4", "c.mp4", "--labels", "a, b", "--model", "tiny"]
+
+    usual = on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="")
+    without = on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="1")
+    dumb = on_a_terminal(tmp_path, *words, TERM="dumb", NO_COLOR="")
+
+    assert COLOUR.search(usual)
+    assert not COLOUR.search(without)
+    assert "\x1b" not in dumb
+    for shown in (usual, without, dumb):
+        assert "━━" in shown
+        assert "unreadable: There is no file 'c.mp4'" in shown
+
+
+def test_an_error_has_no_colour_where_none_is_wanted(tmp_path):
+    words = ["classify", "a.mp4", "--labels", "a, b", "--model", "tinny"]
+
+    assert "\x1b[31merror" in on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="")
+    assert "\x1b" not in on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="1")

@@ -19,8 +19,9 @@ OPENING = """# The command line
 <!-- Written by docs/refresh.py from the program: do not edit. -->
 
 Results go to stdout, progress and messages to stderr. With `--json` every verb prints one object a
-line; when stdout is a pipe there are no colours and no bars. Letters that its encoding lacks are
-spelt as JSON does (`\\u65e5`).
+line; when stdout is a pipe there are no colours and no bars. `NO_COLOR=1` in the environment
+switches colours off on a terminal too. Letters that the encoding of stdout lacks are spelt as JSON
+does (`\\u65e5`).
 
 | exit code | meaning |
 |---:|---|

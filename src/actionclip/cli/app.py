@@ -29,7 +29,7 @@ from actionclip.cli import (
     timeline,
     train,
 )
-from actionclip.cli.console import SPELT, show_error
+from actionclip.cli.console import SPELT, is_plain, show_error
 from actionclip.errors import ActionCLIPError, StorageError
 
 USAGE, STORAGE = 2, 5
@@ -39,7 +39,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "color": False if is_plain() else None,  # None: where it is written to a terminal
+    },
 )
 app.command(cls=options.WordsOnce)(classify.classify)
 app.command(cls=options.WordsOnce)(timeline.timeline)

@@ -3,6 +3,7 @@
 import codecs
 import inspect
 import json
+import os
 import sys
 import time
 import warnings
@@ -43,6 +44,20 @@ def _spelt(error: UnicodeError) -> tuple[bytes, int]:
 codecs.register_error(SPELT, _spelt)
 
 
+def is_plain() -> bool:
+    """Whether only plain text is wanted: NO_COLOR is set, or the terminal knows no more."""
+    return bool(os.environ.get("NO_COLOR")) or _is_dumb()
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM") in ("dumb", "unknown")
+
+
+def redraws(stream: Any) -> bool:
+    """Whether a line that is there can be drawn over: on terminals but those that only write."""
+    return stream.isatty() and not _is_dumb()
+
+
 def say(message: str) -> None:
     """A message for a person, on stderr."""
     typer.echo(message, err=True)
@@ -55,7 +70,7 @@ def documented(command: Callable[..., object], examples: str) -> str:
 
 def show_error(error: ActionCLIPError) -> None:
     """What happened, what was expected, what to do: a line each."""
-    typer.secho(f"error: {error.what}", fg="red", err=True)
+    typer.secho(f"error: {error.what}", fg="red", err=True, color=False if is_plain() else None)
     for part in (error.expected, error.hint):
         if part:
             say(f"  {part}")
@@ -86,7 +101,7 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> "Progress":
-        if self.total > 1 and sys.stderr.isatty():
+        if self.total > 1 and redraws(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar

@@ -15,7 +15,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
-from actionclip.cli.console import documented, is_terminal, plain_warnings, say, show_error
+from actionclip.cli.console import documented, is_plain, plain_warnings, redraws, say, show_error
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class _Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._live = is_terminal() and not as_json
+        self._live = redraws(sys.stdout) and not as_json
         self._drawn = False
         self._lock = threading.RLock()  # complaints come from the thread that reads labels
 
@@ -268,6 +268,6 @@ class _Printer:
         text = f"{event.time:9.1f} s  {shown}"
         tail = f"  {late}{dropped}"
         text = set_cell_size(text, max(columns - len(tail) - 1, 1)) + tail
-        sys.stdout.write("\r\x1b[2K" + typer.style(text, dim=True))
+        sys.stdout.write("\r\x1b[2K" + (text if is_plain() else typer.style(text, dim=True)))
         sys.stdout.flush()
         self._drawn = True

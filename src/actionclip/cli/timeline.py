@@ -13,7 +13,14 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import finish_failed, reasons
-from actionclip.cli.console import QUIET_SECONDS, documented, is_terminal, plain_warnings, say
+from actionclip.cli.console import (
+    QUIET_SECONDS,
+    documented,
+    is_terminal,
+    plain_warnings,
+    redraws,
+    say,
+)
 from actionclip.errors import ActionCLIPError, check_writable
 
 if TYPE_CHECKING:
@@ -246,7 +253,7 @@ class Watching:
 
     def __init__(self) -> None:
         self._said = time.monotonic()
-        self._moving = sys.stderr.isatty()
+        self._moving = redraws(sys.stderr)
 
     def __enter__(self) -> "Watching":
         return self

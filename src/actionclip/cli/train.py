@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import documented, plain_warnings, say
+from actionclip.cli.console import documented, plain_warnings, redraws, say
 
 if TYPE_CHECKING:
     from actionclip.training.plan import Plan
@@ -180,7 +180,7 @@ class _Bar:
         self._task: Any = None
 
     def __enter__(self) -> "_Bar":
-        if self.show and sys.stderr.isatty():
+        if self.show and redraws(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
 
