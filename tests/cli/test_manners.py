@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import pytest
 
+import actionclip
 from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
 
@@ -183,3 +184,21 @@ def test_an_error_has_no_colour_where_none_is_wanted(tmp_path):
 
     assert "\x1b[31merror" in on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="")
     assert "\x1b" not in on_a_terminal(tmp_path, *words, TERM="xterm", NO_COLOR="1")
+
+
+def test_the_table_of_models_is_whole_on_a_narrow_terminal(tmp_path):
+    """A heading of which three letters are left, or half a repository, is of no use."""
+    shown = on_a_terminal(tmp_path, "models", "ViT-B-16/l*", COLUMNS="60", NO_COLOR="1")
+
+    heading, first, *_ = [re.sub(r"\x1b\[\d*m", "", line) for line in shown.splitlines()]
+    assert heading.split() == [
+        *("name", "parameters", "frames", "size", "cached", "licence", "source")
+    ]
+    assert first.split()[:4] == ["ViT-B-16/laion400m_e31", "150", "M", "8"]
+    assert first.split()[-1] == "timm/vit_base_patch16_clip_224.laion400m_e31"
+
+
+def test_the_frames_of_a_model_are_those_it_looks_at(command_line):
+    (row,) = map(json.loads, command_line("models", "tiny", "--json").stdout.splitlines())
+
+    assert row["frames"] == actionclip.load("tiny").config.sampling.frames == 12

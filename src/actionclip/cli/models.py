@@ -75,14 +75,14 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, column in enumerate(header):
-        width = max(len(row[place]) for row in rows)  # a name is there to be copied
+    for column in header:
         table.add_column(
             column,
             justify="right" if column in ("parameters", "frames") else "left",
-            min_width=None if column == "source" else width,
             no_wrap=True,
         )
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    # Names and repositories are there to be copied: a narrow terminal wraps lines, nothing is cut.
+    whole = Console(width=10_000).measure(table).maximum
+    Console(width=max(whole, Console().width)).print(table)

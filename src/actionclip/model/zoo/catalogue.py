@@ -60,7 +60,7 @@ def _entry(row: dict[str, Any]) -> ModelEntry:
     return ModelEntry(
         name=row["name"],
         parameters=row["parameters"],
-        frames=FRAMES,
+        frames=row.get("frames", FRAMES),
         size=row["size"],
         source=repo or "built in",
         licence=row["licence"],
@@ -94,6 +94,7 @@ def survey(known: dict[str, int | None] | None = None) -> list[dict[str, Any]]:
         {
             "name": "tiny",
             "parameters": count_parameters(tiny.backbone.architecture),
+            "frames": tiny.sampling.frames,
             "size": tiny.preprocess.size,
             "place": "",
             "files": [],
