@@ -380,6 +380,8 @@ def test_nobody_is_told_to_delete_a_file_of_his_own(cache, tmp_path):
         ("ViT-B16/openai", "ViT-B-16"),
         ("ViT-B-16", "ViT-B-16/"),
         ("tinny", "tiny"),
+        ("ViT-B/16", "Did you mean 'ViT-B-16'?"),
+        ("ViT-L/14@336px", "Did you mean 'ViT-L-14-336'?"),
         ("hf-hub:../up", "owner/repo"),
         ("hf-hub:alone", "owner/repo"),
     ],

@@ -175,12 +175,13 @@ def split_name(name: str) -> tuple[str, str]:
     for known, known_tag in open_clip.list_pretrained():
         tags.setdefault(known, []).append(known_tag)
     if architecture not in tags:
-        near = unknown("model", architecture, [*tags, TINY])
+        openai = name.replace("/", "-").replace("@336px", "-336")  # who write it ViT-B/16
+        near = unknown("model", openai if openai in tags else architecture, [*tags, TINY]).hint
         raise ActionCLIPError(
             f"No model is called {name!r}.",
             expected="A name is architecture/tag as `actionclip models` lists them, 'tiny', "
             "hf-hub:owner/repo or a folder.",
-            hint=near.hint or f"For example: {DEFAULT}.",
+            hint=near or f"For example: {DEFAULT}.",
         )
     cleaned = tag.lower().replace("-", "_")  # as open_clip reads tags
     if cleaned not in tags[architecture]:
