@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -53,7 +53,7 @@ def _is_dumb() -> bool:
     return os.environ.get("TERM") in ("dumb", "unknown")
 
 
-def redraws(stream: IO[str]) -> bool:
+def redraws(stream: Any) -> bool:
     """Whether a line that is there can be drawn over: on terminals but those that only write."""
     return stream.isatty() and not _is_dumb()
 
