@@ -159,6 +159,8 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
         return
     if failed:
         say(f"{len(failed)} files could not be read: see {result.folder}/failures.csv")
+    if tested := run.data.failures.tested:
+        say(f"{tested} of them are files of [evaluation], where they counted as wrong.")
     if result.skipped:
         say(f"{result.skipped} steps were skipped: a number was not finite.")
     if result.best is not None:

@@ -23,6 +23,9 @@ from actionclip.training.sources.failures import Failures
 from actionclip.training.sources.manifests import ManifestEntries
 from actionclip.training.sources.shards import ShardEntries
 
+Place = tuple[Path, float | None, float | None]
+"""Where a clip lies: its file, and from when to when in it."""
+
 
 @dataclass
 class TrainingData:
@@ -40,6 +43,8 @@ class TrainingData:
     """What a careful reader would want to know."""
     drawn: Drawn | None = field(default=None, repr=False)
     """The part of the data that was drawn, to be written down."""
+    clips: frozenset[Place] = field(default=frozenset(), repr=False)
+    """Where the clips of a manifest lie."""
 
     def close(self) -> None:
         """End what decodes."""
@@ -63,6 +68,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         return _rendered(settings.synthetic, config)
     notes: Sequence[str] = ()
     drawn: Drawn | None = None
+    clips: frozenset[Place] = frozenset()
     if settings.shards:
         entries = ShardEntries(settings.shards)
         mark = unordered = _fingerprint_of(entries)
@@ -73,6 +79,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         manifest = only_split(rows.manifest, settings.split, settings.path)
         entries = ManifestEntries(manifest, captions=settings.captions)
         mark, unordered = _mark_of(entries), fingerprint(manifest)
+        clips = places(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
         about = f"{len(entries):,} clips with {what} of {settings.path}"
     if entries.left_out:
@@ -88,7 +95,12 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         failures=failures,
         decoders=settings.decoders,
     )
-    return TrainingData(source, failures, about, mark, unordered, notes, drawn)
+    return TrainingData(source, failures, about, mark, unordered, notes, drawn, clips)
+
+
+def places(manifest: Manifest) -> frozenset[Place]:
+    """Where the clips of a manifest lie; clips at the same place are the same."""
+    return frozenset((manifest.path_of(row), row.start, row.end) for row in manifest.rows)
 
 
 def _rendered(settings: PeopleConfig, config: ModelConfig) -> TrainingData:

@@ -20,7 +20,7 @@ from actionclip.training.ranks import launched
 from actionclip.training.recipes.data import TrainingData, open_data
 from actionclip.training.recipes.models import build_model, build_start
 from actionclip.training.recipes.settings import RUN_MAY_CHANGE, Recipe
-from actionclip.training.recipes.testing import RecipeTest, eval_command, make_evaluate
+from actionclip.training.recipes.testing import RecipeTest, eval_command, make_evaluate, trained_on
 from actionclip.training.recipes.watching import Watch
 from actionclip.training.run.folder import BETWEEN, START, Record
 from actionclip.training.run.loop import Evaluate, Report, TrainResult, train
@@ -60,6 +60,10 @@ class Run:
         if recipe.reports_retention and data.drawn and "novel" in data.drawn.manifests:
             torchmetrics()  # the novel classes are tested at the end
         data.notes = [*data.notes, *start.untrained]
+        if evaluate is not None:
+            evaluate = dataclasses.replace(evaluate, unread=data.failures.add_tested)
+            if said := trained_on(evaluate, data.clips):
+                data.notes += [f"{said} `actionclip data split` sets clips aside."]
         return cls(recipe, model if device is None else model.to(device), data, evaluate)
 
     def plan(self, *, measure: bool = True) -> Plan:
@@ -80,7 +84,10 @@ class Run:
         said = dataclasses.replace(recipe, model=model, data=data, training=training)
         settings: Mapping[str, Any] = to_dict(said)
         about = f"{self.recipe.about.strip()} Trained on {self.data.about}.".strip()
-        measure = self.evaluate.measure if isinstance(self.evaluate, RecipeTest) else ""
+        measure = ""
+        if isinstance(self.evaluate, RecipeTest):
+            measure = self.evaluate.measure
+            about = f"{about} {trained_on(self.evaluate, self.data.clips)}".strip()
         earlier = {
             "data.fingerprint": self.data.unordered,
             "model.templates": recipe.model.templates,

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from actionclip.data.manifest import Manifest
@@ -13,7 +13,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.protocols import Choices, find_protocol
 from actionclip.evaluation.run import evaluate, parts_to_test, views_of
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.training.recipes.data import read_rows
+from actionclip.training.recipes.data import Place, places, read_rows
 from actionclip.training.recipes.settings import EvaluationSettings, Recipe
 
 
@@ -24,6 +24,10 @@ class RecipeTest:
     settings: EvaluationSettings
     data: Manifest | Mapping[str, Manifest]
     decoders: int | None = None
+    clips: frozenset[Place] = frozenset()
+    """What is tested."""
+    unread: Callable[[Iterable[Mapping[str, str]]], object] = lambda rows: None
+    """Told which files could not be read, each time it is tested."""
 
     def __call__(self, model: ActionCLIP) -> Mapping[str, float]:
         """The scores of a model by name."""
@@ -37,6 +41,7 @@ class RecipeTest:
             draws=0,
             reading={"workers": self.decoders},
         )
+        self.unread([asdict(failure) for failure in found.failures])
         return {name: summary.value for name, summary in found.summary.items()}
 
     @property
@@ -70,13 +75,26 @@ def make_evaluate(recipe: Recipe, model: ActionCLIP) -> RecipeTest | None:
     views, split = settings.views or None, settings.split or None
     try:
         views_of(model, views)
-        parts_to_test(find_protocol(settings.protocol), data, Choices(split, settings.seed), None)
+        choices = Choices(split, settings.seed)
+        parts = parts_to_test(find_protocol(settings.protocol), data, choices, None)
     except ActionCLIPError as error:
         raise ActionCLIPError(
             f"[evaluation] cannot be done: {error.what}", expected=error.expected, hint=error.hint
         ) from None
+    clips = frozenset(place for part in parts for place in places(part.manifest))
+    return RecipeTest(settings, data, recipe.data.decoders, clips)
 
-    return RecipeTest(settings, data, recipe.data.decoders)
+
+def trained_on(test: RecipeTest, trained: frozenset[Place]) -> str:
+    """A sentence where clips that are tested are trained on, too; else nothing."""
+    both = len(test.clips & trained)
+    if not both:
+        return ""
+    which = "All" if both == len(test.clips) else f"{both} of the"
+    return (
+        f"{which} {len(test.clips)} clips that [evaluation] tests are trained on, too, so its "
+        "scores are too good."
+    )
 
 
 def _tested(recipe: Recipe) -> Manifest | Mapping[str, Manifest]:

@@ -2,7 +2,8 @@
 
 A list stands in the run folder from the moment of the first failure. It keeps what all starts of a
 run have found, each file once. What counts is what fails in this start: a file that was repaired
-since the last one counts no more, and one that fails again counts again.
+since the last one counts no more, and one that fails again counts again. Files of a test are listed
+and never count.
 
 Each process has a list of its own (`failures.csv`, `failures-1.csv`, ...), and looks into those of
 the others. What fails in this start they tell one another in `.failing.csv`, `.failing-1.csv`, ...
@@ -10,7 +11,7 @@ the others. What fails in this start they tell one another in `.failing.csv`, `.
 
 import csv
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from actionclip.errors import ActionCLIPError, cannot_write
@@ -42,6 +43,8 @@ class Failures:
         """The same, and what the other processes have found."""
         self._listed: set[str] = set()
         """Files that need not be listed once more."""
+        self._tested: dict[str, Row] = {}
+        """Files of a test: they are listed, and do not count."""
         self._folder: Path | None = None
         self._rank = 0
 
@@ -80,8 +83,32 @@ class Failures:
             if len(self._failing) > self.most * self.files:
                 raise self._too_many()
 
+    def add_tested(self, rows: Iterable[Row]) -> None:
+        """Take note of files of a test that gave no frames: there they counted as wrong.
+
+        Every process finds the same ones; the first lists them.
+
+        Raises:
+            StorageError: when the list cannot be written.
+        """
+        with self._lock:
+            for row in rows:
+                name = row["path"]
+                self._tested[name] = row
+                if self._folder is not None and self._rank == 0 and name not in self._listed:
+                    self._write(LISTED, row)
+                    self._listed.add(name)
+
+    @property
+    def tested(self) -> int:
+        """How many files of a test gave no frames in this start."""
+        return len(self._tested)
+
     def listed(self) -> list[Row]:
-        """All so far, those of other processes and of earlier starts included, by path."""
+        """All so far, those of other processes and of earlier starts included, by path.
+
+        Files of a test are among them where there is a folder to list them in.
+        """
         with self._lock:
             found = self._own | self._read(LISTED)
             return [found[name] for name in sorted(found)]
