@@ -305,6 +305,10 @@ def test_a_recipe_becomes_a_run_folder(tmp_path, people):
     mark = tomllib.loads((folder / "config.toml").read_text())["data"]["fingerprint"]
     assert written.data.fingerprint == mark
     assert len(mark) == 64
+    # it is no model, and the error names those in it
+    with pytest.raises(ActionCLIPError, match="is not a model folder") as error:
+        build_model(ModelSettings(name=str(folder)))
+    assert error.value.hint.endswith(f"Name one: {folder / 'best'}, {folder / 'last'}.")
 
 
 def test_a_run_goes_on_with_its_own_recipe_and_data_only(tmp_path, people):

@@ -32,6 +32,7 @@ from actionclip.model.weights.files import (
     read_header,
     read_json,
     read_tensors,
+    some,
     tensor_content,
     text_content,
     write_together,
@@ -194,6 +195,20 @@ def is_model_folder(path: Path) -> bool:
     """Whether a folder is one of ours, and not one of open_clip's with transformers' files."""
     whole = (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
     return whole and (not (path / OPEN_CLIP_CONFIG).is_file() or is_our_config(path / CONFIG))
+
+
+def no_model_folder(path: Path) -> ActionCLIPError:
+    """The error for a folder that is no model; it names those inside, as in the folder of a run."""
+    inside = [found.parent for found in sorted(path.glob(f"*/{CONFIG}"))]
+    models = [str(folder) for folder in inside if is_model_folder(folder)]
+    hint = "A checkpoint becomes a model folder with `actionclip convert FILE FOLDER`."
+    if models:
+        hint = f"There are models in it. Name one: {some(models)}."
+    return ActionCLIPError(
+        f"The folder {path} is not a model folder.",
+        expected=f"It must hold {CONFIG} and {WEIGHTS}, or {OPEN_CLIP_CONFIG} and weights.",
+        hint=hint,
+    )
 
 
 def is_our_config(path: Path) -> bool:

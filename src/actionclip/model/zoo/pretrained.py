@@ -31,6 +31,7 @@ from actionclip.model.weights.folder import (
     is_model_folder,
     is_our_config,
     load_folder,
+    no_model_folder,
 )
 from actionclip.model.weights.hub import Wanted
 from actionclip.model.weights.tokenizers import TOKENIZER
@@ -159,11 +160,7 @@ def split_name(name: str) -> tuple[str, str]:
 
     path = Path(name)
     if path.is_dir():
-        raise ActionCLIPError(
-            f"The folder {name} is not a model folder.",
-            expected=f"It must hold {CONFIG} and {WEIGHTS}, or {OPEN_CLIP_CONFIG} and weights.",
-            hint="A checkpoint becomes a model folder with `actionclip convert FILE FOLDER`.",
-        )
+        raise no_model_folder(path)
     if path.is_file():
         raise ActionCLIPError(
             f"{name} is a file.",
