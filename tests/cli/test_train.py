@@ -301,6 +301,18 @@ def on_a_rank(recipe, out):
     return typed(recipe, out, "--quiet")
 
 
+def test_steps_that_were_lost_are_told(recipe, tmp_path, capsys):
+    out = tmp_path / "run"
+
+    typed(recipe, out, "--set", "training.optim.lr=1e30")
+
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    back = sum("rolled_back_to" in line for line in lines)
+    assert back > 1
+    said = capsys.readouterr().err
+    assert f"{back} times the last save was taken again, at half the rate" in said
+
+
 def test_two_processes_train_what_one_trains(recipe, tmp_path, undisturbed):
     assert on_ranks(2, on_a_rank, recipe, tmp_path / "run") == [0, 0]
 

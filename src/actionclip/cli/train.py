@@ -163,6 +163,9 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
         say(f"{tested} of them are files of [evaluation], where they counted as wrong.")
     if result.skipped:
         say(f"{result.skipped} steps were skipped: a number was not finite.")
+    if result.rollbacks:
+        times = "Once" if result.rollbacks == 1 else f"{result.rollbacks} times"
+        say(f"{times} the last save was taken again, at half the rate: what came after it is lost.")
     if result.best is not None:
         say(f"The best evaluation was {result.best:.4f}, after step {result.best_step}.")
     say(f"The model is in {folder}. Use it:")
