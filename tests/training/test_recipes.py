@@ -92,6 +92,9 @@ def test_a_recipe_may_be_built_on_another(tmp_path):
         ("data.path=", "[data] says nothing of path, shards and synthetic"),
         ("data.captions=true", "training.loss is 'kl' and the data has sentences"),
         ("training.workers=2", "Set data.decoders instead"),
+        ("training.workers=-1", "workers is -1"),
+        ("data.decoders=0", "data.decoders is 0"),
+        ("data.synthetic.spacing=nan", "nan s apart"),
         ("data.most_failures=1.5", "A share below 1"),
         ("data.augment.magnitude=99", "of magnitude 99"),
         ("training.optim.lr.x=1", "and lr is no table"),
@@ -271,6 +274,8 @@ def test_prompts_are_put_around_towers_that_learnt_without(tmp_path):
         ({"name": "tiny", "prompts": {"post": "transfer"}}, "model.prompts"),
         ({"name": "tiny", "sampling": {"frames": "x"}}, "model.sampling"),
         ({"name": "tiny", "templates": "clip2"}, "clip28"),
+        ({"name": "tiny", "prompts": {"position_std": -1.0}}, "prompts.position_std is -1.0"),
+        ({"name": "tiny", "prompts": {"norm_eps": float("nan")}}, "prompts.norm_eps is nan"),
         ({"name": "tiny", "sampling": {"frames": True}}, "frames: It is true, and a number"),
     ],
 )

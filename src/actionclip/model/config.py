@@ -43,6 +43,13 @@ class PromptConfig:
     """Rows of the table of `joint` (frames), of `transf` (77 in the authors' code) or frames of
     `transf_cls`; None: the number of frames sampled (77 for `transf`)."""
 
+    def __post_init__(self) -> None:
+        """Refuse what could only be a mistake."""
+        for name in ("norm_eps", "position_std"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ActionCLIPError(f"prompts.{name} is {value}.", expected="0 or more.")
+
 
 @config
 class CalibrationConfig:

@@ -80,6 +80,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ActionCLIPError(f"{name} is {value}.", expected="It must be 1 or more.")
+        if self.workers < 0:
+            raise ActionCLIPError(f"workers is {self.workers}.", expected="It must be 0 or more.")
         for name in ("clip_norm", "largest_scale", "sharpness"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

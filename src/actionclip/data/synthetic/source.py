@@ -3,6 +3,7 @@
 T frames, R input size.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +59,7 @@ class PeopleConfig:
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
-        if min(self.clips, self.frames, self.size) < 1 or self.spacing <= 0:
+        if min(self.clips, self.frames, self.size) < 1 or not 0 < self.spacing < math.inf:
             raise ActionCLIPError(
                 f"There are {self.clips} clips of {self.frames} frames of {self.size} pixels, "
                 f"{self.spacing} s apart.",

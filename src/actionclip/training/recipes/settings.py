@@ -126,6 +126,10 @@ class DataSettings:
             self._refuse_beside(given[0])
         if self.synthetic is not None:
             check_seed("data.synthetic.seed", self.synthetic.seed)
+        if self.decoders is not None and self.decoders < 1:
+            raise ActionCLIPError(
+                f"data.decoders is {self.decoders}.", expected="It must be 1 or more."
+            )
         if not 0 <= self.most_failures < 1:
             raise ActionCLIPError(
                 f"data.most_failures is {self.most_failures}.", expected="A share below 1."
