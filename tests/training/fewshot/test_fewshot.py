@@ -182,6 +182,15 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_named(colours, tmp_path):
         frame_embeddings(towers(), manifest_of(bad), workers=1)
 
 
+def test_where_no_clip_to_test_on_can_be_read_the_first_is_named(colours, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video" * 99)
+    broken = Row(str(tmp_path / "broken.mp4"), ("red",), split="test")
+    data = Manifest((*in_splits(colours, "train").rows, broken))
+
+    with pytest.raises(ActionCLIPError, match=r"Not one of 1 clips .* the first: .*broken\.mp4: "):
+        learn(data)
+
+
 def test_with_one_clip_of_a_class_nothing_is_validated(colours):
     found = learn(colours, shots=1, settings=replace(QUICK, unsure=7))
 

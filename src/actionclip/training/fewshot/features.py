@@ -89,9 +89,9 @@ def frame_embeddings(
                 failed.append((manifest.rows[number], clip.message))
             seen()
     if not found:
+        first = f"{failed[0][0].path}: {failed[0][1]}" if failed else "there is none."
         raise ActionCLIPError(
-            f"Not one of {len(manifest.rows)} clips can be read; the first: "
-            f"{failed[0][1] if failed else 'there is none'}",
+            f"Not one of {len(manifest.rows)} clips can be read; the first: {first}",
             hint="`actionclip data inspect` opens all of them and says what is wrong.",
         )
     order = sorted(found)

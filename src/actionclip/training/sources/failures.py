@@ -105,7 +105,10 @@ class Failures:
         return len(self._tested)
 
     def listed(self) -> list[Row]:
-        """All so far, those of other processes and of earlier starts included, by path."""
+        """All so far, those of other processes and of earlier starts included, by path.
+
+        Files of a test are among them where there is a folder to list them in.
+        """
         with self._lock:
             found = self._tested | self._own | self._read(LISTED)
             return [found[name] for name in sorted(found)]
