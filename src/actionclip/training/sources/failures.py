@@ -110,7 +110,7 @@ class Failures:
         Files of a test are among them where there is a folder to list them in.
         """
         with self._lock:
-            found = self._tested | self._own | self._read(LISTED)
+            found = self._own | self._read(LISTED)
             return [found[name] for name in sorted(found)]
 
     def _tell(self, row: Row) -> None:
