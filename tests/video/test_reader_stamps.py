@@ -113,3 +113,43 @@ def test_frames_that_damage_puts_out_of_turn_do_not_move_the_others(tmp_path):
     assert reading.seconds == pytest.approx(20.0)
     assert numbers_seen(reading)[-80:] == list(range(400, 480))
     np.testing.assert_allclose(reading.times[0, -80:], np.arange(400, 480) / 25, atol=0.001)
+
+
+def broadcast(path, first, pictures, sound):
+    """A stretch of a transport stream, with the sound of its time or without."""
+    with av.open(str(path), "w", format="mpegts") as output:
+        film = output.add_stream("libx264", rate=25, options={"preset": "ultrafast", "qp": "20"})
+        height, film.width = pictures[0].shape[:2]
+        film.height, film.pix_fmt = height, "yuv420p"
+        track = output.add_stream("aac", rate=48000) if sound else None
+        for number, shown in enumerate(pictures, start=first):
+            frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
+            frame.pts = number
+            output.mux(film.encode(frame))
+            if track is not None:
+                silence = np.zeros((1, 1920), np.float32)
+                heard = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+                heard.sample_rate, heard.pts = 48000, number * 1920
+                output.mux(track.encode(heard))
+        output.mux(film.encode(None))
+        if track is not None:
+            output.mux(track.encode(None))
+    return path.read_bytes()
+
+
+def test_sound_that_begins_in_mid_broadcast_ends_nothing(tmp_path):
+    """FFmpeg looks at the beginning and the end of a file to see what is in it."""
+    noise = np.random.default_rng(0).integers(0, 255, (170, 192, 288, 3), np.uint8)
+    parts = [(0, noise[:130], False), (130, noise[130:140], True), (140, noise[140:], False)]
+    path = tmp_path / "broadcast.ts"
+    path.write_bytes(b"".join(broadcast(tmp_path / "part.ts", *part) for part in parts))
+    with av.open(str(path)) as whole:
+        assert [stream.type for stream in whole.streams] == ["video"]
+
+    reading = read(path, numbers=(0, 129, 135, 169), frames=4)
+
+    assert reading.status.usable
+    assert reading.seconds == pytest.approx(170 / 25, abs=0.05)
+    seen = list(film(Source("broadcast.ts", path), GridRequest(spacing=0.2)))
+    assert "video we can read" not in seen[-1].message
+    assert sum(map(len, seen)) == 34

@@ -27,6 +27,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
+from actionclip.video.decode.packets import packets_of
 from actionclip.video.decode.pyav.decoding import Decoder
 from actionclip.video.decode.pyav.index import promised_seconds
 from actionclip.video.decode.pyav.opening import coded_errors
@@ -218,7 +219,7 @@ class _Drawing:
     def _packets(self) -> Iterator[Packet]:
         streams = [self.decoder.stream, *self.sound.streams]
         try:
-            for packet in self.decoder.container.demux(streams):
+            for packet in packets_of(self.decoder.container, streams):
                 if packet.size:
                     yield packet
         except av.error.FFmpegError as error:

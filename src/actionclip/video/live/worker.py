@@ -21,6 +21,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from actionclip.video.decode.packets import packets_of
 from actionclip.video.decode.pyav.index import times_lie
 from actionclip.video.decode.pyav.opening import (
     DECODERS,
@@ -303,7 +304,7 @@ def _frames(opened: Opened, player: Player) -> Iterator[tuple[VideoFrame, float]
     """The frames, each with when it had been read; what does not decode is counted."""
     container, film, _ = opened
     codec = film.codec_context.name
-    packets = container.demux(film)
+    packets = packets_of(container, film)
     while True:
         try:
             packet = next(packets, None)

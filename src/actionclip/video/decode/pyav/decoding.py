@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from actionclip.video.decode.packets import packets_of
 from actionclip.video.decode.pyav.index import Index
 from actionclip.video.decode.pyav.opening import open_video
 from actionclip.video.outcomes import Outcome, VideoError
@@ -71,7 +72,7 @@ class Decoder:
     def packets(self) -> Iterator[Packet]:
         """The packets of the picture from here on; a file that breaks off ends there."""
         try:
-            for packet in self.container.demux(self.stream):
+            for packet in packets_of(self.container, self.stream):
                 if packet.size:
                     yield packet
         except av.error.FFmpegError as error:

@@ -23,6 +23,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from actionclip.video.decode.packets import packets_of
 from actionclip.video.decode.pyav.stamps import placed
 
 SCAN_BYTES = 2**30
@@ -168,7 +169,7 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Scan | None:
     scan = _Scan([], [], [], [], [])
     name = stream.codec_context.name
     look_for_b = name == "mpeg4" and container.format.name == "avi"
-    for packet in _until_broken(container.demux(stream), scan):
+    for packet in _until_broken(packets_of(container, stream), scan):
         if not packet.size:
             continue
         if len(scan.shown) >= SCAN_PACKETS:

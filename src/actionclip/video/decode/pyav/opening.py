@@ -18,6 +18,7 @@ from av.stream import Discard, Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from actionclip.video.decode.packets import packets_of
 from actionclip.video.decode.pyav.index import declared_size
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits
@@ -175,7 +176,7 @@ def _parsed_size(container: InputContainer, stream: Stream) -> tuple[int, int]:
         return 0, 0
     if context.width:
         return context.width, context.height
-    packet = next(container.demux(stream), None)
+    packet = next(packets_of(container, stream), None)
     return (0, 0) if packet is None else size_in(context, context.name, packet)
 
 
