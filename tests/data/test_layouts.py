@@ -406,6 +406,20 @@ def test_a_kinetics_clip_in_two_folders_is_taken_from_the_one_of_its_split(tmp_p
     assert {row.split: row.path for row in rows} == {s: f"{s}/{name}" for s in ("train", "val")}
 
 
+def test_a_kinetics_clip_with_a_replacement_is_the_replacement(tmp_path):
+    """As the copy of CVDF has it: the file that was damaged lies where it lay."""
+    damaged, sound = (f"{video}_000000_000010.mp4" for video in ("abcdefghijk", "lmnopqrstuv"))
+    put = f"replacement/replacement_for_corrupted_k400/{damaged}"
+    touch(tmp_path, f"train/{damaged}", f"train/{sound}", put)
+    header = "label,youtube_id,time_start,time_end,split"
+    lines = (f"yoga,{video},0,10,train" for video in ("abcdefghijk", "lmnopqrstuv"))
+    write(tmp_path / "annotations" / "train.csv", header, *lines)
+
+    rows = read_data(tmp_path).manifest.rows
+
+    assert [row.path for row in rows] == [put, f"train/{sound}"]
+
+
 def test_ssv2_takes_the_template_for_the_class_and_the_sentence_for_a_caption(tmp_path):
     lay_ssv2(tmp_path)
 
@@ -629,6 +643,10 @@ def test_what_is_no_data_set_is_told_what_was_looked_for(tmp_path):
     assert all(name in caught.value.expected for name in LAYOUTS)
     with pytest.raises(ActionCLIPError, match="Did you mean 'kinetics'"):
         read_data(tmp_path, layout="kinetiks")
+    write(tmp_path / "clips.csv", "video,class", "a.mp4,run")
+    with pytest.raises(ActionCLIPError) as told:
+        read_data(tmp_path)
+    assert told.value.hint.endswith("always works. clips.csv has video, class.")
     with pytest.raises(ActionCLIPError, match="There is no file or folder"):
         read_data(tmp_path / "nowhere")
 

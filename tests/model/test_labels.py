@@ -166,6 +166,14 @@ def test_mistakes_in_files_say_where(tmp_path, name, text, message):
     assert name in str(caught.value)
 
 
+def test_the_numbers_of_ucf101_are_not_part_of_its_labels(tmp_path):
+    (tmp_path / "classInd.txt").write_text("2 Archery\r\n1 ApplyEyeMakeup\r\n\r\n")
+    (tmp_path / "people.txt").write_text("1 person sitting\n2 people sitting\n")
+
+    assert read_labels(str(tmp_path / "classInd.txt")) == ["ApplyEyeMakeup", "Archery"]
+    assert read_labels(tmp_path / "people.txt") == ["1 person sitting", "2 people sitting"]
+
+
 def test_a_file_that_is_missing_or_no_text_is_an_error(tmp_path):
     video = tmp_path / "video.txt"
     video.write_bytes(b"\0\xff\xfe")

@@ -72,7 +72,7 @@ def _kinetics_row(
     clip = f"{video}_{int(start):06d}_{int(end):06d}.mp4"
     folders = [f"{split}/{label}/", f"{split}/", f"{label}/", ""]
     labels = (label,) if label else ()
-    if path := videos.find(*(f"{folder}{clip}" for folder in folders)):
+    if path := videos.replacement(clip) or videos.find(*(f"{each}{clip}" for each in folders)):
         return Row(path, labels, split=split, group=video), True
     if path := videos.find(*(f"{folder}{video}.mp4" for folder in folders)):
         return Row(path, labels, start, end, split=split, group=video), True

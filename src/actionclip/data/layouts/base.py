@@ -174,6 +174,19 @@ class VideoFiles:
                     self.several[names[-1]] = paths
         return None
 
+    def replacement(self, name: str) -> str | None:
+        """A file of that name in a folder `replacement` of the root.
+
+        It comes with a copy of Kinetics for files that were damaged there.
+        """
+        return self._replacements.get(stem(name))
+
+    @cached_property
+    def _replacements(self) -> dict[str, str]:
+        folders = [each for each in subfolders(self.root) if each.name == "replacement"]
+        paths = (f"{each.name}/{path}" for each in folders for path in _walk(each))
+        return {stem(path): path for path in paths}
+
     def _is_meant(self, name: str, path: str) -> bool:
         """Whether no other clip of that name in the lists fits a file better, or as badly."""
         others = self._listed.get(stem(name), set()) - {_bare(name)}

@@ -31,7 +31,7 @@ from actionclip.data.layouts.names import loose, said_by
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.tables import read_text
 from actionclip.errors import ActionCLIPError
-from actionclip.model.prompts.label_files import read_file
+from actionclip.model.prompts.label_files import read_file, without_numbers
 from actionclip.video.sources import VIDEO_SUFFIXES
 
 _SUFFIX = "|".join(sorted(re.escape(suffix) for suffix in VIDEO_SUFFIXES))
@@ -199,7 +199,7 @@ def _names(place: Place, options: Options, entries: Sequence[Entry]) -> tuple[tu
     if options.labels is not None:
         names, origin = options.labels, "the list given with --labels"
     elif len(files) == 1:
-        names, origin = tuple(_read_names(files[0])), str(files[0].name)
+        names, origin = tuple(without_numbers(read_file(files[0]))), str(files[0].name)
     elif not files and said and sorted(said) == list(range(len(said))):
         names = tuple(said[number] for number in range(len(said)))
         return names, "The names of the classes are those of the folders and files in the list."
@@ -214,20 +214,6 @@ def _names(place: Place, options: Options, entries: Sequence[Entry]) -> tuple[tu
         )
     compare(names, said, origin, entries)
     return names, f"The names of the classes come from {origin}."
-
-
-def _read_names(file: Path) -> list[str]:
-    """The names of a file; `classInd.txt` has numbers from 1 in front of them."""
-    lines = [line.strip() for line in read_file(file) if line.strip()]
-    numbered = [re.fullmatch(r"(\d+)[\s,]+(\D.*)", line) for line in lines]
-    if lines and all(numbered):
-        pairs = sorted((int(found[1]), found[2]) for found in numbered if found)
-        if [number for number, _ in pairs] in (
-            list(range(len(pairs))),
-            list(range(1, len(pairs) + 1)),
-        ):
-            return [name for _, name in pairs]
-    return lines
 
 
 def said_by_paths(entries: Sequence[Entry]) -> dict[int, str]:

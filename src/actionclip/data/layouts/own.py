@@ -25,10 +25,10 @@ from actionclip.video.sources import Source, find_videos
 
 
 def _manifests(place: Place) -> list[Path]:
-    return [file for file in place.lists if "path" in _header(file)]
+    return [file for file in place.lists if "path" in header(file)]
 
 
-def _header(file: Path) -> list[str]:
+def header(file: Path) -> list[str]:
     """The columns of a table; none if it is no table."""
     if file.suffix.lower() == ".parquet":
         return parquet_columns(file)

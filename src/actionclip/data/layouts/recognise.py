@@ -7,7 +7,7 @@ from actionclip.data.layouts.annotations import CHARADES, KINETICS, SSV2
 from actionclip.data.layouts.base import Layout, Options, Place, look, no_folds
 from actionclip.data.layouts.lists import AUTHORS, MMACTION2_FRAMES, MMACTION2_VIDEOS, SLOWFAST
 from actionclip.data.layouts.official import HMDB51, UCF101
-from actionclip.data.layouts.own import FOLDERS, MANIFEST
+from actionclip.data.layouts.own import FOLDERS, MANIFEST, header
 from actionclip.data.manifest import Manifest
 from actionclip.errors import ActionCLIPError, unknown
 
@@ -78,8 +78,16 @@ def _choose(place: Place) -> tuple[Layout, str]:
     raise ActionCLIPError(
         f"{place.path} has no layout that we know. Lists and tables in it: {files}.",
         expected=f"One of these was looked for:{listed}\n",
-        hint="A table with the columns path and label always works.",
+        hint=f"A table with the columns path and label always works. {_columns(place)}".strip(),
     )
+
+
+def _columns(place: Place) -> str:
+    """What the first table has instead of a column path."""
+    for file in place.lists:
+        if columns := [name for name in header(file) if name]:
+            return f"{file.name} has {', '.join(columns[:9])}."
+    return ""
 
 
 def read_data(

@@ -36,6 +36,8 @@ def read_labels(
         found = list(names)
     elif isinstance(labels, Path) or looks_like_file(labels):
         found = read_file(Path(labels))
+        if Path(labels).stem.casefold() == "classind":  # of UCF101
+            found = without_numbers(found)
     else:
         found = between_commas(labels)
     found = [label.strip() for label in found]
@@ -103,6 +105,25 @@ def read_file(path: Path) -> list[str]:
     if path.suffix.lower() == ".csv":
         return _from_csv(text, path)
     return [line for line in text.splitlines() if line.strip()]
+
+
+def without_numbers(lines: Sequence[str]) -> list[str]:
+    """The names on lines that count them from 0 or 1, in that order, as UCF101's `classInd.txt`.
+
+    Lines that do not all begin with such a number stay as they are.
+
+        >>> without_numbers(["2 Archery", "1 ApplyEyeMakeup"])
+        ['ApplyEyeMakeup', 'Archery']
+        >>> without_numbers(["100 metres", "200 metres"])
+        ['100 metres', '200 metres']
+    """
+    kept = [line.strip() for line in lines if line.strip()]
+    numbered = [re.fullmatch(r"(\d+)[\s,]+(\D.*)", line) for line in kept]
+    pairs = sorted((int(found[1]), found[2]) for found in numbered if found)
+    counts = [list(range(first, first + len(kept))) for first in (0, 1)]
+    if kept and [number for number, _ in pairs] in counts:
+        return [name for _, name in pairs]
+    return list(lines)
 
 
 def read_json(text: str, path: Path) -> Any:
