@@ -75,6 +75,8 @@ def check_writable(path: Path) -> None:
     Raises:
         StorageError: where a folder has its name, a file is in the way, or nothing may be written.
     """
+    if is_stream(path) and os.access(path, os.W_OK):
+        return
     if path.is_dir():
         number = errno.EISDIR
     else:
@@ -85,6 +87,21 @@ def check_writable(path: Path) -> None:
         if hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY:
             number = errno.EROFS
     raise cannot_write(path, OSError(number, os.strerror(number)), hint="Choose another place.")
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written to a path goes elsewhere: a pipe, a terminal, `/dev/null`.
+
+    No file may take its place.
+
+    >>> is_stream(Path("/dev/null"))
+    True
+    """
+    if path.is_fifo() or path.is_char_device() or path.is_socket():
+        return True
+    # /dev/stdout and /dev/fd/1, which may be files: of whoever started the program
+    place = path.readlink() if path.is_symlink() else path
+    return place.parent.resolve().is_relative_to("/proc")
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ActionCLIPError:

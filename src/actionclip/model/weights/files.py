@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import struct
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actionclip.errors import ActionCLIPError, cannot_write
+from actionclip.errors import ActionCLIPError, cannot_write, is_stream
 
 DTYPES = {
     "F64": torch.float64,
@@ -85,7 +86,8 @@ def write_together(folder: Path, contents: Mapping[str, Content]) -> None:
     """Write several files so that a full disk or a kill never leaves a broken one.
 
     All are first written and flushed in a temporary folder inside `folder`; only when all are there
-    do they take their places. Temporary folders that a killed process left are removed.
+    do they take their places. Temporary folders that a killed process left are removed. What goes
+    to a pipe or `/dev/null` is poured into it once it is whole.
 
     Args:
         folder: where the files go; made when it is not there.
@@ -96,7 +98,14 @@ def write_together(folder: Path, contents: Mapping[str, Content]) -> None:
     """
     temporary = folder / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
     path = folder
+    streams = {name for name in contents if is_stream(folder / name)}
+    contents = dict(contents)
     try:
+        for name in streams:
+            path = folder / name
+            _pour(contents.pop(name), path)
+        if streams and not contents:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         for name, content in contents.items():
@@ -124,6 +133,14 @@ def write_together(folder: Path, contents: Mapping[str, Content]) -> None:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _pour(content: Content, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / path.name
+        content.write(whole)
+        with whole.open("rb") as source, path.open("ab") as target:
+            shutil.copyfileobj(source, target)
 
 
 def sweep(folder: Path) -> None:
