@@ -122,7 +122,7 @@ def torchcodec(path: Path, wanted: list[int]) -> Frames:
 
 def ffmpeg(path: Path, wanted: list[int]) -> Frames:
     """The program, with its `select` filter, through a pipe."""
-    choice = "+".join(f"eq(n,{number})" for number in wanted)
+    choice = "+".join(f"eq(n\\,{number})" for number in wanted)  # a comma alone ends a filter
     command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", str(path)]
     command += ["-vf", f"select={choice}", "-fps_mode", "passthrough"]
     command += ["-frames:v", str(len(wanted)), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
