@@ -99,9 +99,9 @@ def is_stream(path: Path) -> bool:
     """
     if path.is_fifo() or path.is_char_device() or path.is_socket():
         return True
-    # /dev/stdout and /dev/fd/1, which may be files: of whoever started the program
-    place = path.readlink() if path.is_symlink() else path
-    return place.parent.resolve().is_relative_to("/proc")
+    # /dev/fd/1, and /dev/stdout that leads to it, may be files: of whoever started the program
+    places = [path, path.readlink()] if path.is_symlink() else [path]
+    return any(place.parent.resolve().is_relative_to("/proc") for place in places)
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ActionCLIPError:

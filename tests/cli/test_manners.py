@@ -204,26 +204,27 @@ def test_the_frames_of_a_model_are_those_it_looks_at(command_line):
     assert row["frames"] == actionclip.load("tiny").config.sampling.frames == 12
 
 
-@pytest.mark.parametrize("kind", ["fifo", "descriptor"])
+@pytest.mark.parametrize("kind", ["fifo", "descriptor of a pipe", "descriptor of a file"])
 def test_what_goes_to_a_pipe_arrives_and_the_pipe_stays(command_line, tmp_path, kind):
     """A file in its place would be one that nobody reads: as root, /dev/null was lost so."""
     write_video(tmp_path / "film.mp4", seed=0)
     os.mkfifo(tmp_path / "pipe")
-    if kind == "fifo":
-        reading, writing = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK), None
-        place = tmp_path / "pipe"
+    if kind == "descriptor of a file":
+        writing = os.open(tmp_path / "out", os.O_RDWR | os.O_CREAT)
+        reading = os.open(tmp_path / "out", os.O_RDONLY)
+    elif kind == "fifo":
+        reading = writing = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
     else:
         reading, writing = os.pipe()
-        place = f"/dev/fd/{writing}"
+    place = tmp_path / "pipe" if kind == "fifo" else f"/dev/fd/{writing}"
     words = ("timeline", "film.mp4", "--labels", "walking, running", "--model", "tiny")
 
     run = command_line(*words, "--csv", "film.csv", "--srt", place)
 
     assert run.exit_code == 0
-    with os.fdopen(reading, "rb") as pipe:
-        assert b" --> " in os.read(pipe.fileno(), 10_000)
-    if writing is not None:
-        os.close(writing)
+    assert b" --> " in os.read(reading, 10_000)
+    for descriptor in {reading, writing}:
+        os.close(descriptor)
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "film.csv").is_file()
     assert not list(tmp_path.glob(".actionclip-writing-*"))

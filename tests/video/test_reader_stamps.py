@@ -137,7 +137,7 @@ def broadcast(path, first, pictures, sound):
     return path.read_bytes()
 
 
-def test_sound_that_begins_in_mid_broadcast_ends_nothing(tmp_path):
+def test_sound_that_begins_in_mid_broadcast_makes_nothing_unreadable(tmp_path):
     """FFmpeg looks at the beginning and the end of a file to see what is in it."""
     noise = np.random.default_rng(0).integers(0, 255, (170, 192, 288, 3), np.uint8)
     parts = [(0, noise[:130], False), (130, noise[130:140], True), (140, noise[140:], False)]

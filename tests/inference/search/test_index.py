@@ -255,6 +255,19 @@ def test_files_on_a_disk_that_is_not_there_stay(index, embedder, links):
     assert names_in(index, links) == {"two.mp4", "three.mp4", "own.mp4"}
 
 
+def test_files_of_a_folder_that_cannot_be_reached_stay(index, films, tmp_path):
+    """A link to itself stands in the place of their folder, which says nothing of the files."""
+    (tmp_path / "list.txt").write_text(f"{films / '2.mp4'}\n")
+    before = found(index)
+    films.rename(tmp_path / "elsewhere")
+    films.symlink_to(films)
+
+    [line] = index.add(tmp_path / "list.txt").failed
+
+    assert line.windows == sum(row[0] == line.source for row in before) > 0
+    assert found(index) == before
+
+
 def test_a_file_that_is_gone_stays_if_asked(index, films):
     (films / "2.mp4").unlink()
 
