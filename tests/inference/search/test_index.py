@@ -71,6 +71,26 @@ def test_a_moment_is_as_long_as_it_is_however_few_are_asked_for(
         assert approximate or answer == everything[:top]
 
 
+def test_a_long_film_that_fills_the_first_look_hides_no_other(place, tmp_path):
+    class OneEven(EvenFilms):
+        def film(self, source, span):
+            kind = EvenFilms if source.path.stem == "even" else StubEmbedder
+            return kind.film(self, source, span)
+
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "even.mp4").write_text("400\neven")
+    for name in "ab":
+        (folder / f"{name}.mp4").write_text(f"4\n{name}")
+    index = Index(place, OneEven())
+    index.add(folder)
+
+    everything = index.search("somebody", 1000)
+
+    assert index.search("somebody", 4) == everything[:4]
+    assert len({moment.source for moment in everything[:4]}) == 3
+
+
 def test_a_folder_is_looked_into_however_near_others_are(index, films):
     for number in range(4):
         (films / f"room {number}").mkdir()
@@ -508,7 +528,9 @@ def test_a_large_index_is_approximate_and_exact_when_asked(place, embedder, tmp_
     near = {m.source for m in index.search("somebody", 10)}
     assert near & {m.source for m in index.search("somebody", 10, exact=True)}
     (folder / "new.mp4").write_text("3\nnew")
-    index.add(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module.Store, "approximate", lambda _: pytest.fail("built anew"))
+        index.add(folder)
     [new] = index.search(folder / "new.mp4", 1)
     assert new.source == str(folder / "new.mp4")  # not in the approximate index yet
 
