@@ -144,11 +144,26 @@ def test_frames_in_memory_answer_like_a_file_of_their_rate(recognizer, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "frames", [np.zeros((3, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((0, 8, 8, 3), "u1")]
+    ("frames", "hint"),
+    [
+        (np.zeros((4, 8, 9, 3)), "(np.asarray(frames) * 255).round().astype(np.uint8)"),
+        ([np.zeros((8, 9, 3), np.uint8)] * 4, "np.stack(frames)"),
+        (np.zeros((4, 3, 8, 9), np.uint8), "np.asarray(frames).transpose(0, 2, 3, 1)"),
+        (torch.zeros((3, 4, 8, 9), dtype=torch.uint8), "np.asarray(frames).transpose(1, 2, 3, 0)"),
+        (np.zeros((4, 8, 9), np.uint8), ""),
+        (np.zeros((0, 8, 9, 3), np.uint8), ""),
+    ],
 )
-def test_frames_in_memory_of_another_form_are_refused(recognizer, frames):
-    with pytest.raises(actionclip.ActionCLIPError, match="uint8 of shape"):
+def test_frames_in_memory_of_another_form_are_refused(recognizer, frames, hint):
+    with pytest.raises(actionclip.ActionCLIPError, match="uint8 of shape") as caught:
         recognizer.classify(frames, LABELS)
+
+    code = caught.value.hint.partition(": ")[2].removesuffix(".")
+    assert code == hint
+    if hint:  # what is advised gives frames that can be used
+        turned = eval(code, {"np": np, "frames": frames})
+        assert turned.shape == (4, 8, 9, 3)
+        assert recognizer.classify(turned, LABELS)
 
 
 def test_videos_are_taken_as_they_are_needed(recognizer, folder):

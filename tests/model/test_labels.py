@@ -117,6 +117,7 @@ def test_a_built_in_set_goes_by_its_name(tmp_path, monkeypatch):
     assert read_labels("smal", known=sets.get) == ["smal"]
 
 
+@pytest.mark.filterwarnings("ignore:.* holds sentences too:UserWarning")
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -164,6 +165,23 @@ def test_mistakes_in_files_say_where(tmp_path, name, text, message):
         read_labels(file)
 
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{"yoga": 1, "ball": 0}, {1: "yoga", 0: "ball"}, {"1": "yoga", "0": "ball"}],
+)
+def test_a_table_of_labels_and_numbers_goes_by_the_numbers(table):
+    assert read_labels(table) == ["ball", "yoga"]
+
+
+def test_sentences_that_come_with_labels_are_not_left_out_silently(tmp_path):
+    sentences = {"yoga": ["someone bends"], "juggling": ["balls in the air"]}
+    (tmp_path / "l.json").write_text(json.dumps(sentences))
+
+    for table, name in [(sentences, "The table of labels"), (tmp_path / "l.json", "l.json")]:
+        with pytest.warns(UserWarning, match=f"{name} holds sentences too.*--descriptions"):
+            assert read_labels(table) == ["yoga", "juggling"]
 
 
 def test_the_numbers_of_ucf101_are_not_part_of_its_labels(tmp_path):

@@ -366,5 +366,19 @@ def array_of(frames: np.ndarray | Tensor) -> np.ndarray:
         raise ActionCLIPError(
             f"A video in memory has type {array.dtype} and shape {list(array.shape)}.",
             expected="It must be uint8 of shape [T, H, W, 3]: T RGB frames of H x W pixels.",
+            hint=_how_to_turn(array),
         )
     return array
+
+
+def _how_to_turn(array: np.ndarray) -> str:
+    """How what other programs give becomes such frames."""
+    shape = array.shape
+    if array.size and array.ndim == 3 and shape[-1] == 3:
+        return "A list is one of videos. Frames of one video are one array: np.stack(frames)."
+    if array.size and array.ndim == 4 and shape[-1] != 3 and 3 in shape[:2]:
+        turned = "transpose(0, 2, 3, 1)" if shape[1] == 3 else "transpose(1, 2, 3, 0)"
+        return f"Colours come last: np.asarray(frames).{turned}."
+    if array.size and array.ndim == 4 and shape[-1] == 3 and array.dtype.kind == "f":
+        return "Where 1.0 is white: (np.asarray(frames) * 255).round().astype(np.uint8)."
+    return ""

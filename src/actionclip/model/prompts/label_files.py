@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,24 @@ ID_COLUMNS = ("id", "index", "class_id")
 
 
 def read_labels(
-    labels: str | Path | Sequence[str],
+    labels: str | Path | Iterable[str] | Mapping[Any, Any],
     *,
     known: Callable[[str], Sequence[str] | None] | None = None,
 ) -> list[str]:
     """The labels a user means.
 
     Args:
-        labels: a list of labels; or text: the name of a built-in set, a file (see `read_file`), or
-            labels between commas (a label with a comma goes between double quotes).
+        labels: a list of labels; a table of them, as a JSON file may hold (see `read_file`); or
+            text: the name of a built-in set, a file, or labels between commas (a label with a
+            comma goes between double quotes).
         known: gives the labels of a built-in set, or None if no set is called so.
 
     Raises:
         ActionCLIPError: when there is no label at all, or a file cannot be read.
     """
-    if not isinstance(labels, (str, Path)):
+    if isinstance(labels, Mapping):
+        found = _from_json(dict(labels), "The table of labels")
+    elif not isinstance(labels, (str, Path)):
         found = _texts(labels, "The list of labels")
     elif isinstance(labels, str) and known is not None and (names := known(labels.strip())):
         found = list(names)
@@ -151,18 +155,23 @@ def read_json(text: str, path: Path) -> Any:
         ) from None
 
 
-def _from_json(data: Any, path: Path) -> list[str]:
+def _from_json(data: Any, path: Path | str) -> list[str]:
     if isinstance(data, list):
         return _texts(data, str(path))
     if isinstance(data, dict) and data:
         numbers = [_number(value) for value in data.values()]
         if None not in numbers:
-            return _by_number(numbers, list(data), path)
+            return _by_number(numbers, _texts(list(data), str(path)), path)
         numbers = [_number(name) for name in data]
         if None not in numbers:
             return _by_number(numbers, _texts(list(data.values()), str(path)), path)
-        if all(isinstance(value, list) for value in data.values()):
-            return list(data)
+        if all(isinstance(value, (list, tuple)) for value in data.values()):
+            warnings.warn(
+                f"{path} holds sentences too. As labels its names alone count; sentences are used "
+                "where they are given as descriptions (--descriptions, descriptions=).",
+                stacklevel=4,
+            )
+            return _texts(list(data), str(path))
     raise ActionCLIPError(
         f"{path} holds no labels that we can find.",
         expected='Expected ["a", "b"], {"a": 0, "b": 1}, {"0": "a", "1": "b"} or {"a": [...]}.',
@@ -193,7 +202,7 @@ def _number(value: Any) -> int | None:
     return int(value) if is_number else None
 
 
-def _by_number(numbers: Sequence[int | None], names: list[str], path: Path) -> list[str]:
+def _by_number(numbers: Sequence[int | None], names: list[str], path: Path | str) -> list[str]:
     """The names in the order of their numbers, which count from 0 or from 1."""
     order = sorted(range(len(names)), key=lambda i: -1 if numbers[i] is None else numbers[i] or 0)
     first = numbers[order[0]] if order else 0

@@ -173,7 +173,8 @@ def split_name(name: str) -> tuple[str, str]:
         tags.setdefault(known, []).append(known_tag)
     if architecture not in tags:
         openai = name.replace("/", "-").replace("@336px", "-336")  # who write it ViT-B/16
-        near = unknown("model", openai if openai in tags else architecture, [*tags, TINY]).hint
+        near = f"Did you mean '{openai}/openai'?" if openai in tags else ""
+        near = near or unknown("model", architecture, [*tags, TINY]).hint
         raise ActionCLIPError(
             f"No model is called {name!r}.",
             expected="A name is architecture/tag as `actionclip models` lists them, 'tiny', "
