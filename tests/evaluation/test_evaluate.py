@@ -200,6 +200,18 @@ def test_rows_will_do_in_place_of_a_manifest(model, tmp_path):
     assert evaluate(model, rows, reading=ONE).clips == 2
 
 
+@pytest.mark.parametrize("kind", [Path, str])
+def test_a_path_will_do_as_on_the_command_line(model, tmp_path, kind):
+    for label in ("run", "hop"):
+        (tmp_path / label).mkdir()
+        write_video(tmp_path / label / "0.mp4", frames=4, size=(32, 32))
+
+    found = evaluate(model, kind(tmp_path), reading=ONE)
+
+    assert found.clips == 2
+    assert [row.labels for row in found.parts[0].sheet.rows] == [("hop",), ("run",)]
+
+
 def test_what_is_not_installed_is_missed_before_anything_is_encoded(
     model, manifest, tmp_path, monkeypatch
 ):

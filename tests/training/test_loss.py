@@ -122,6 +122,13 @@ def test_rows_that_do_not_go_together_are_refused():
         contrastive_loss(unit(3), unit(5), torch.tensor([0, 1, 1]), 1.0)
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 1], (0, 1, 1)])
+def test_labels_may_be_a_list(labels):
+    given = contrastive_loss(unit(3), unit(3, seed=1), labels, 10.0)
+
+    assert given == contrastive_loss(unit(3), unit(3, seed=1), torch.tensor(labels), 10.0)
+
+
 def test_the_loss_is_public():
     assert actionclip.training.contrastive_loss is contrastive_loss
 

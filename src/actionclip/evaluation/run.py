@@ -11,6 +11,7 @@ from typing import Protocol as Shape
 import numpy as np
 import torch
 
+from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
 from actionclip.encoding.encoder import VideoEncoder, Views
 from actionclip.encoding.questions import Question, ask
@@ -49,7 +50,7 @@ class Answering(Shape):
 
 def evaluate(
     model: ActionCLIP | Answering,
-    data: Data | Sequence[Row],
+    data: Data | Sequence[Row] | str | Path,
     labels: Sequence[str] | None = None,
     *,
     protocol: str = "closed-set",
@@ -71,7 +72,8 @@ def evaluate(
 
     Args:
         model: an `ActionCLIP`, whose mode is put back afterwards, or a `Recognizer`.
-        data: a manifest, or rows; several manifests by name where the protocol has several parts.
+        data: a manifest, or rows; a path as `read_data` takes it; several manifests by name where
+            the protocol has several parts.
         labels: what competes in place of the classes of the data; matched with them by name.
         protocol: a name in `PROTOCOLS`.
         views: `CLIPSxCROPS` such as `10x3`, or `Views`; None: as the model folder says.
@@ -92,6 +94,8 @@ def evaluate(
         StorageError: when `folder` cannot be written.
     """
     plan = find_protocol(protocol)
+    if isinstance(data, (str, Path)):
+        data = read_data(data).manifest
     tested = data if isinstance(data, (Manifest, Mapping)) else Manifest(tuple(data))
     parts = parts_to_test(plan, tested, Choices(split, seed, base), labels)
     with encoder_of(model, reading or {}) as encoder:

@@ -8,6 +8,8 @@ an index. With one right answer in each row and no softening it is the cross-ent
 symmetric InfoNCE that CLIP was trained with.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
@@ -68,7 +70,7 @@ def kl_loss(logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"]) -> Float
 def contrastive_loss(
     video: Float[Tensor, "B D"],
     text: Float[Tensor, "K D"],
-    labels: Shaped[Tensor, " rows"] | Shaped[Tensor, "rows C"],
+    labels: Shaped[Tensor, " rows"] | Shaped[Tensor, "rows C"] | Sequence[int],
     scale: float | Float[Tensor, ""],
     *,
     text_labels: Int[Tensor, " names"] | None = None,
@@ -79,9 +81,9 @@ def contrastive_loss(
     Args:
         video: embeddings of unit length.
         text: embeddings of unit length; text i is about video i unless `text_labels` says else.
-        labels: of the videos: numbers [B], or a matrix of zeros and ones [B, C] where a video may
-            have several labels. With a matrix the target of each row is shared equally by its
-            matches and `sharpness` is not used.
+        labels: of the videos: numbers [B], as a tensor or a list; or a matrix of zeros and ones
+            [B, C] where a video may have several labels. With a matrix the target of each row is
+            shared equally by its matches and `sharpness` is not used.
         scale: what multiplies the cosine: exp(logit_scale).
         text_labels: the label that each text names, where texts do not go with the videos one by
             one, or are about one of several labels.
@@ -90,6 +92,7 @@ def contrastive_loss(
     Raises:
         ActionCLIPError: when rows do not go together.
     """
+    labels = torch.as_tensor(labels, device=video.device)
     if len(labels) != len(video) or len(text) != len(
         labels if text_labels is None else text_labels
     ):
