@@ -24,6 +24,10 @@ NONE_OF_THESE = "none of these"
 """What is reported for the labels to reject, and when no label reaches the threshold."""
 
 
+LOGITS_AT_ONCE = 1 << 24
+"""Numbers that `score` has in memory at a time: videos x views x templates x labels."""
+
+
 @dataclass(frozen=True)
 class Score:
     """A label and how well it fits a video."""
@@ -102,10 +106,14 @@ def score(
     views, texts = views.float(), texts.float()
     if ensemble == "embeddings" and len(texts) > 1:
         texts = F.normalize(texts.mean(dim=0, keepdim=True), dim=-1)
-    logits = scale * torch.einsum("bvd,kcd->bvkc", views, texts) + bias
-    if activation != "none":
-        logits = logits.softmax(dim=-1) if activation == "softmax" else logits.sigmoid()
-    return logits.mean(dim=(1, 2))
+    at_once = max(1, LOGITS_AT_ONCE // max(1, views.shape[1] * texts.shape[0] * texts.shape[1]))
+    found = []
+    for some in views.split(at_once):
+        logits = scale * torch.einsum("bvd,kcd->bvkc", some, texts) + bias
+        if activation != "none":
+            logits = logits.softmax(dim=-1) if activation == "softmax" else logits.sigmoid()
+        found.append(logits.mean(dim=(1, 2)))
+    return torch.cat(found)
 
 
 def fold_rejected(
