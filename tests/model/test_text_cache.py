@@ -309,3 +309,19 @@ def test_the_cache_goes_where_the_user_or_the_system_says(monkeypatch, tmp_path)
     monkeypatch.delenv("ACTIONCLIP_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder().name == "actionclip"
+
+
+def test_a_user_without_a_home_keeps_nothing_and_is_served(monkeypatch, model):
+    def nobody(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "ACTIONCLIP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)  # as in a container that runs under any number
+
+    cache = TextCache()
+
+    assert not cache.folder.exists()
+    found = encode_cached(model, ["someone yawns"], cache)
+    assert torch.equal(encode_cached(model, ["someone yawns"], cache), found)
+    assert not cache.folder.exists()

@@ -172,13 +172,15 @@ def _storage(report: Report) -> dict[str, str]:
 
     from actionclip.model.text_cache import cache_folder
 
-    cache = Path(constants.HF_HUB_CACHE)
+    cache, labels = Path(constants.HF_HUB_CACHE), cache_folder()
     existing = next(parent for parent in [cache, *cache.parents] if parent.exists())
     free = shutil.disk_usage(existing).free / 2**30
     if free < 2:
         report.troubles.append(f"Only {free:.1f} GiB are free for weights in {cache}.")
     return {
         "weights": f"{cache} ({free:.0f} GiB free)",
-        "encoded labels": str(cache_folder()),
+        "encoded labels": "kept nowhere: this user has no home; ACTIONCLIP_CACHE names a place"
+        if labels.is_relative_to(os.devnull)
+        else str(labels),
         "network": "off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "allowed for weights",
     }

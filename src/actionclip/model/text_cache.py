@@ -71,14 +71,21 @@ def _shared(folder: Path) -> "TextCache":
 def cache_folder() -> Path:
     """Where this program keeps what it can compute again: `$ACTIONCLIP_CACHE`, or the system's
     place for such files (`$XDG_CACHE_HOME`, `~/.cache`) with `actionclip` behind it.
+
+    A user without a home, as in a container, has none of it: the place that is given then can be
+    neither written nor read.
     """
     if own := os.environ.get("ACTIONCLIP_CACHE"):
         return Path(own).expanduser()
     if shared := os.environ.get("XDG_CACHE_HOME"):
         return Path(shared).expanduser() / "actionclip"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "actionclip"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "actionclip"
+    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local) / "actionclip"
+    places = {"win32": "AppData/Local", "darwin": "Library/Caches"}
+    try:
+        return Path.home() / places.get(sys.platform, ".cache") / "actionclip"
+    except RuntimeError:
+        return Path(os.devnull) / "actionclip"
 
 
 class TextCache:
