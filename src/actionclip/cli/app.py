@@ -31,6 +31,7 @@ from actionclip.cli import (
 )
 from actionclip.cli.console import SPELT, is_plain, show_error
 from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.processors import keep_to_quota
 
 USAGE, STORAGE = 2, 5
 
@@ -86,6 +87,7 @@ def root(
     ] = None,
 ) -> None:
     """Say what people do in a video, in words you choose."""
+    keep_to_quota()
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever letters it has
         sys.stdout.reconfigure(errors=SPELT)
 

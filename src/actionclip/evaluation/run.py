@@ -72,8 +72,8 @@ def evaluate(
 
     Args:
         model: an `ActionCLIP`, whose mode is put back afterwards, or a `Recognizer`.
-        data: a manifest, or rows; a path as `read_data` takes it; several manifests by name where
-            the protocol has several parts.
+        data: a manifest, rows, or a path for `read_data`; several manifests by name where the
+            protocol has several parts.
         labels: what competes in place of the classes of the data; matched with them by name.
         protocol: a name in `PROTOCOLS`.
         views: `CLIPSxCROPS` such as `10x3`, or `Views`; None: as the model folder says.
@@ -86,17 +86,14 @@ def evaluate(
         folder: where vectors are kept as they come, so that a run that was killed goes on.
         seen: told about each clip as it is done.
         reading: `workers`, `limits` and `decoder` as for `Recognizer`, where `model` is none.
-        options: `templates`, `descriptions`, `ensemble`, `clean_labels` and `calibrated` as for
-            `Recognizer`.
+        options: `templates`, `descriptions`, `ensemble`, `clean_labels`, `calibrated`: see `ask`.
 
     Raises:
         ActionCLIPError: for data, labels or options that do not fit, or without torchmetrics.
         StorageError: when `folder` cannot be written.
     """
     plan = find_protocol(protocol)
-    if isinstance(data, (str, Path)):
-        data = read_data(data).manifest
-    tested = data if isinstance(data, (Manifest, Mapping)) else Manifest(tuple(data))
+    tested = _data_of(data)
     parts = parts_to_test(plan, tested, Choices(split, seed, base), labels)
     with encoder_of(model, reading or {}) as encoder:
         chosen = views_of(encoder.model, views)
@@ -111,6 +108,12 @@ def evaluate(
     bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
     summary = summarise(plan, done, seed=seed)
     return Evaluation(plan, done, summary, failed, len(clips), bare, settings)
+
+
+def _data_of(data: Data | Sequence[Row] | str | Path) -> Data:
+    if isinstance(data, (str, Path)):
+        return read_data(data).manifest
+    return data if isinstance(data, (Manifest, Mapping)) else Manifest(tuple(data))
 
 
 def views_of(

@@ -70,8 +70,10 @@ def _devices() -> dict[str, str]:
     import torch
 
     from actionclip.inference.precision import has_bf16
+    from actionclip.processors import processors
 
-    facts = {"cpu": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"}
+    cores = f"{processors()} of {os.cpu_count()} cores"
+    facts = {"cpu": f"{cores}, torch uses {torch.get_num_threads()} threads"}
     facts["bf16 on the cpu"] = "yes" if has_bf16("cpu") else "no"
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, cast, get_args
 
 from actionclip.errors import ActionCLIPError, unknown
+from actionclip.processors import processors
 from actionclip.video.decode.clip import Clip
 from actionclip.video.decode.workers.handover import Handover, opened
 from actionclip.video.decode.workers.process import Decoder, WorkerProcess, allowed_seconds
@@ -55,7 +56,7 @@ class DecodePool:
             raise unknown("decoder", decoder, get_args(Decoder))
         if workers is not None and workers < 1:
             raise ActionCLIPError(f"workers is {workers}.", expected="It must be 1 or more.")
-        self.workers = workers or min(_processors(), MOST_WORKERS)
+        self.workers = workers or min(processors(), MOST_WORKERS)
         self.limits = limits or Limits()
         self.decoder: Decoder = cast(Decoder, decoder)
         self._closed = False
@@ -327,9 +328,3 @@ def _result(future: "Future[Clip]") -> Clip:
         return future.result()
     except CancelledError:
         raise RuntimeError("This pool of decoding workers was closed meanwhile.") from None
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
