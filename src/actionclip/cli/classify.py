@@ -140,11 +140,16 @@ classify.__doc__ = documented(classify, EXAMPLES)
 def finish_failed(failed: "Sequence[Unread]", path: Path | None) -> None:
     """Write the videos that failed down where a place is named, and leave with 3."""
     if path is not None:
-        from actionclip.inference.results import write_failures
-
-        write_failures(failed, path)
-        say(f"{len(failed)} failed: see {path}")
+        list_failed(failed, path)
     raise typer.Exit(SOME_FAILED)
+
+
+def list_failed(failed: "Sequence[Unread]", path: Path) -> None:
+    """Write the videos that failed down."""
+    from actionclip.inference.results import write_failures
+
+    write_failures(failed, path)
+    say(f"{len(failed)} failed: see {path}")
 
 
 def _pictures(option: str, place: Path | None, sources: "Sequence[Source]") -> list[Path]:

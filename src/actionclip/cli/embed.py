@@ -1,14 +1,19 @@
 """`actionclip embed`: a vector for each video, into one file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.classify import finish_failed
+from actionclip.cli.classify import SOME_FAILED, list_failed
 from actionclip.cli.console import Progress, documented, plain_warnings, say
 from actionclip.inference import EMBEDDING_FORMATS
+
+if TYPE_CHECKING:
+    from actionclip.inference.embeddings import EmbeddedVideo, Unfinished
 
 EXAMPLES = """Examples:
 
@@ -36,8 +41,12 @@ def embed(
     as_json: options.Json = False,
     failures: options.Failures = options.FAILURES,
 ) -> None:
-    """Write the embedding (unit length) of each video to a file."""
-    from actionclip.inference.embeddings import check_output, write_embeddings
+    """Write the embedding (unit length) of each video to a file.
+
+    Run it again to go on where it was interrupted: until the file is there, what is done is kept
+    in the folder OUTPUT.unfinished.
+    """
+    from actionclip.inference.embeddings import Unfinished, check_output, write_embeddings
 
     check_output(output)
     sources = options.find_sources(videos, model)
@@ -52,27 +61,41 @@ def embed(
             timeout=timeout,
             decoder=decoder,
         )
-        rows = []
-        with recognizer, Progress(len(sources)) as progress:
-            for row in recognizer.embeddings(
-                sources,
-                frames=frames,
-                windows=windows,
-                spacing=spacing,
-                crops=options.crops_of(crops),  # type: ignore[arg-type]
-            ):
-                progress.add(row.result)
-                with progress.aside():
-                    if as_json:
-                        typer.echo(row.result.to_json())
-                rows.append(row)
+        views: dict[str, Any] = {"frames": frames, "windows": windows, "spacing": spacing}
+        views["crops"] = options.crops_of(crops)
+        rows: list[EmbeddedVideo] = []
+        with recognizer:
+            unfinished = Unfinished(output, recognizer, sources, **views)
+            if unfinished.found:
+                kept = f"{unfinished.found} of {len(sources)} videos"
+                say(f"{kept} were done before; they are kept in {unfinished.folder}.")
+            with _interruptible(unfinished), Progress(len(sources)) as progress:
+                for row in unfinished.rows():
+                    progress.add(row.result)
+                    with progress.aside():
+                        if as_json:
+                            typer.echo(row.result.to_json())
+                    rows.append(row)
     good = [row for row in rows if row.result.status.usable]
     failed = [row.result for row in rows if not row.result.status.usable]
     if good:
         write_embeddings(good, output)
         say(f"{len(good)} embeddings in {output}: {progress.summary} ({progress.rate})")
     if failed:
-        finish_failed(failed, failures)
+        list_failed(failed, failures)
+    unfinished.done()
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+@contextmanager
+def _interruptible(unfinished: "Unfinished") -> Iterator[None]:
+    """Say to whom interrupts it what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"What is done is kept in {unfinished.folder}. The same command goes on from there.")
+        raise
 
 
 embed.__doc__ = documented(embed, EXAMPLES)

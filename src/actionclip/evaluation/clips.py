@@ -180,20 +180,33 @@ def weights_key(model: ActionCLIP) -> str:
 class Store:
     """A folder with a file for each block that is done.
 
+    Args:
+        folder: where it is, or will be.
+        settings: all that the vectors depend on beside what the files hold.
+        hint: what to do where the folder holds other vectors.
+
     Raises:
         ActionCLIPError: when the folder holds the blocks of something else.
+        StorageError: when it cannot be written.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        *,
+        hint: str = "Choose another folder with --out, or delete this one.",
+    ) -> None:
         self.folder, wanted = folder, json.loads(json.dumps(settings))
         there = self._settings()
         if there is not None and there != wanted:
             different = [key for key in wanted if there.get(key) != wanted[key]]
+            same = "model, views and list of clips" if "clips" in wanted else "model and views"
             changes = "; ".join(f"{k}: {there.get(k)} there, {wanted[k]} now" for k in different)
             raise ActionCLIPError(
                 f"{folder} holds vectors that were made otherwise ({changes}).",
-                expected="The same model, views and list of clips were expected.",
-                hint="Choose another folder with --out, or delete this one.",
+                expected=f"The same {same} were expected.",
+                hint=hint,
             )
         if there is None and _ranks()[0] == 0:
             text = json.dumps(wanted, indent=1) + "\n"
@@ -214,7 +227,7 @@ class Store:
         """
         vectors = [clip.views for clip in clips if clip.views is not None]
         table: dict[str, Any] = {
-            "files": np.array([_file_key(source) for source in sources]),
+            "files": np.array([file_key(source) for source in sources]),
             "status": np.array([str(clip.status) for clip in clips]),
             "message": np.array([clip.message for clip in clips]),
             "hint": np.array([clip.hint for clip in clips]),
@@ -231,35 +244,56 @@ class Store:
 
     def read(self, block: int, sources: Sequence[Source]) -> list[EncodedClip] | None:
         """A block that is done, if its files are still the same."""
-        try:
-            data = BytesIO((self.folder / _name(block)).read_bytes())
-            with np.load(data, allow_pickle=False) as file:
-                table = {key: file[key] for key in file.files}
-            same = table["files"].tolist() == [_file_key(source) for source in sources]
-            status = [Outcome(each) for each in table["status"].tolist()]
-            if not same or len(status) != len(sources) or any(s in PASSING for s in status):
-                return None
-            views = iter(table["views"])
-            return [
-                EncodedClip(
-                    status[i],
-                    str(table["message"][i]),
-                    str(table["hint"][i]),
-                    None if np.isnan(table["seconds"][i]) else float(table["seconds"][i]),
-                    int(table["frames"][i]),
-                    next(views) if table["read"][i] else None,
-                )
-                for i in range(len(sources))
-            ]
-        except (OSError, ValueError, LookupError, StopIteration, *ZIP_DAMAGED):
-            return None
+        files, clips = _block(self.folder / _name(block))
+        same = files == [file_key(source) for source in sources]
+        return clips if same and not any(clip.status in PASSING for clip in clips) else None
+
+    def all(self) -> dict[str, EncodedClip]:
+        """Every clip that is done, by its `file_key`, in whatever list it stood."""
+        return {
+            file: clip
+            for path in sorted(self.folder.glob(_name("*")))
+            for file, clip in zip(*_block(path), strict=True)
+            if clip.status not in PASSING
+        }
+
+    def unused(self) -> int:
+        """The number of a block after all that are there."""
+        there = [path.stem.rpartition("-")[2] for path in self.folder.glob(_name("*"))]
+        return max((int(number) + 1 for number in there if number.isdecimal()), default=0)
 
 
-def _name(block: int) -> str:
-    return f"block-{block:06d}.npz"
+def _block(path: Path) -> tuple[list[str], list[EncodedClip]]:
+    """The keys of a block's clips, and the clips; none where it is not there or damaged."""
+    try:
+        data = BytesIO(path.read_bytes())
+        with np.load(data, allow_pickle=False) as file:
+            table = {key: file[key] for key in file.files}
+        status = [Outcome(each) for each in table["status"].tolist()]
+        files = table["files"].tolist()
+        if len(files) != len(status):
+            return [], []
+        views = iter(table["views"])
+        return files, [
+            EncodedClip(
+                status[i],
+                str(table["message"][i]),
+                str(table["hint"][i]),
+                None if np.isnan(table["seconds"][i]) else float(table["seconds"][i]),
+                int(table["frames"][i]),
+                next(views) if table["read"][i] else None,
+            )
+            for i in range(len(status))
+        ]
+    except (OSError, ValueError, LookupError, StopIteration, *ZIP_DAMAGED):
+        return [], []
 
 
-def _file_key(source: Source) -> str:
+def _name(block: int | str) -> str:
+    return f"block-{block:06d}.npz" if isinstance(block, int) else f"block-{block}.npz"
+
+
+def file_key(source: Source) -> str:
     """What tells that a clip is still the one that was read."""
     try:
         status = source.path.stat()

@@ -1,19 +1,33 @@
-"""Embeddings of many videos as a file: NumPy's .npz, or Parquet."""
+"""Embeddings of many videos as a file: NumPy's .npz, or Parquet; what is done is kept until then.
 
-from collections.abc import Iterable, Sequence
+D embedding width.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from actionclip.encoding.encoder import Views, frames_at_once
 from actionclip.errors import ActionCLIPError, StorageError, check_writable
+from actionclip.evaluation.clips import BLOCK, EncodedClip, Store, file_key, identity
 from actionclip.inference import EMBEDDING_FORMATS
 from actionclip.inference.results import VideoResult
 from actionclip.model.weights.files import Content, write_together
+
+if TYPE_CHECKING:
+    from actionclip.inference.recognizer import Recognizer
+    from actionclip.video.sources import Source
+
+BLOCKS = 1000
+"""Of a long list: what a kill may cost is a thousandth of it, and a folder holds so few files."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,95 @@ def write_embeddings(rows: Sequence[EmbeddedVideo], path: Path) -> None:
             _write_parquet(table | {"embedding": list(matrix)}, place)
 
     write_together(path.parent, {path.name: Content(matrix.nbytes, write)})
+
+
+class Unfinished:
+    """Embeddings on their way into a file: what is done is kept in a folder beside it.
+
+    After an interruption a video is found there by its path, size and time, so the list may have
+    grown. Where the list is the same, the vectors are the same bits as without an interruption.
+
+    Args:
+        path: the file to come.
+        recognizer: makes the embeddings.
+        sources: the videos.
+        views: `frames`, `windows`, `spacing` and `crops`, as for `Recognizer.embeddings`.
+
+    Raises:
+        ActionCLIPError: when the folder holds vectors of another model or other views; for options
+            we cannot use.
+        StorageError: when nothing can be written there.
+    """
+
+    def __init__(
+        self, path: Path, recognizer: "Recognizer", sources: Sequence["Source"], **views: Any
+    ) -> None:
+        self.folder = path.with_name(f"{path.name}.unfinished")
+        chosen = Views.of(recognizer.config, **views)
+        self._batch = max(1, frames_at_once(recognizer.model) // chosen.frames)
+        self._recognizer, self._views = recognizer, views
+        settings = identity(recognizer.encoder, chosen, (), self._batch)
+        del settings["clips"], settings["block"]
+        hint = f"Delete {self.folder} to begin anew, or name another file with --output."
+        self._store = Store(self.folder, settings, hint=hint)
+        there = self._store.all()
+        keys = [file_key(source) for source in sources]
+        self._sources = [
+            (source, there.get(key)) for source, key in zip(sources, keys, strict=True)
+        ]
+
+    @property
+    def found(self) -> int:
+        """How many videos were done before."""
+        return sum(kept is not None for _, kept in self._sources)
+
+    def rows(self) -> Iterator[EmbeddedVideo]:
+        """A row for each video, in order, as they come.
+
+        Raises:
+            StorageError: when the disk is full.
+        """
+        todo = [source for source, kept in self._sources if kept is None]
+        new = self._recognizer.embeddings(todo, batch_size=self._batch, **self._views)
+        size = self._batch * -(-max(BLOCK, len(self._sources) // BLOCKS) // self._batch)
+        number = self._store.unused()
+        block: list[tuple[Source, EncodedClip]] = []
+        for source, kept in self._sources:
+            if kept is not None:
+                yield _row(source, kept, self._recognizer.precision)
+                continue
+            row = next(new)
+            yield row
+            block.append((source, _to_keep(row)))
+            if len(block) == size:
+                self._store.write(number, *zip(*block, strict=True))
+                block, number = [], number + 1
+        if block:
+            self._store.write(number, *zip(*block, strict=True))
+
+    def done(self) -> None:
+        """All is where it belongs: nothing more needs to be kept."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _to_keep(row: EmbeddedVideo) -> EncodedClip:
+    found, vector = row.result, row.embedding
+    views = None if vector is None else vector.float().numpy()[None]
+    return EncodedClip(found.status, found.message, found.hint, found.seconds, found.frames, views)
+
+
+def _row(source: "Source", kept: EncodedClip, precision: str) -> EmbeddedVideo:
+    result = VideoResult(
+        source=source.name,
+        status=kept.status,
+        scores=[],
+        frames=kept.frames,
+        seconds=kept.seconds,
+        precision=precision,
+        message=kept.message,
+        hint=kept.hint,
+    )
+    return EmbeddedVideo(result, None if kept.views is None else torch.from_numpy(kept.views[0]))
 
 
 def _check_names(names: Iterable[str]) -> None:
