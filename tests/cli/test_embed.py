@@ -14,7 +14,7 @@ from actionclip.encoding.encoder import VideoEncoder
 from actionclip.errors import ActionCLIPError
 from sample_videos import write_video
 
-CLIPS, DONE = 20, 16
+CLIPS, DONE = 48, 16
 TINY = ("--model", "tiny", "--workers", "1")
 
 

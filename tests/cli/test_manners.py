@@ -204,6 +204,48 @@ def test_the_frames_of_a_model_are_those_it_looks_at(command_line):
     assert row["frames"] == actionclip.load("tiny").config.sampling.frames == 12
 
 
+def in_a_shell(folder, words):
+    program = f"{shlex.quote(sys.executable)} -m actionclip"
+    return subprocess.run(
+        ["bash", "-c", words.replace("actionclip", program)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", ["labels kinetics400", "models", "--help"])
+def test_a_reader_that_has_seen_enough_ends_the_program_quietly(tmp_path, words):
+    """As SIGPIPE ends other programs: no traceback, and no exit code of a failure of ours."""
+    run = in_a_shell(tmp_path, f"(actionclip {words}; echo $? >&2) | true")
+
+    assert run.stderr == "141\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_lead_nowhere(tmp_path, closed):
+    """As a service or a job scheduler may start it; files must not get the numbers of streams."""
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, seed=0)
+    words = "a.mp4 b.mp4 c.mp4 --labels 'walking, running' --model tiny --json --save-plot plots"
+
+    run = in_a_shell(tmp_path, f"actionclip classify {words} {closed}")
+
+    assert run.returncode == 3
+    assert "Traceback" not in run.stderr
+    rows = [json.loads(line)["status"] for line in run.stdout.splitlines()]
+    assert rows == ([] if closed != "2>&-" else ["ok", "ok", "unreadable"])
+    assert (tmp_path / "failures.csv").read_text().count("\n") == 2
+    assert len(list((tmp_path / "plots").iterdir())) == 2
+
+
+def test_standard_input_that_is_closed_is_told(tmp_path):
+    run = in_a_shell(tmp_path, "actionclip classify - --labels 'a, b' --model tiny <&-")
+
+    assert (run.returncode, "standard input, and that is closed" in run.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("kind", ["fifo", "descriptor of a pipe", "descriptor of a file"])
 def test_what_goes_to_a_pipe_arrives_and_the_pipe_stays(command_line, tmp_path, kind):
     """A file in its place would be one that nobody reads: as root, /dev/null was lost so."""

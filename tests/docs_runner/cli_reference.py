@@ -31,6 +31,7 @@ does (`\\u65e5`).
 | 4 | the program's own counts do not add up, which `eval` and `index` check |
 | 5 | a result could not be written |
 | 130 | interrupted |
+| 141 | nobody reads what is printed any more: `head` has seen enough |
 
 An error says what happened, what was expected, and what to do; `ACTIONCLIP_DEBUG=1` in the
 environment shows the traceback as well. `actionclip --version` prints the version.

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -34,6 +35,8 @@ from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.processors import keep_to_quota
 
 USAGE, STORAGE = 2, 5
+UNREAD = 141
+"""As of a program that SIGPIPE ended: nobody reads what is printed, as in `| head -1`."""
 
 app = typer.Typer(
     help="Say what people do in a video, in words you choose.",
@@ -96,11 +99,17 @@ def main() -> None:
     """Run the command line; a user's mistake is a message, not a traceback.
 
     Exit codes: 0 done, 2 usage, 3 some videos failed, 4 counts that do not add up, 5 storage, 130
-    interrupted. The environment
+    interrupted, 141 nobody reads the results any more. The environment
     variable ACTIONCLIP_DEBUG=1 shows tracebacks.
     """
+    _open_streams()
     try:
         app()
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # which typer takes for a failure
+            raise
+        _write_no_more()
+        sys.exit(UNREAD)
     except ActionCLIPError as error:
         if os.environ.get("ACTIONCLIP_DEBUG"):
             raise
@@ -110,6 +119,27 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or os.environ.get("ACTIONCLIP_DEBUG"):
             raise
         show_error(StorageError("The results could not be written: the disk is full."))
-        # What could not be written is still in the buffer; writing it at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         sys.exit(STORAGE)
+
+
+def _open_streams() -> None:
+    """Streams that were closed, as with `2>&-` or by a service, lead nowhere.
+
+    Left closed, their numbers would go to files that are opened later, and what libraries print
+    would go into these.
+    """
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
+
+
+def _write_no_more() -> None:
+    """What could not be written is still in the buffer; writing it at exit must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

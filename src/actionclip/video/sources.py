@@ -144,7 +144,7 @@ def _expand_one(item: str | Path, recursive: bool) -> Iterator[Source]:
     text = os.fspath(item)
     path = Path(text)
     if text == "-":
-        yield spool(sys.stdin.buffer)
+        yield spool(None if sys.stdin is None else sys.stdin.buffer)
     elif _test(path.is_dir):
         yield from _folder(text, recursive)
     elif _test(path.exists) or not glob.has_magic(text):
@@ -370,15 +370,16 @@ def spool(stream: BinaryIO | Any, *, limit: int = STDIN_LIMIT) -> Source:
     A file and not a pipe, because reading a few frames of a video means seeking in it.
 
     Args:
-        stream: open for reading bytes.
+        stream: open for reading bytes; None: a closed one.
         limit: most bytes taken.
 
     Raises:
         ActionCLIPError: if nothing comes, or more than `limit` bytes.
     """
-    if stream.isatty():
+    if stream is None or stream.isatty():
+        what = "closed" if stream is None else "a terminal"
         raise ActionCLIPError(
-            "'-' stands for a video on standard input, and that is a terminal.",
+            f"'-' stands for a video on standard input, and that is {what}.",
             hint="Send a video into the command: actionclip classify - --labels ... < video.mp4",
         )
     folder = tempfile.mkdtemp(prefix="actionclip-")
