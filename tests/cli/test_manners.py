@@ -1,5 +1,6 @@
 """What the command line does with habits, terminals and folders as people have them."""
 
+import errno
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,86 @@ def test_a_place_that_is_read_only_is_said_before_any_video_is_read(command_line
         command_line(*words.split(), "--model", tmp_path / "no-such-model")
 
     assert "Choose another place" in refused.value.hint
+
+
+FAILURES = "--labels a,b --failures taken/failures.csv"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"classify film.mp4 other.mp4 {FAILURES} --model none/such",
+        f"timeline film.mp4 other.mp4 {FAILURES} --model none/such",
+        "embed film.mp4 -o all.npz --failures taken/failures.csv --model none/such",
+        "index film.mp4 other.mp4 --failures taken/failures.csv --model none/such",
+        "search walking --html taken/page.html --model none/such",
+        "eval none/such --data set --protocol zero-shot --out taken/results",
+        "calibrate none/such --data set --out taken/model",
+        "fewshot set --model none/such --out taken/model",
+        "interpolate none/such tiny --out taken/model",
+        "convert no-such-weights.pt taken/model",
+        "train no-such-recipe.toml --out taken/run",
+        "data inspect set --sheet taken/sheet.png",
+        "data inspect set --write taken/manifest.csv",
+    ],
+)
+def test_a_place_where_a_file_is_in_the_way_is_said_before_the_work(command_line, tmp_path, words):
+    """There is no such model: who asks for it first says that; others look at all clips first."""
+    for name in ("walking", "running"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        write_video(tmp_path / "set" / name / "0.mp4", seed=0)
+    write_video(tmp_path / "film.mp4", seed=0)
+    (tmp_path / "taken").write_text("a file")
+
+    with pytest.raises(StorageError, match=r"taken/.* could not be written: taken is a file"):
+        command_line(*words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--sheet set/walking/0.mp4", r"--sheet is set/walking/0\.mp4\."),
+        ("--sheet sheet.jpg", r"sheet\.jpg, and that is no \.png"),
+        ("--write manifest.txt", r"Cannot tell the format of manifest\.txt"),
+        ("--write manifest.csv", r"manifest\.csv is read, and would be written over"),
+    ],
+)
+def test_looking_at_a_data_set_destroys_none_of_it(command_line, tmp_path, words, said):
+    (tmp_path / "set" / "walking").mkdir(parents=True)
+    film = write_video(tmp_path / "set" / "walking" / "0.mp4", seed=0)
+    (tmp_path / "manifest.csv").write_text("path,label\nset/walking/0.mp4,walking\n")
+    before = film.read_bytes()
+
+    with pytest.raises(ActionCLIPError, match=said):
+        command_line("data", "inspect", "manifest.csv", *words.split())
+
+    assert film.read_bytes() == before
+
+
+PLACES = ("out.csv", "plots/0000-film.png")
+
+
+def test_what_was_written_before_stays_whole_where_the_disk_is_full(
+    command_line, tmp_path, monkeypatch
+):
+    """A picture or a list that is cut is worse than none."""
+    write_video(tmp_path / "film.mp4", seed=0)
+    asked = ("film.mp4", "none.mp4", "--labels", "walking, running", "--model", "tiny")
+    command_line("classify", *asked, "--save-plot", "plots", "--failures", "out.csv")
+    before = {place: (tmp_path / place).read_bytes() for place in PLACES}
+    whole = Path.write_bytes
+
+    def full(path, data):
+        whole(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for words in (["--save-plot", "plots"], ["--failures", "out.csv"]):
+        with pytest.raises(StorageError, match="No space left on device"):
+            command_line("classify", *asked, *words)
+
+    assert {place: (tmp_path / place).read_bytes() for place in before} == before
+    assert not list(tmp_path.rglob(".actionclip-writing-*"))
 
 
 def test_a_folder_called_like_the_file_is_said_before_any_video_is_read(command_line, tmp_path):

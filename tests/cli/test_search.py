@@ -167,6 +167,7 @@ def test_nothing_is_found_where_there_is_nothing(search):
     assert "Nothing was found" in done.stderr
 
 
-def test_a_page_that_cannot_be_written(search):
-    with pytest.raises(StorageError, match="could not be written"):
-        search("running", "--html", "nowhere/page.html")
+def test_a_page_that_cannot_be_written(search, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StorageError, match=r"taken/page\.html could not be written"):
+        search("running", "--html", tmp_path / "taken" / "page.html")

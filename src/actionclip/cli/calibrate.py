@@ -111,6 +111,7 @@ def calibrate(
     from actionclip.evaluation.calibration.calibrating import rows_of
 
     target = _target(model, out)
+    options.check_folder(target)
     with plain_warnings():
         names = tuple(resolve_labels(class_names)) if class_names else None
         known = _read(data, layout, Options(root, names, fold))

@@ -65,6 +65,7 @@ def convert(
     from actionclip.encoding.questions import resolve_labels
     from actionclip.model.convert import convert as convert_checkpoint
 
+    options.check_folder(folder)
     if file.is_dir():
         given = {"--frames": frames, "--labels": labels, "--name": name, "--gelu": quick_gelu}
         _halve(file, folder, half, [one for one, value in given.items() if value is not None])

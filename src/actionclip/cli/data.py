@@ -14,6 +14,7 @@ from actionclip.errors import ActionCLIPError
 if TYPE_CHECKING:
     from actionclip.data.inspection.report import Inspection
     from actionclip.data.layouts.recognise import Data
+    from actionclip.data.manifest import Manifest
 
 PROBLEMS = 3
 SHOWN_CLASSES = 20
@@ -127,6 +128,7 @@ def inspect(
     from actionclip.video.settings import Limits
 
     data = read_as_said(path, layout, root, labels, fold, intervals)
+    _check_outputs(sheet, write, data.manifest, [path, labels])
     drawn = choose(data.manifest) if sheet else {}
     keep = {row.path for rows in drawn.values() for row in rows}
     videos = len({row.path for row in data.manifest.rows})
@@ -301,6 +303,21 @@ def say_notes(data: "Data") -> None:
     """What a careful reader would want to know, on stderr."""
     for note in data.notes:
         say(f"note: {note}")
+
+
+def _check_outputs(
+    sheet: Path | None, write: Path | None, manifest: "Manifest", inputs: list[str | Path | None]
+) -> None:
+    """Refuse, before every video is opened, what could not be written or would destroy data."""
+    from actionclip.data.manifest import check_format
+
+    if sheet is not None and not options.is_picture("--sheet", sheet):
+        raise ActionCLIPError(f"--sheet is {sheet}.", expected="A picture is written as a .png.")
+    if write is not None:
+        check_format(write)
+    outputs = [one for one in (sheet, write) if one is not None]
+    videos = [manifest.path_of(row) for row in manifest.rows if any(o.exists() for o in outputs)]
+    options.check_outputs([], [*inputs, *videos], failures=None, outputs=outputs)
 
 
 def _shots(text: str | None) -> list[int]:

@@ -247,6 +247,7 @@ def _count(
     from actionclip.evaluation.protocols import Choices, find_protocol
     from actionclip.evaluation.run import clips_and_crops, parts_to_test
 
+    options.check_folder(settings["folder"])
     if views is not None:
         clips_and_crops(views)
     plan = find_protocol(settings["protocol"])

@@ -75,6 +75,7 @@ def fewshot(
 
     if prompt not in ("transf", "conv1d", "lstm"):
         raise unknown("visual prompt that can learn here", prompt, ["transf", "conv1d", "lstm"])
+    options.check_folder(out)
     with plain_warnings():
         read = read_as_said(data, layout, root, labels, fold, intervals)
         say_notes(read)

@@ -38,6 +38,7 @@ def interpolate(
     """
     from actionclip.training.adapt.interpolation import interpolate_folders
 
+    options.check_folder(out)
     with plain_warnings():
         interpolate_folders(start, end, out, alpha=alpha)
     row = {"folder": str(out), "start": start, "end": end, "alpha": alpha}

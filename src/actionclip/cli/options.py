@@ -162,6 +162,18 @@ def check_outputs(
     if failures is not None:
         hint = "Videos that fail are listed there: name another place with --failures FILE."
         refuse_overwriting([*others, failures], sources, named, hint=hint)
+    if failures not in (None, FAILURES):  # where none was named, most often none is needed
+        check_writable(failures)
+
+
+def check_folder(folder: Path | None) -> None:
+    """Refuse a folder in which nothing could be written, before the work whose result it is for.
+
+    Raises:
+        StorageError: naming what is in the way.
+    """
+    if folder is not None:
+        check_writable(folder / "config.json" if folder.is_dir() else folder)
 
 
 def crops_of(crops: int | None) -> int | None:

@@ -9,7 +9,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.console import documented, is_terminal, plain_warnings, say
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,8 @@ def search(
         )
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
+    if html is not None:
+        check_writable(html)
     days = {"since": _day("--since", since), "until": _day("--until", until)}
     from actionclip.inference.search.index import Index, no_index
 
@@ -179,13 +181,11 @@ def _write_bytes(text: str) -> None:
 
 
 def _write_page(path: Path, title: str, moments: "Sequence[Moment]", timeout: float) -> None:
-    from actionclip.errors import cannot_write
     from actionclip.inference.search.page import pictures_of, render_page
+    from actionclip.model.weights.files import text_content, write_together
     from actionclip.video.settings import Limits
 
     pictures = pictures_of(moments, limits=Limits(seconds=timeout))
-    try:
-        path.write_text(render_page(title, moments, pictures), encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    page = render_page(title, moments, pictures)
+    write_together(path.parent, {path.name: text_content(page)})
     say(f"The page is {path}.")

@@ -78,6 +78,8 @@ def train(
 
         first = launched().is_first
         folder = out or RUNS / recipe.stem
+        if not dry_run:
+            options.check_folder(folder)
         settings = read_recipe(recipe, changes or ())
         if not settings.training.activation_checkpointing:  # who checkpoints wants little memory
             keep_freed_memory()

@@ -191,7 +191,7 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
         ActionCLIPError: when it cannot be read, naming the file and the line (in Parquet the row,
             counted from 1) of the first mistake.
     """
-    _check_format(path)
+    check_format(path)
     rows = []
     for line, cells in _read_rows(path):
         try:
@@ -241,7 +241,7 @@ def manifest_contents(
     """What `write_manifest` writes, for `actionclip.model.weights.files.write_together`."""
     from actionclip.model.weights.files import Content, text_content
 
-    _check_format(path)
+    check_format(path)
     base = path.parent if root is None else root
     rows = [replace(row, path=_moved(row.path, manifest.root, base)) for row in manifest.rows]
     if path.suffix.lower() == ".parquet":
@@ -270,7 +270,12 @@ def split_name(name: str) -> str:
     return SPLIT_NAMES.get(name.strip().lower(), name.strip())
 
 
-def _check_format(path: Path) -> None:
+def check_format(path: Path) -> None:
+    """Refuse a file that no manifest can be.
+
+    Raises:
+        ActionCLIPError: for another ending than `.csv` or `.parquet`.
+    """
     if path.suffix.lower() not in FORMATS:
         raise ActionCLIPError(
             f"Cannot tell the format of {path}.",

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actionclip.errors import cannot_write
 from actionclip.figures import png_of
 from actionclip.inference.results import VideoResult
+from actionclip.model.weights.files import Content, write_together
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,16 +48,14 @@ def plot_result(result: VideoResult, path: Path) -> None:
 
 
 def write_picture(figure: "Figure", path: Path) -> None:
-    """Write a figure as a PNG, and make its folder.
+    """Write a figure as a PNG, whole or not at all, and make its folder.
 
     Raises:
         StorageError: when the picture cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png_of(figure))
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    data = png_of(figure)
+    content = Content(len(data), lambda place: place.write_bytes(data))
+    write_together(path.parent, {path.name: content})
 
 
 def _heading(result: VideoResult) -> str:

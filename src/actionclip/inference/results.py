@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from actionclip.data.json_text import json_text
-from actionclip.errors import cannot_write
+from actionclip.errors import StorageError
 from actionclip.model.scoring import LabelSet, Score
+from actionclip.model.weights.files import text_content, write_together
 from actionclip.video.decode.clip import Clip
 from actionclip.video.outcomes import Outcome
 
@@ -128,15 +129,15 @@ def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def write_failures(results: Iterable[Unread], path: Path) -> None:
-    """List the videos that gave no answer: path, code, reason, hint.
+    """List the videos that gave no answer: path, code, reason, hint; whole or not at all.
 
     Raises:
         StorageError: when the file cannot be written.
     """
     rows = [(r.source, r.status, r.message, r.hint) for r in results]
+    text = csv_lines([FAILURE_COLUMNS, *rows]) + "\n"
     try:
-        text = csv_lines([FAILURE_COLUMNS, *rows]) + "\n"
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        hint = "Name a place that is writable with --failures FILE."
-        raise cannot_write(path, error, hint=hint) from None
+        write_together(path.parent, {path.name: text_content(text)})
+    except StorageError as error:
+        error.hint = "Name a place that is writable with --failures FILE."
+        raise

@@ -1,6 +1,7 @@
 """A contact sheet: one frame of some clips of each class, to see at a glance what is in them."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from actionclip.data.manifest import Manifest, Row
-from actionclip.errors import cannot_write
 
 COLUMNS, CLASSES = 8, 40
 """Clips drawn of a class, and classes drawn."""
@@ -35,7 +35,7 @@ def choose(manifest: Manifest, *, columns: int = COLUMNS) -> dict[str, list[Row]
 
 
 def draw_sheet(manifest: Manifest, pictures: Mapping[str, NDArray[np.uint8]], path: Path) -> None:
-    """Draw the chosen clips as a PNG, a class a line.
+    """Draw the chosen clips as a PNG, a class a line; whole or not at all.
 
     Args:
         manifest: the clips; `choose` says which of them are drawn.
@@ -46,6 +46,8 @@ def draw_sheet(manifest: Manifest, pictures: Mapping[str, NDArray[np.uint8]], pa
     Raises:
         StorageError: when it cannot be written.
     """
+    from actionclip.model.weights.files import Content, write_together
+
     chosen = choose(manifest)
     widest = max(map(len, chosen.values()), default=0)
     width = 2 * MARGIN + max(widest, 3) * (WIDTH + GAP) - GAP
@@ -70,11 +72,11 @@ def draw_sheet(manifest: Manifest, pictures: Mapping[str, NDArray[np.uint8]], pa
         top += line
     if more > 0:
         pen.text((MARGIN, top), f"and {more} more classes", FAINT, large)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path, format="PNG")
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    data = BytesIO()
+    sheet.save(data, format="PNG")
+    whole = data.getvalue()
+    content = Content(len(whole), lambda place: place.write_bytes(whole))
+    write_together(path.parent, {path.name: content})
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

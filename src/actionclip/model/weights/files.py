@@ -97,7 +97,7 @@ def write_together(folder: Path, contents: Mapping[str, Content]) -> None:
         StorageError: when a file cannot be written; those that were there before are untouched.
     """
     temporary = folder / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
-    path = folder
+    path = folder / next(iter(contents)) if len(contents) == 1 else folder
     streams = {name for name in contents if is_stream(folder / name)}
     contents = dict(contents)
     try:
