@@ -1,6 +1,7 @@
 """Words of strangers where they are shown, and a matplotlib figure as a picture that has them."""
 
 import re
+import unicodedata
 import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,16 @@ def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
     r"""Text from a stranger for a terminal, a page or a subtitle: nothing in it moves other text.
 
     Control characters, ends of lines, marks that turn the direction of writing, and bytes that are
-    no text become `instead`.
+    no text become `instead`. Spaces of any width stay.
 
     >>> print(printable("a\x1b[31m", " "))
     a [31m
     """
-    return "".join(c if c.isprintable() or c in JOINERS else instead for c in text)
+    return "".join(c if _is_shown(c) else instead for c in text)
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or letter in JOINERS or unicodedata.category(letter) == "Zs"
 
 
 def legible(text: str) -> str:

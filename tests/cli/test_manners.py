@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import actionclip
+from actionclip.cli.console import show_error
 from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
 
@@ -326,6 +327,57 @@ def test_standard_input_that_is_closed_is_told(tmp_path):
     run = in_a_shell(tmp_path, "actionclip classify - --labels 'a, b' --model tiny <&-")
 
     assert (run.returncode, "standard input, and that is closed" in run.stderr) == (2, True)
+
+
+HOSTILE = "walk\x1b]0;title\x07\ring"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "classify {name}.mp4 bad-{name}.mp4 --labels labels.txt --model tiny",
+        "classify {name}.mp4 --labels labels.txt --model {name}",
+        "timeline {name}.mp4 bad-{name}.mp4 --labels labels.txt --model tiny --threshold 0.01",
+        "embed {name}.mp4 -o {name}.npz --model tiny",
+        "stream {name}.mp4 --labels labels.txt --model tiny --speed 0",
+        "labels labels.txt --check --model tiny",
+        "data inspect set",
+        "eval tiny --data set --protocol zero-shot",
+        "eval tiny --data set --protocol zero-shot --split {name}",
+    ],
+)
+def test_names_and_labels_of_strangers_do_not_drive_a_terminal(
+    command_line, tmp_path, capsys, words
+):
+    """Such a name in an archive could else retitle it, hide lines, or type for the user."""
+    write_video(tmp_path / f"{HOSTILE}.mp4", seed=0)
+    (tmp_path / f"bad-{HOSTILE}.mp4").write_bytes(b"this is no video")
+    (tmp_path / "labels.txt").write_text("walk\x1b]0;title\x07ing\nrunning\n")
+    for name in (HOSTILE, "running"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        write_video(tmp_path / "set" / name / "0.mp4", seed=0)
+
+    try:
+        run = command_line(*(each.format(name=HOSTILE) for each in words.split()))
+        shown = run.stdout + run.stderr
+    except ActionCLIPError as error:
+        show_error(error)
+        shown = capsys.readouterr().err
+
+    assert not re.findall(r"[\x07\x1b\r]", shown)
+
+
+def test_labels_are_exact_for_programs_and_harmless_on_a_terminal(command_line, tmp_path):
+    (tmp_path / "labels.txt").write_text("walk\x1b]0;title\x07ing\nrunning\u3000fast\n")
+
+    piped = command_line("labels", "labels.txt").stdout
+    shown = on_a_terminal(tmp_path, "labels", "labels.txt")
+
+    assert piped == "walk\x1b]0;title\x07ing\nrunning\u3000fast\n"
+    assert shown.splitlines() == [
+        "walk\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER}ing",
+        "running\u3000fast",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "descriptor of a pipe", "descriptor of a file"])

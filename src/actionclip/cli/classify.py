@@ -225,7 +225,7 @@ class Printer:
         if isinstance(told, VideoError):
             say(f"  the answer is not explained: {one_line(told.what)}")
         if not self.as_json and not result.status.usable:
-            typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
+            say(f"  {result.status}: {result.message}", "red")
             say(f"  {result.hint}")
 
 
@@ -261,10 +261,12 @@ BAR_WIDTH = 24
 
 def _lines(result: "VideoResult", *, colour: bool) -> list[str]:
     """A heading and a line for each label."""
+    from actionclip.figures import printable
     from actionclip.inference.timeline.text import one_line
 
     style: dict[str, Any] = {"bold": True} if colour else {}
-    note = f"  ({result.status}: {result.message})" if result.message and result.scores else ""
+    told = one_line(result.message)
+    note = f"  ({result.status}: {told})" if told and result.scores else ""
     lines = [typer.style(one_line(result.source), **style) + note]
     for rank, score in enumerate(result.scores):
         bar = ""
@@ -272,8 +274,8 @@ def _lines(result: "VideoResult", *, colour: bool) -> list[str]:
             filled = round(score.score * BAR_WIDTH)
             bar = typer.style("━" * filled, fg="green" if rank == 0 else "cyan")
             bar = "  " + bar + " " * (BAR_WIDTH - filled)
-        lines.append(f"  {score.score:6.1%}{bar}  {score.label}")
+        lines.append(f"  {score.score:6.1%}{bar}  {printable(score.label)}")
     if result.label_set is not None:
-        names = ", ".join(result.label_set.labels)
+        names = printable(", ".join(result.label_set.labels))
         lines.append(f"  with {result.label_set.coverage:.0%} coverage one of: {names}")
     return lines

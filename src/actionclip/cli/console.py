@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from actionclip.errors import ActionCLIPError
+from actionclip.figures import printable
 
 if TYPE_CHECKING:
     from actionclip.inference.results import VideoResult
@@ -58,9 +59,19 @@ def redraws(stream: Any) -> bool:
     return stream.isatty() and not _is_dumb()
 
 
-def say(message: str) -> None:
+def say(message: str, colour: str | None = None) -> None:
     """A message for a person, on stderr."""
-    typer.echo(message, err=True)
+    typer.secho(harmless(message), fg=colour, err=True, color=False if is_plain() else None)
+
+
+def harmless(text: str) -> str:
+    r"""Lines with names and labels of strangers, for a person: nothing in them drives a terminal.
+
+    >>> print(harmless("two\nlines, \x1b[31mred"))
+    two
+    lines, �[31mred
+    """
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def documented(command: Callable[..., object], examples: str) -> str:
@@ -70,7 +81,7 @@ def documented(command: Callable[..., object], examples: str) -> str:
 
 def show_error(error: ActionCLIPError) -> None:
     """What happened, what was expected, what to do: a line each."""
-    typer.secho(f"error: {error.what}", fg="red", err=True, color=False if is_plain() else None)
+    say(f"error: {error.what}", "red")
     for part in (error.expected, error.hint):
         if part:
             say(f"  {part}")
@@ -84,7 +95,7 @@ def plain_warnings() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if issubclass(category, UserWarning) and str(message) not in seen:
             seen.add(str(message))
-            typer.secho(f"warning: {message}", fg="yellow", err=True)
+            say(f"warning: {message}", "yellow")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import Progress, documented, is_terminal, say
+from actionclip.cli.console import Progress, documented, harmless, is_terminal, say
 from actionclip.cli.synth import synth
 from actionclip.errors import ActionCLIPError
 
@@ -357,6 +357,7 @@ def _report(found: "Inspection") -> list[str]:
     if len(found.classes) > SHOWN_CLASSES:
         lines.append(f"  and {len(found.classes) - SHOWN_CLASSES} more classes")
     lines += [f"  {file.path}: {file.status}: {file.message}" for file in found.bad[:SHOWN_CLASSES]]
-    lines += [typer.style("note: ", **strong) + text for text in found.warnings]
-    lines += [typer.style("problem: ", **strong) + text for text in found.problems]
+    lines = list(map(harmless, lines))
+    lines += [typer.style("note: ", **strong) + harmless(text) for text in found.warnings]
+    lines += [typer.style("problem: ", **strong) + harmless(text) for text in found.problems]
     return lines if found.problems else [*lines, "No problem was found."]

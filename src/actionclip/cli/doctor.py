@@ -5,7 +5,7 @@ import json
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import documented
+from actionclip.cli.console import documented, say
 
 EXAMPLES = """Examples:
 
@@ -30,7 +30,7 @@ def doctor(
             for name, value in facts.items():
                 typer.echo(f"  {name:24} {value}")
     for line in report.troubles:
-        typer.secho(f"trouble: {line}", fg="red", err=True)
+        say(f"trouble: {line}", "red")
     if report.troubles:
         raise typer.Exit(TROUBLE)
 

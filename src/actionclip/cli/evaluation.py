@@ -11,7 +11,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
-from actionclip.cli.console import Progress, documented, is_terminal, plain_warnings, say
+from actionclip.cli.console import Progress, documented, harmless, is_terminal, plain_warnings, say
 from actionclip.cli.data import ChosenFold, Intervals, LayoutName, NamesOfNumbers, Root
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.report.comparison_words import SHOWN, comparison_lines, name_in_words
@@ -179,7 +179,9 @@ def _compare(before: Path, after: Path, draws: int, seed: int, *, as_json: bool)
     from actionclip.evaluation.report.compare import compare
 
     found = compare(before, after, draws=draws, seed=seed)
-    typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(comparison_lines(found)))
+    typer.echo(
+        json.dumps(found.to_dict()) if as_json else harmless("\n".join(comparison_lines(found)))
+    )
 
 
 @contextmanager
@@ -310,7 +312,7 @@ def _lines(result: "Evaluation", title: str) -> list[str]:
     clips = f"{result.clips} clips" + (f" of {' and '.join(splits)}" if splits else "")
     clips += f" in {len(result.parts)} parts" if several else ""
     lines = [
-        typer.style(title, **strong),
+        typer.style(harmless(title), **strong),
         f"protocol  {result.protocol.name}: {result.protocol.means}",
         f"clips     {clips}, {' or '.join(map(str, labels))} labels, "
         f"{settings['sentences']} sentences",
@@ -330,7 +332,7 @@ def _lines(result: "Evaluation", title: str) -> list[str]:
         number = "average precision" if result.protocol.multi_label else "right"
         lines += ["", *_classes(result.parts[0].numbers.per_class, number)]
     notes = dict.fromkeys(note for part in result.parts for note in part.numbers.notes)
-    return [*lines, "", *(f"note: {note}" for note in notes)] if notes else lines
+    return [*lines, "", *(f"note: {harmless(note)}" for note in notes)] if notes else lines
 
 
 def _parts_table(result: "Evaluation") -> list[str]:
@@ -341,7 +343,7 @@ def _parts_table(result: "Evaluation") -> list[str]:
         values = part.numbers.metrics
         cells = (f"{values[name].value:.1%}" if name in values else "-" for name in names)
         lines.append(f"{part.sheet.name:{width}}" + "".join(f"{cell:>19}" for cell in cells))
-    return [*lines, ""]
+    return [*map(harmless, lines), ""]
 
 
 def _classes(rows: "list[ClassRow]", number: str) -> list[str]:
@@ -357,4 +359,4 @@ def _classes(rows: "list[ClassRow]", number: str) -> list[str]:
     for row in shown:
         taken = f"  taken for {row.confused} ({row.confused_clips})" if row.confused else ""
         lines.append(f"{row.label:{width}}{row.clips:5d}  {row.result!s:24}{taken}".rstrip())
-    return lines
+    return list(map(harmless, lines))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.console import documented, plain_warnings
+from actionclip.cli.console import documented, harmless, is_terminal, plain_warnings
 from actionclip.errors import ActionCLIPError
 
 EXAMPLES = """Examples:
@@ -63,7 +63,8 @@ def labels(
     words = resolve_labels(name)
     if not check:
         for word in words:
-            typer.echo(json.dumps({"label": word}) if as_json else word)
+            shown = harmless(word) if is_terminal() else word  # as it is for another program
+            typer.echo(json.dumps({"label": word}) if as_json else shown)
         return
     from actionclip.encoding.questions import check_labels
 
@@ -71,7 +72,7 @@ def labels(
         recognizer = options.open_model(model)
         report = check_labels(recognizer.model, words)
     found = {"errors": report.errors, "warnings": report.warnings}
-    typer.echo(json.dumps(found) if as_json else str(report))
+    typer.echo(json.dumps(found) if as_json else harmless(str(report)))
     if report.errors:
         raise typer.Exit(PROBLEMS)
 

@@ -15,7 +15,15 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.classify import SOME_FAILED
-from actionclip.cli.console import documented, is_plain, plain_warnings, redraws, say, show_error
+from actionclip.cli.console import (
+    documented,
+    harmless,
+    is_plain,
+    plain_warnings,
+    redraws,
+    say,
+    show_error,
+)
 from actionclip.errors import ActionCLIPError
 
 if TYPE_CHECKING:
@@ -231,9 +239,7 @@ class _Printer:
         """Say that labels could not be used; called from another thread."""
         with self._lock:
             self.finish()
-            typer.secho(
-                f"warning: {error.what} The labels stay as they were.", fg="yellow", err=True
-            )
+            say(f"warning: {error.what} The labels stay as they were.", "yellow")
 
     def interrupted(self) -> None:
         """The terminal shows ^C where the line was: go below it."""
@@ -251,7 +257,7 @@ class _Printer:
 
     def _line(self, text: str) -> None:
         self.finish()
-        typer.echo(text)
+        typer.echo(harmless(text))
 
     def _note(self, text: str) -> None:
         self.finish()
@@ -267,7 +273,7 @@ class _Printer:
         columns = shutil.get_terminal_size().columns
         text = f"{event.time:9.1f} s  {shown}"
         tail = f"  {late}{dropped}"
-        text = set_cell_size(text, max(columns - len(tail) - 1, 1)) + tail
+        text = set_cell_size(harmless(text), max(columns - len(tail) - 1, 1)) + tail
         sys.stdout.write("\r\x1b[2K" + (text if is_plain() else typer.style(text, dim=True)))
         sys.stdout.flush()
         self._drawn = True

@@ -350,7 +350,7 @@ def show(
             noted.add(note)
             say(f"note: {note}")
     if not result.status.usable:
-        typer.secho(f"  {result.status}: {result.message}", fg="red", err=True)
+        say(f"  {result.status}: {result.message}", "red")
         say(f"  {result.hint}")
 
 
@@ -365,7 +365,8 @@ def _lines(
     from actionclip.inference.timeline.text import one_line, short_clock
 
     long = "" if result.seconds is None else f"  {short_clock(result.seconds)}"
-    note = f"  ({result.status}: {result.message})" if result.message and result.times.size else ""
+    told = one_line(result.message)
+    note = f"  ({result.status}: {told})" if told and result.times.size else ""
     name = one_line(result.source)
     yield (typer.style(name, bold=True) if colour else name) + long + note
     if result.status.usable and not result.segments:
