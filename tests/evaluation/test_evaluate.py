@@ -137,11 +137,11 @@ def test_base_to_novel_gives_the_harmonic_mean(model, manifest):
     assert [part.sheet.classes for part in found.parts] == [("hop", "run"), ("sit", "wave")]
 
 
-def base_and_novel(groups):
+def base_and_novel(groups, hits=None):
     """Forty clips of each; where a base clip is right the novel one at its place is wrong."""
-    hits = np.arange(40) % 5 < 3
+    mixed = np.arange(40) % 5 < 3
     parts = []
-    for name, right in (("base", hits), ("novel", ~hits)):
+    for name, right in zip(("base", "novel"), hits or (mixed, ~mixed), strict=True):
         rows = tuple(
             Row(f"{name}/{n}.mp4", ("a",), group=groups.format(name=name, n=n)) for n in range(40)
         )
@@ -164,6 +164,18 @@ def test_a_recording_of_base_and_novel_clips_is_drawn_once():
     found = base_and_novel("recording {n}")
 
     assert found.low < found.value < found.high <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(("base", "novel"), [("mixed", "none"), ("none", "none"), ("all", "all")])
+def test_a_part_of_which_all_or_none_is_right_does_not_make_the_mean_certain(base, novel):
+    """No right answer to forty novel clips does not promise that no other would be right."""
+    kinds = {"none": np.zeros(40, bool), "mixed": np.arange(40) % 5 < 3, "all": np.ones(40, bool)}
+
+    found = base_and_novel("", (kinds[base], kinds[novel]))
+
+    assert found.value == (1 if base == "all" else 0)
+    assert found.high - found.low > 0.05
+    assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_few_shot_says_how_many(model, manifest):

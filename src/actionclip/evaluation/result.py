@@ -132,7 +132,8 @@ def _harmonic(parts: list[PartResult], seed: int) -> dict[str, Summary]:
 
     A draw is of the recordings of both parts at once: a recording with clips in both is drawn for
     both, and recordings of one part do not follow those of the other. The mean is worked out for
-    each draw; a draw without a clip of one part has none.
+    each draw; a draw without a clip of one part has none. Where none of a part is right, or all of
+    both are, every draw says the same, and the ends are those of the parts: see `of_share`.
     """
     mean = harmonic_mean(*(part.numbers.metrics["top1"].value for part in parts))
     groups = [
@@ -150,7 +151,12 @@ def _harmonic(parts: list[PartResult], seed: int) -> dict[str, Summary]:
         return np.array([harmonic_mean(*pair) for pair in zip(*shares, strict=True)])
 
     draws = len(parts[0].numbers.draws.get("top1", ()))
-    low, high = percentiles(bootstrap(means, groups, draws=draws, seed=seed))
+    drawn = bootstrap(means, groups, draws=draws, seed=seed)
+    low, high = percentiles(drawn)
+    if len(drawn) and mean in (0, 1) and (drawn[~np.isnan(drawn)] == mean).all():
+        shares = [part.numbers.metrics["top1"] for part in parts]
+        low = harmonic_mean(*(share.low for share in shares))
+        high = harmonic_mean(*(share.high for share in shares))
     return {"harmonic_mean": Summary(mean, low=min(low, mean), high=max(high, mean))}
 
 

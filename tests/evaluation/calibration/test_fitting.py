@@ -180,6 +180,23 @@ def test_a_mean_has_an_interval_around_it():
     assert found.low < found.value == 0.5 < found.high
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_interval_of_a_calibration_error_holds_it(seed):
+    """Of few clips whose scores are honest the percentiles lie wholly above it."""
+    answers = made_up(60, 1.0, seed=seed)
+    groups = tuple(map(str, range(60)))
+    error = calibration_error(answers.scores(), answers.truth)
+    plain = interval(error, groups, draws=300)
+
+    found = interval(error, groups, draws=300, about=True)
+    told = measure(replace(answers, groups=groups), Wanted(coverage=None), draws=300)
+
+    assert plain.value == found.value
+    assert 0 <= found.low < found.value < found.high < plain.high
+    for each in (told.before["ece"], told.after["ece"]):
+        assert 0 <= each.low < each.value < each.high
+
+
 @pytest.mark.parametrize("hit", [0.0, 1.0])
 def test_a_share_of_all_or_none_is_not_certain(hit):
     found = share(np.full(20, hit), tuple(str(n // 2) for n in range(20)))

@@ -38,11 +38,22 @@ def interval(
     *,
     draws: int = DRAWS,
     seed: int = 0,
+    about: bool = False,
 ) -> Estimate:
-    """A number of the clips as they are, and its bootstrap interval."""
+    """A number of the clips as they are, and its bootstrap interval.
+
+    Args:
+        statistic: the number under every draw.
+        groups: as for `drawn_weights`.
+        draws: as for `drawn_weights`.
+        seed: as for `drawn_weights`.
+        about: whether draws get the number wrong: see `percentiles`. It is one from 0 to 1.
+    """
     value = float(statistic(np.ones((1, len(groups)), np.int64))[0])
-    low, high = percentiles(bootstrap(statistic, groups, draws=draws, seed=seed))
-    return Estimate(value, low, high)
+    drawn = bootstrap(statistic, groups, draws=draws, seed=seed)
+    if about:
+        return Estimate(value, *percentiles(drawn, about=value)).inside
+    return Estimate(value, *percentiles(drawn))
 
 
 def share(

@@ -80,7 +80,7 @@ def measure(answers: Answers, wanted: Wanted, *, draws: int = DRAWS) -> Report |
         if found.floor is not None:
             inside[here] = in_set(torch.from_numpy(scores[here]), found.floor).numpy()
         rejected[there] = strange[there] < found.threshold
-    how: dict[str, int] = {"draws": draws, "seed": wanted.seed}
+    how: dict[str, Any] = {"draws": draws, "seed": wanted.seed}
     sets, rejection = {}, {"kept": share(kept, known.groups, **how)}
     if promised:
         hits = covered(inside, known.truth)
@@ -120,12 +120,16 @@ def _joined(known: Answers, unknown: Answers, ours: np.ndarray, others: np.ndarr
     )
 
 
-def _of_scores(known: Answers, scores: np.ndarray, how: dict[str, int]) -> dict[str, Estimate]:
-    """How right and how honest scores are."""
+def _of_scores(known: Answers, scores: np.ndarray, how: dict[str, Any]) -> dict[str, Estimate]:
+    """How right and how honest scores are.
+
+    Clips that count twice add to a calibration error, by more than its interval is wide: the draws
+    are moved to it.
+    """
     hits = scores.argmax(axis=1) == known.truth
     losses = losses_of(scores, known.truth, known.question.activation)
     return {
         "top1": share(hits, known.groups, **how),
         "nll": interval(mean_of(losses), known.groups, **how),
-        "ece": interval(calibration_error(scores, known.truth), known.groups, **how),
+        "ece": interval(calibration_error(scores, known.truth), known.groups, **how, about=True),
     }
