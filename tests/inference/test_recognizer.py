@@ -271,6 +271,16 @@ def test_options_beside_a_question_that_was_made_are_refused(recognizer, folder)
                 ask(**options)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("topk", "top_k"), ("template", "templates"), ("num_frames", "frames")]
+)
+def test_an_option_that_is_misspelt_is_named_with_what_was_meant(recognizer, folder, name, meant):
+    with pytest.raises(ActionCLIPError, match=f"No option is called '{name}'") as refused:
+        recognizer.classify(folder / "0.mp4", LABELS, **{name: 3})
+
+    assert refused.value.hint == f"Did you mean '{meant}'?"
+
+
 def test_a_film_that_was_seen_is_not_asked_about_other_windows(recognizer, folder):
     film = recognizer.watch(folder / "0.mp4", window=2.0, stride=0.25)
 

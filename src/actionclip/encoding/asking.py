@@ -1,6 +1,8 @@
 """What a user asks becomes a question, once."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,11 @@ def question_of(
         options: those of `ask`.
 
     Raises:
-        ActionCLIPError: as `ask` does; for options beside a question that was made without them.
+        ActionCLIPError: as `ask` does; for an option that there is not; for options beside a
+            question that was made without them.
     """
     if not isinstance(labels, Question):
+        _check_names(options)
         return ask(model, labels, **options)
     if options:
         raise ActionCLIPError(
@@ -31,3 +35,23 @@ def question_of(
             hint="Give it to `question`, or give the labels here.",
         )
     return labels
+
+
+OF_METHODS = ("top_k", "frames", "windows", "spacing", "crops", "batch_size", "window", "stride")
+"""What methods take beside the options of a question, and may be misspelt."""
+
+
+def _check_names(options: Iterable[str]) -> None:
+    known = [
+        name
+        for name, one in inspect.signature(ask).parameters.items()
+        if one.kind is one.KEYWORD_ONLY
+    ]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, [*known, *OF_METHODS], n=1)
+            raise ActionCLIPError(
+                f"No option is called {name!r} here.",
+                expected=f"A question takes {', '.join(known)}; a method also its own.",
+                hint=f"Did you mean {near[0]!r}?" if near and near[0] != name else "",
+            )
