@@ -565,3 +565,16 @@ def test_the_folder_says_what_was_done(converted, tmp_path):
     config = json.loads((tmp_path / "folder" / "config.json").read_text())
     assert config["format"] == 1
     assert len(config["templates"]) == 16
+
+
+@pytest.mark.parametrize("name", [None, "ViT-B-32/openai"])
+@pytest.mark.parametrize("around", ["", "model."])
+def test_the_names_of_transformers_are_recognised(tmp_path, name, around):
+    """As in pytorch_model.bin of openai/clip-vit-base-patch32."""
+    names = ("vision_model.embeddings.class_embedding", "text_model.final_layer_norm.weight")
+    torch.save({around + each: torch.zeros(8) for each in names}, tmp_path / "pytorch_model.bin")
+
+    with pytest.raises(ActionCLIPError, match="the package transformers gives") as refused:
+        convert(tmp_path / "pytorch_model.bin", tmp_path / "out", name=name)
+
+    assert "ViT-B-32/openai" in refused.value.hint

@@ -184,6 +184,13 @@ def _is_table(tensor: Tensor) -> bool:
 
 def _one_table(state: dict[str, Tensor], path: Path, *, marked: bool) -> Layout:
     """A state dict of mmaction2, or a plain one, which may have been inside another module."""
+    if any("vision_model." in name for name in state):
+        raise ActionCLIPError(
+            f"{path} has the names that the package transformers gives to CLIP's tensors.",
+            expected="Tensors named as in OpenAI's and open_clip's ViT models.",
+            hint="OpenAI's own weights are ViT-B-32/openai and so on: `actionclip models openai`. "
+            "Weights you trained yourself have to be renamed first.",
+        )
     inside = [name for name in state if name.startswith(INSIDE)]
     if inside and (marked or any(name.startswith(_MMACTION2) for name in state)):
         return _mmaction2(state, path)
