@@ -122,6 +122,15 @@ def test_a_single_video_that_fails_is_listed_where_a_place_is_named(command_line
     assert "nowhere.mp4,unreadable" in (tmp_path / "gone.csv").read_text()
 
 
+def test_names_on_standard_input_are_told_how_to_be_given(tmp_path, command_line):
+    names = "".join(f"clips/été {number}.mp4\n" for number in range(100))
+
+    with pytest.raises(ActionCLIPError, match=r"is text.*'clips/été 0\.mp4'") as refused:
+        command_line("classify", "-", "--labels", LABELS, "--model", "tiny", input=names)
+
+    assert "ls *.mp4 > clips.txt" in refused.value.hint
+
+
 @pytest.mark.parametrize("name", ["clips.csv", "failures.csv"])
 @pytest.mark.parametrize("verb", ["classify", "timeline", "embed", "index"])
 def test_a_list_of_videos_is_not_written_over_by_those_that_failed(

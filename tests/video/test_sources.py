@@ -47,6 +47,19 @@ def test_a_missing_file_stays_in_the_list_and_says_what_was_meant(tmp_path):
     assert "Did you mean 'holiday.mp4'?" in source.explain_missing()
 
 
+@pytest.mark.parametrize("target", ["gone.mp4", "gone/film.mp4"])
+def test_a_link_that_leads_nowhere_is_told_as_one(tmp_path, target):
+    """Not what is called like the file it led to, nor a folder that the user never named."""
+    touch(tmp_path, "gone1.mp4")
+    (tmp_path / "film.mp4").symlink_to(target)
+
+    (source,) = find_videos([tmp_path / "film.mp4"])
+
+    assert source.explain_missing() == (
+        f"'{tmp_path}/film.mp4' is a link to '{tmp_path / target}', and there is no such file."
+    )
+
+
 def test_a_folder_is_searched_in_natural_order_and_without_hidden_files(tmp_path):
     touch(
         tmp_path, "clip10.mp4", "clip9.MP4", "b/clip1.avi", "notes.md", ".hidden.mp4", ".git/x.mp4"

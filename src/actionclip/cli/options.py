@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -243,10 +244,30 @@ def find_sources(
     from actionclip.video.sources import check_whole, find_videos
 
     sources = find_videos(videos)
+    for source in sources:
+        if source.name == "-":
+            _check_is_no_text(source.path)
     if whole is not None:
         check_whole(sources, whole)
     check_worth_downloading(model, sources)
     return sources
+
+
+def _check_is_no_text(piped: Path) -> None:
+    """Refuse names on standard input, where a video is meant.
+
+    Raises:
+        ActionCLIPError: saying how names are given.
+    """
+    with piped.open("rb") as file, suppress(UnicodeDecodeError):
+        begin = file.read(512)
+        lines = (begin.rpartition(b"\n")[0] or begin).decode("utf-8").splitlines()
+        if all(line.isprintable() for line in lines) and not lines[0].startswith("YUV4MPEG2"):
+            raise ActionCLIPError(
+                f"Standard input is text and no video; it begins with {lines[0][:60]!r}.",
+                expected="- stands for one video. Names of videos are given in a file.",
+                hint="For example: ls *.mp4 > clips.txt, and then clips.txt in place of -.",
+            )
 
 
 def check_worth_downloading(model: str | None, sources: "list[Source]") -> None:

@@ -69,10 +69,10 @@ class Source:
     def explain_missing(self) -> str:
         """Why there is no such file, in a sentence that suggests what was meant."""
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", self.name):
-            return (
-                f"There is no file {self.name!r}; addresses are not fetched, "
-                "download the video first."
-            )
+            return f"There is no file {self.name!r}; addresses are not fetched: download it first."
+        named = Path(re.sub(r"#t=[\d.,]+$", "", self.name))
+        if named.name not in ("", "..", self.path.name) or _test(named.is_symlink):
+            return f"{self.name!r} is a link to {str(self.path)!r}, and there is no such file."
         try:
             beside = [entry.name for entry in os.scandir(self.path.parent)]
         except (OSError, ValueError):
