@@ -1,6 +1,8 @@
 """`actionclip classify`: which of the given labels each video shows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +11,12 @@ import typer
 from actionclip.cli import options
 from actionclip.cli.console import Progress, documented, is_terminal, plain_warnings, say
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.bulk import RESULT_FORMATS
 from actionclip.video.outcomes import VideoError
 
 if TYPE_CHECKING:
     from actionclip.encoding.questions import Question
+    from actionclip.inference.bulk.unfinished import UnfinishedResults
     from actionclip.inference.explain.explanation import Explanation
     from actionclip.inference.recognizer import Recognizer
     from actionclip.inference.results import Unread, VideoResult
@@ -25,6 +29,8 @@ EXAMPLES = """Examples:
   actionclip classify holiday.mp4 --labels "washing dishes, juggling balls, riding a horse"
 
   actionclip classify clips/ --labels kinetics400 --json > results.jsonl
+
+  actionclip classify clips/ --labels kinetics400 --output results.parquet
 
   actionclip classify door.mp4 --labels actions.txt --reject "nothing happens" --threshold 0.3
 
@@ -71,17 +77,28 @@ def classify(
     ] = None,
     explain: options.Explain = None,
     failures: options.FailuresOfSeveral = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help=f"Write the results to a file: {RESULT_FORMATS}."),
+    ] = None,
+    share: options.Share = None,
 ) -> None:
-    """Say which of the given labels each video shows."""
+    """Say which of the given labels each video shows.
+
+    With --output, run it again to go on where it was interrupted: until the file is there, what is
+    done is kept in the folder OUTPUT.unfinished.
+    """
     if as_json and as_csv:
         raise ActionCLIPError("--json and --csv were both given.", expected="Choose one.")
-    sources = options.find_sources(videos, model)
+    sources = options.find_sources(videos, model, share=share)
+    _check_output(output, sources, [save_plot, explain])
     several = len(sources) > 1
-    failures = failures or (options.FAILURES if several else None)
+    failures = failures or (options.FAILURES if several or output else None)
     inputs = [*videos, labels, reject, descriptions, *(template or ())]
     plots = _pictures("--save-plot", save_plot, sources)
     whys = _pictures("--explain", explain, sources)
-    options.check_outputs(sources, inputs, failures=failures, outputs=[*plots, *whys])
+    files = [*plots, *whys, *([] if output is None else [output])]
+    options.check_outputs(sources, inputs, failures=failures, outputs=files)
     asked = options.words_asked(
         model,
         labels,
@@ -106,35 +123,102 @@ def classify(
                 clean_labels=clean_labels,
                 calibrated=calibrated,
             )
-            views: Any = {
-                **{"frames": frames, "windows": windows, "spacing": spacing},
-                "crops": options.crops_of(crops),
+            views: Any = {"frames": frames, "windows": windows, "spacing": spacing}
+            views["crops"] = options.crops_of(crops)
+            if output is None:
+                kept, pictured = None, {"keep_clips": bool(plots)}
+                results = recognizer.results(sources, question, top_k=top_k, **pictured, **views)
+            else:
+                kept = _kept(output, recognizer, sources, question, top_k=top_k, **views)
+                results = kept.results()
+            explained = {
+                number: partial(_explained, recognizer, sources[number], question, views, to=why)
+                for number, why in enumerate(whys)
             }
-            keep = bool(plots)
-            results = recognizer.results(sources, question, top_k=top_k, keep_clips=keep, **views)
-            show = Printer(as_json=as_json, as_csv=as_csv)
-            failed = []
-            with Progress(len(sources)) as progress:
-                for number, result in enumerate(results):
-                    progress.add(result)
-                    why = None
-                    if whys and result.status.usable:
-                        why = _explained(
-                            recognizer, sources[number], question, views, to=whys[number]
-                        )
-                    with progress.aside():
-                        show(result, why)
-                    if not result.status.usable:
-                        failed.append(result)
-                    elif plots:
-                        _plot(result, plots[number])
-    if several:
-        say(f"{progress.done} videos: {progress.summary} ({progress.rate})")
+            show = Printer(as_json=as_json, as_csv=as_csv, silent=output is not None)
+            with interruptible(None if kept is None else kept.folder):
+                progress, failed = _show(results, len(sources), show, plots, explained)
+    if several or output:
+        done = "videos" if output is None else f"results in {output}"
+        say(f"{progress.done} {done}: {progress.summary} ({progress.rate})")
     if failed:
         finish_failed(failed, failures)
 
 
 classify.__doc__ = documented(classify, EXAMPLES)
+
+
+def _check_output(
+    output: Path | None, sources: "Sequence[Source]", pictures: Sequence[Path | None]
+) -> None:
+    """Refuse a file of results that could not be written, or pictures of what goes into one."""
+    from actionclip.inference.bulk.tables import check_output
+
+    if output is None:
+        return
+    if any(pictures):
+        raise ActionCLIPError(
+            "--output came with pictures (--save-plot, --explain).",
+            expected="One of them was expected: results in a file are for many videos.",
+            hint="Draw some videos in a run of their own.",
+        )
+    check_output(output, [source.name for source in sources])
+
+
+def _kept(
+    output: Path,
+    recognizer: "Recognizer",
+    sources: "Sequence[Source]",
+    question: "Question",
+    **options: Any,
+) -> "UnfinishedResults":
+    """The results on their way into a file; says how many were found there."""
+    from actionclip.inference.bulk.unfinished import UnfinishedResults
+
+    unfinished = UnfinishedResults(output, recognizer, sources, question, **options)
+    say_found(unfinished.found, len(sources), unfinished.folder)
+    return unfinished
+
+
+def say_found(found: int, total: int, folder: Path) -> None:
+    """Say how much of the work was done before an interruption."""
+    if found:
+        say(f"{found} of {total} videos were done before; they are kept in {folder}.")
+
+
+@contextmanager
+def interruptible(folder: Path | None) -> Iterator[None]:
+    """Say to whom interrupts it what is kept; None: nothing is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is not None:
+            say(f"What is done is kept in {folder}. The same command goes on from there.")
+        raise
+
+
+def _show(
+    results: "Iterator[VideoResult]",
+    total: int,
+    show: "Printer",
+    plots: Sequence[Path],
+    explained: "Mapping[int, Callable[[], Explanation | VideoError]]",
+) -> "tuple[Progress, list[VideoResult]]":
+    """Print results as they come, and draw them where that is wanted; those that failed."""
+    failed = []
+    with Progress(total) as progress:
+        for number, result in enumerate(results):
+            progress.add(result)
+            why = None
+            if number in explained and result.status.usable:
+                why = explained[number]()
+            with progress.aside():
+                show(result, why)
+            if not result.status.usable:
+                failed.append(result)
+            elif plots:
+                _plot(result, plots[number])
+    return progress, failed
 
 
 def finish_failed(failed: "Sequence[Unread]", path: Path | None) -> None:
@@ -196,8 +280,9 @@ def _explained(
 class Printer:
     """Prints each result as it comes: JSON, CSV, bars on a terminal, plain lines in a pipe."""
 
-    def __init__(self, *, as_json: bool, as_csv: bool) -> None:
+    def __init__(self, *, as_json: bool, as_csv: bool, silent: bool = False) -> None:
         self.as_json, self.as_csv = as_json, as_csv
+        self._silent = silent and not (as_json or as_csv)
         self._noted: set[str] = set()
         if as_csv:
             from actionclip.inference.results import CSV_COLUMNS, csv_lines
@@ -211,6 +296,8 @@ class Printer:
         from actionclip.inference.timeline.text import one_line
 
         why = None if isinstance(told, VideoError) else told
+        if self._silent:
+            return
         if self.as_json:
             typer.echo(result.to_json() if told is None else _json(result, why))
         elif self.as_csv:

@@ -1,19 +1,17 @@
 """`actionclip embed`: a vector for each video, into one file."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actionclip.cli import options
-from actionclip.cli.classify import SOME_FAILED, list_failed
+from actionclip.cli.classify import SOME_FAILED, interruptible, list_failed, say_found
 from actionclip.cli.console import Progress, documented, plain_warnings, say
 from actionclip.inference import EMBEDDING_FORMATS
 
 if TYPE_CHECKING:
-    from actionclip.inference.embeddings import EmbeddedVideo, Unfinished
+    from actionclip.inference.embeddings import EmbeddedVideo
 
 EXAMPLES = """Examples:
 
@@ -40,6 +38,7 @@ def embed(
     decoder: options.DecoderName = "pyav",
     as_json: options.Json = False,
     failures: options.Failures = options.FAILURES,
+    share: options.Share = None,
 ) -> None:
     """Write the embedding (unit length) of each video to a file.
 
@@ -49,7 +48,7 @@ def embed(
     from actionclip.inference.embeddings import Unfinished, check_output, write_embeddings
 
     check_output(output)
-    sources = options.find_sources(videos, model)
+    sources = options.find_sources(videos, model, share=share)
     check_output(output, (source.name for source in sources))
     options.check_outputs(sources, videos, failures=failures, outputs=[output])
     with plain_warnings():
@@ -66,10 +65,8 @@ def embed(
         rows: list[EmbeddedVideo] = []
         with recognizer:
             unfinished = Unfinished(output, recognizer, sources, **views)
-            if unfinished.found:
-                kept = f"{unfinished.found} of {len(sources)} videos"
-                say(f"{kept} were done before; they are kept in {unfinished.folder}.")
-            with _interruptible(unfinished), Progress(len(sources)) as progress:
+            say_found(unfinished.found, len(sources), unfinished.folder)
+            with interruptible(unfinished.folder), Progress(len(sources)) as progress:
                 for row in unfinished.rows():
                     progress.add(row.result)
                     with progress.aside():
@@ -86,16 +83,6 @@ def embed(
     unfinished.done()
     if failed:
         raise typer.Exit(SOME_FAILED)
-
-
-@contextmanager
-def _interruptible(unfinished: "Unfinished") -> Iterator[None]:
-    """Say to whom interrupts it what is kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(f"What is done is kept in {unfinished.folder}. The same command goes on from there.")
-        raise
 
 
 embed.__doc__ = documented(embed, EXAMPLES)

@@ -76,6 +76,15 @@ FailuresOfSeveral = Annotated[
     ),
 ]
 
+Share = Annotated[
+    str | None,
+    typer.Option(
+        help="I/N: only share I of N, for several machines with the same list. Each video is in "
+        "one share.",
+        show_default=False,
+    ),
+]
+
 
 class WordsOnce(TyperCommand):
     """A verb that takes all words of an option at once.
@@ -228,7 +237,7 @@ def from_here(path: str) -> str:
 
 
 def find_sources(
-    videos: list[str], model: str | None, *, whole: str | None = None
+    videos: list[str], model: str | None, *, whole: str | None = None, share: str | None = None
 ) -> "list[Source]":
     """The videos that the arguments stand for.
 
@@ -236,17 +245,21 @@ def find_sources(
         videos: paths as a user types them.
         model: its name.
         whole: what needs whole videos, as in `A timeline`; None: stretches are welcome.
+        share: see `Share`.
 
     Raises:
         ActionCLIPError: where there are none; where none exists and the model is not here either;
-            for a stretch that is not welcome.
+            for a stretch that is not welcome, or a share that is none.
     """
+    from actionclip.inference.bulk.shares import take_share
     from actionclip.video.sources import check_whole, find_videos
 
     sources = find_videos(videos)
     for source in sources:
         if source.name == "-":
             _check_is_no_text(source.path)
+    if share is not None:
+        sources = take_share(sources, share)
     if whole is not None:
         check_whole(sources, whole)
     check_worth_downloading(model, sources)

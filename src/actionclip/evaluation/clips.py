@@ -177,6 +177,37 @@ def weights_key(model: ActionCLIP) -> str:
     return digest.hexdigest()[:16]
 
 
+def claim(folder: Path, settings: dict[str, Any], *, what: str, same: str, hint: str) -> None:
+    """Write down what a folder's work depends on, or see that it is the same as was written there.
+
+    Args:
+        folder: where work is kept.
+        settings: what it depends on.
+        what: it is, in a word.
+        same: the settings, in words.
+        hint: what to do where they differ.
+
+    Raises:
+        ActionCLIPError: when they differ, naming those that do.
+        StorageError: when the folder cannot be written.
+    """
+    wanted = json.loads(json.dumps(settings))
+    try:
+        there = json.loads((folder / SETTINGS).read_text())
+    except (OSError, ValueError):
+        there = None
+    if isinstance(there, dict) and there != wanted:
+        different = [key for key in wanted if there.get(key) != wanted[key]]
+        changes = "; ".join(f"{k}: {there.get(k)} there, {wanted[k]} now" for k in different)
+        raise ActionCLIPError(
+            f"{folder} holds {what} that were made otherwise ({changes}).",
+            expected=f"The same {same} were expected.",
+            hint=hint,
+        )
+    if not isinstance(there, dict) and _ranks()[0] == 0:
+        write_together(folder, {SETTINGS: text_content(json.dumps(wanted, indent=1) + "\n")})
+
+
 class Store:
     """A folder with a file for each block that is done.
 
@@ -197,27 +228,9 @@ class Store:
         *,
         hint: str = "Choose another folder with --out, or delete this one.",
     ) -> None:
-        self.folder, wanted = folder, json.loads(json.dumps(settings))
-        there = self._settings()
-        if there is not None and there != wanted:
-            different = [key for key in wanted if there.get(key) != wanted[key]]
-            same = "model, views and list of clips" if "clips" in wanted else "model and views"
-            changes = "; ".join(f"{k}: {there.get(k)} there, {wanted[k]} now" for k in different)
-            raise ActionCLIPError(
-                f"{folder} holds vectors that were made otherwise ({changes}).",
-                expected=f"The same {same} were expected.",
-                hint=hint,
-            )
-        if there is None and _ranks()[0] == 0:
-            text = json.dumps(wanted, indent=1) + "\n"
-            write_together(folder, {SETTINGS: text_content(text)})
-
-    def _settings(self) -> dict[str, Any] | None:
-        try:
-            found = json.loads((self.folder / SETTINGS).read_text())
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
+        self.folder = folder
+        same = "model, views and list of clips" if "clips" in settings else "model and views"
+        claim(folder, settings, what="vectors", same=same, hint=hint)
 
     def write(self, block: int, sources: Sequence[Source], clips: Sequence[EncodedClip]) -> None:
         """Keep a block.
@@ -295,6 +308,8 @@ def _name(block: int | str) -> str:
 
 def file_key(source: Source) -> str:
     """What tells that a clip is still the one that was read."""
+    if source.data is not None:
+        return hashlib.sha256(source.data).hexdigest()
     try:
         status = source.path.stat()
         state = f"{status.st_size}-{status.st_mtime_ns}"

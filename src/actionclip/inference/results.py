@@ -92,6 +92,26 @@ class VideoResult:
             clip=clip if keep else None,
         )
 
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "VideoResult":
+        """What `to_dict` gave, as a result again.
+
+        Raises:
+            LookupError, ValueError or TypeError: for anything else.
+        """
+        known, error = row.get("label_set"), row.get("error", {})
+        return cls(
+            source=row["source"],
+            status=Outcome(row["status"]),
+            scores=[Score(each["label"], each["score"]) for each in row["scores"]],
+            frames=row["frames"],
+            seconds=row["seconds"],
+            precision=row["precision"],
+            message=error.get("message", ""),
+            hint=error.get("hint", ""),
+            label_set=known and LabelSet(tuple(known["labels"]), known["coverage"]),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The stable keys of `--json`."""
         row: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What is kept of `actionclip embed` when it is interrupted, and found again."""
+"""What is kept of `embed` and `classify --output` when they are interrupted, and found again."""
 
 import json
 import shutil
@@ -16,6 +16,19 @@ from sample_videos import write_video
 
 CLIPS, DONE = 48, 16
 TINY = ("--model", "tiny", "--workers", "1")
+LABELS = ("--labels", "running, waving one hand, jumping jacks")
+VERBS = {"embed": ("all.npz", ()), "classify": ("all.jsonl", LABELS)}
+
+
+@pytest.fixture(scope="module", params=VERBS)
+def verb(request):
+    return request.param
+
+
+def asked(verb, videos, *options, output=None):
+    """The words of a command."""
+    file, words = VERBS[verb]
+    return [verb, str(videos), "-o", str(output or file), *words, *TINY, *options]
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +42,11 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory, clips):
-    """The folder of a run that was killed: code, and what it said, before anything was written."""
+def killed(tmp_path_factory, clips, verb):
+    """The folder of a run that was killed before its file was written."""
     folder = tmp_path_factory.mktemp("killed")
-    assert interrupted(folder, clips, signal.SIGKILL)[0] == -signal.SIGKILL
-    assert not (folder / "all.npz").exists()
+    assert interrupted(verb, folder, clips, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert not (folder / VERBS[verb][0]).exists()
     return folder
 
 
@@ -55,11 +68,10 @@ def encoded(monkeypatch):
     return names
 
 
-def interrupted(folder, clips, how):
-    """Embed until some more videos are done than a block has; then the process is gone."""
-    words = [sys.executable, "-m", "actionclip", "embed", str(clips), "-o", "all.npz"]
+def interrupted(verb, folder, clips, how):
+    """Run until some more videos are done than a block has; then the process is gone."""
     run = subprocess.Popen(
-        [*words, *TINY, "--json"],
+        [sys.executable, "-m", "actionclip", *asked(verb, clips, "--json")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,53 +85,58 @@ def interrupted(folder, clips, how):
 
 
 def rows_of(file):
+    if file.suffix == ".jsonl":
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        return {key: [row[key] for row in rows] for key in ("source", "status", "scores")}
     with np.load(file) as found:
-        return {key: found[key] for key in found.files}
+        return {key: found[key].tolist() for key in found.files}
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bits(
-    command_line, tmp_path, clips, left, encoded
+    command_line, tmp_path, clips, left, encoded, verb
 ):
-    whole = command_line("embed", clips, "-o", "whole.npz", *TINY, "--json")
+    file = tmp_path / VERBS[verb][0]
+    one = tmp_path / f"whole{file.suffix}"
+    whole = command_line(*asked(verb, clips, "--json", output=one))
     encoded.clear()
 
-    again = command_line("embed", clips, "-o", "all.npz", *TINY, "--json")
+    again = command_line(*asked(verb, clips, "--json"))
 
     assert again.exit_code == 3
     assert f"{DONE} of {CLIPS} videos were done before" in again.stderr
     assert encoded == [f"{number:02d}.mp4" for number in range(DONE, CLIPS)]
     assert again.stdout == whole.stdout
-    expected, found = rows_of("whole.npz"), rows_of("all.npz")
-    for name, column in expected.items():
-        np.testing.assert_array_equal(found[name], column)
+    assert rows_of(file) == rows_of(one)
+    assert len(rows_of(file)["source"]) == (CLIPS - 1 if verb == "embed" else CLIPS)
     assert "03.mp4,unreadable" in (tmp_path / "failures.csv").read_text()
-    assert not (tmp_path / "all.npz.unfinished").exists()
+    assert not file.with_name(f"{file.name}.unfinished").exists()
 
 
-def test_a_run_that_is_interrupted_says_what_is_kept(tmp_path, clips):
-    code, said = interrupted(tmp_path, clips, signal.SIGINT)
+def test_a_run_that_is_interrupted_says_what_is_kept(tmp_path, clips, verb):
+    code, said = interrupted(verb, tmp_path, clips, signal.SIGINT)
 
+    kept = f"{VERBS[verb][0]}.unfinished"
     assert code == 130
-    assert "What is done is kept in all.npz.unfinished." in said
+    assert f"What is done is kept in {kept}." in said
     assert "Traceback" not in said
-    assert list((tmp_path / "all.npz.unfinished").glob("block-*.npz"))
+    assert len(list((tmp_path / kept).iterdir())) == 2  # the settings, and a part
 
 
 def test_what_is_done_is_found_where_the_list_is_another(
-    command_line, tmp_path, clips, left, encoded
+    command_line, tmp_path, clips, left, encoded, verb
 ):
     write_video(tmp_path / "new.mp4", frames=12, size=(64, 64), seed=100)
     (tmp_path / "own.txt").write_text(f"new.mp4\n{clips / '05.mp4'}\n{clips / '17.mp4'}\n")
 
-    command_line("embed", "own.txt", "-o", "all.npz", *TINY)
+    command_line(*asked(verb, "own.txt"))
 
     assert encoded == ["new.mp4", "17.mp4"]
-    names = [Path(each).name for each in rows_of("all.npz")["source"]]
+    names = [Path(each).name for each in rows_of(tmp_path / VERBS[verb][0])["source"]]
     assert names == ["new.mp4", "05.mp4", "17.mp4"]
 
 
-def test_what_was_made_with_other_views_is_not_taken_over(command_line, clips, left):
+def test_what_was_made_with_other_views_is_not_taken_over(command_line, clips, left, verb):
     with pytest.raises(ActionCLIPError, match=r"made otherwise \(sampling: ") as refused:
-        command_line("embed", clips, "-o", "all.npz", *TINY, "--frames", "4")
+        command_line(*asked(verb, clips, "--frames", "4"))
 
-    assert "Delete all.npz.unfinished" in refused.value.hint
+    assert f"Delete {VERBS[verb][0]}.unfinished" in refused.value.hint
