@@ -1,6 +1,7 @@
 """What is kept of `embed` and `classify --output` when they are interrupted, and found again."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from actionclip.encoding.encoder import VideoEncoder
 from actionclip.errors import ActionCLIPError
+from actionclip.inference.bulk.lock import hold
 from sample_videos import write_video
 
 CLIPS, DONE = 48, 16
@@ -119,7 +121,8 @@ def test_a_run_that_is_interrupted_says_what_is_kept(tmp_path, clips, verb):
     assert code == 130
     assert f"What is done is kept in {kept}." in said
     assert "Traceback" not in said
-    assert len(list((tmp_path / kept).iterdir())) == 2  # the settings, and a part
+    parts = [path for path in (tmp_path / kept).iterdir() if path.suffix in (".jsonl", ".npz")]
+    assert len(parts) == 1
 
 
 def test_what_is_done_is_found_where_the_list_is_another(
@@ -140,3 +143,15 @@ def test_what_was_made_with_other_views_is_not_taken_over(command_line, clips, l
         command_line(*asked(verb, clips, "--frames", "4"))
 
     assert f"Delete {VERBS[verb][0]}.unfinished" in refused.value.hint
+
+
+def test_two_processes_do_not_work_on_one_file(command_line, tmp_path, clips, left, verb):
+    folder = tmp_path / f"{VERBS[verb][0]}.unfinished"
+    with hold(folder, expected="", hint=""):
+        parts = sorted(folder.iterdir())
+
+        with pytest.raises(ActionCLIPError, match=f"Process {os.getpid()} on .* is writing to"):
+            command_line(*asked(verb, clips))
+
+        assert sorted(folder.iterdir()) == parts
+    assert command_line(*asked(verb, clips)).exit_code == 3

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
@@ -136,7 +136,7 @@ def classify(
                 for number, why in enumerate(whys)
             }
             show = Printer(as_json=as_json, as_csv=as_csv, silent=output is not None)
-            with interruptible(None if kept is None else kept.folder):
+            with interruptible(kept):
                 progress, failed = _show(results, len(sources), show, plots, explained)
     if several or output:
         done = "videos" if output is None else f"results in {output}"
@@ -186,15 +186,29 @@ def say_found(found: int, total: int, folder: Path) -> None:
         say(f"{found} of {total} videos were done before; they are kept in {folder}.")
 
 
+@runtime_checkable
+class Kept(Protocol):
+    """Work that is kept in a folder until it is done."""
+
+    folder: Path
+
+    def close(self) -> None:
+        """Let another process go on with it."""
+        ...
+
+
 @contextmanager
-def interruptible(folder: Path | None) -> Iterator[None]:
+def interruptible(kept: Kept | None) -> Iterator[None]:
     """Say to whom interrupts it what is kept; None: nothing is."""
     try:
         yield
     except KeyboardInterrupt:
-        if folder is not None:
-            say(f"What is done is kept in {folder}. The same command goes on from there.")
+        if kept is not None:
+            say(f"What is done is kept in {kept.folder}. The same command goes on from there.")
         raise
+    finally:
+        if kept is not None:
+            kept.close()
 
 
 def _show(

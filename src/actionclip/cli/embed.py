@@ -45,7 +45,7 @@ def embed(
     Run it again to go on where it was interrupted: until the file is there, what is done is kept
     in the folder OUTPUT.unfinished.
     """
-    from actionclip.inference.embeddings import Unfinished, check_output, write_embeddings
+    from actionclip.inference.embeddings import Unfinished, check_output
 
     check_output(output)
     sources = options.find_sources(videos, model, share=share)
@@ -66,13 +66,24 @@ def embed(
         with recognizer:
             unfinished = Unfinished(output, recognizer, sources, **views)
             say_found(unfinished.found, len(sources), unfinished.folder)
-            with interruptible(unfinished.folder), Progress(len(sources)) as progress:
-                for row in unfinished.rows():
-                    progress.add(row.result)
-                    with progress.aside():
-                        if as_json:
-                            typer.echo(row.result.to_json())
-                    rows.append(row)
+            with interruptible(unfinished):
+                with Progress(len(sources)) as progress:
+                    for row in unfinished.rows():
+                        progress.add(row.result)
+                        with progress.aside():
+                            if as_json:
+                                typer.echo(row.result.to_json())
+                        rows.append(row)
+                _finish(rows, output, progress, failures)
+                unfinished.done()
+    if any(not row.result.status.usable for row in rows):
+        raise typer.Exit(SOME_FAILED)
+
+
+def _finish(rows: "list[EmbeddedVideo]", output: Path, progress: Progress, failures: Path) -> None:
+    """Write the vectors, and the videos that have none."""
+    from actionclip.inference.embeddings import write_embeddings
+
     good = [row for row in rows if row.result.status.usable]
     failed = [row.result for row in rows if not row.result.status.usable]
     if good:
@@ -80,9 +91,6 @@ def embed(
         say(f"{len(good)} embeddings in {output}: {progress.summary} ({progress.rate})")
     if failed:
         list_failed(failed, failures)
-    unfinished.done()
-    if failed:
-        raise typer.Exit(SOME_FAILED)
 
 
 embed.__doc__ = documented(embed, EXAMPLES)

@@ -19,6 +19,7 @@ from actionclip.encoding.encoder import Views, frames_at_once
 from actionclip.errors import ActionCLIPError, StorageError, check_writable
 from actionclip.evaluation.clips import BLOCK, EncodedClip, Store, file_key, identity
 from actionclip.inference import EMBEDDING_FORMATS
+from actionclip.inference.bulk.unfinished import hold_unfinished
 from actionclip.inference.results import VideoResult
 from actionclip.model.weights.files import Content, write_together
 
@@ -110,8 +111,8 @@ class Unfinished:
         views: `frames`, `windows`, `spacing` and `crops`, as for `Recognizer.embeddings`.
 
     Raises:
-        ActionCLIPError: when the folder holds vectors of another model or other views; for options
-            we cannot use.
+        ActionCLIPError: when the folder holds vectors of another model or other views, or another
+            process works there; for options we cannot use.
         StorageError: when nothing can be written there.
     """
 
@@ -126,6 +127,7 @@ class Unfinished:
         del settings["clips"], settings["block"]
         hint = f"Delete {self.folder} to begin anew, or name another file with --output."
         self._store = Store(self.folder, settings, hint=hint)
+        self._lock = hold_unfinished(self.folder)
         there = self._store.all()
         keys = [file_key(source) for source in sources]
         self._sources = [
@@ -160,6 +162,10 @@ class Unfinished:
                 block, number = [], number + 1
         if block:
             self._store.write(number, *zip(*block, strict=True))
+
+    def close(self) -> None:
+        """Let another process go on with what is left."""
+        self._lock.close()
 
     def done(self) -> None:
         """All is where it belongs: nothing more needs to be kept."""

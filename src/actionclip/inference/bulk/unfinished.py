@@ -11,12 +11,14 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from actionclip.data.json_text import json_text
 from actionclip.encoding.encoder import Views, frames_at_once
 from actionclip.encoding.questions import Question
+from actionclip.errors import cannot_write
 from actionclip.evaluation.clips import BLOCK, PASSING, claim, file_key, identity
+from actionclip.inference.bulk.lock import hold
 from actionclip.inference.bulk.tables import write_results
 from actionclip.inference.results import VideoResult
 from actionclip.model.text_cache import weights_fingerprint
@@ -28,6 +30,23 @@ if TYPE_CHECKING:
 
 PARTS = 1000
 """Of a long list: what a kill may cost is a thousandth of it, and a folder holds so few files."""
+
+
+def hold_unfinished(folder: Path) -> TextIO:
+    """Keep others from a folder of work, until the file that is returned is closed.
+
+    Raises:
+        ActionCLIPError: when another process works there.
+        StorageError: where nothing can be written.
+    """
+    try:
+        return hold(
+            folder,
+            expected="One at a time works on a file.",
+            hint="Wait until it is done, or name another file with --output.",
+        )
+    except OSError as error:
+        raise cannot_write(folder, error) from None
 
 
 class UnfinishedResults:
@@ -43,7 +62,7 @@ class UnfinishedResults:
 
     Raises:
         ActionCLIPError: when the folder holds answers of another model, to another question or
-            from other views; for options we cannot use.
+            from other views, or another process works there; for options we cannot use.
         StorageError: when nothing can be written there.
     """
 
@@ -71,6 +90,7 @@ class UnfinishedResults:
             same="model, labels and views",
             hint=f"Delete {self.folder} to begin anew, or name another file with --output.",
         )
+        self._lock = hold_unfinished(self.folder)
         self._new = functools.partial(
             recognizer.results, labels=question, top_k=top_k, batch_size=self._batch, **views
         )
@@ -119,6 +139,10 @@ class UnfinishedResults:
         content = Content(0, lambda place: write_results(every, place, self.path.suffix))
         write_together(self.path.parent, {self.path.name: content})
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let another process go on with what is left."""
+        self._lock.close()
 
     def _write(self, part: list[tuple[bytes, VideoResult]]) -> None:
         lines = [json_text({"file": k.hex(), "result": r.to_dict()}) + "\n" for k, r in part]

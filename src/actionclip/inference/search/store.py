@@ -7,13 +7,11 @@ window (number 0) is the record of the file.
 N rows, D embedding width.
 """
 
-import fcntl
 import importlib.util
 import json
 import os
 import re
 import shlex
-import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -24,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from actionclip.errors import ActionCLIPError, StorageError
+from actionclip.inference.bulk.lock import hold
 from actionclip.inference.search.changes.files import Entry
 from actionclip.inference.search.rows import (
     COLUMNS,
@@ -323,31 +322,13 @@ class Store:
             yield
 
     def _lock(self) -> TextIO:
-        """Hold the folder until the file is closed, or this process ends, however it ends.
-
-        `flock` and not `lockf`: two threads of one process are in each other's way as well.
-        """
+        """Hold the folder until the file is closed, or this process ends, however it ends."""
         with _storage(self.place):
-            Path(self.place).mkdir(parents=True, exist_ok=True)
-            file = (Path(self.place) / "lock").open("a+", encoding="utf-8")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                file.truncate(0)
-                file.write(f"Process {os.getpid()} on {socket.gethostname()}")
-                file.flush()
-            except BlockingIOError:
-                with file:
-                    file.seek(0)
-                    holder = file.read().strip() or "Another process"
-                raise ActionCLIPError(
-                    f"{holder} is writing to {self.place}.",
-                    expected="One at a time writes to an index; any number may search.",
-                    hint="Wait until it is done, or choose another place with --index.",
-                ) from None
-            except OSError:
-                file.close()
-                raise
-        return file
+            return hold(
+                Path(self.place),
+                expected="One at a time writes to an index; any number may search.",
+                hint="Wait until it is done, or choose another place with --index.",
+            )
 
     def _latest(self, table: Any, name: str) -> Any:
         if table is None:
