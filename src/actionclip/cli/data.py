@@ -38,7 +38,8 @@ LayoutName = Annotated[
     typer.Option(
         "--layout",
         help="How it lies on disk: manifest, folders, ucf101, hmdb51, kinetics, ssv2, charades, "
-        "mmaction2, mmaction2-rawframes, slowfast, authors. Default: what is recognised.",
+        "activitynet, diving48, mmaction2, mmaction2-rawframes, slowfast, authors. "
+        "Default: what is recognised.",
         show_default=False,
     ),
 ]
@@ -68,7 +69,10 @@ ChosenFold = Annotated[
     ),
 ]
 Intervals = Annotated[
-    bool, typer.Option("--intervals", help="Charades: a clip for each action, with its times.")
+    bool,
+    typer.Option(
+        "--intervals", help="Charades, ActivityNet: a clip for each action, with its times."
+    ),
 ]
 
 INSPECT_EXAMPLES = """Examples:

@@ -32,7 +32,7 @@ class Options:
     fold: int = 1
     """Which of the official train/test splits, where there are several."""
     intervals: bool = False
-    """A row for each action with its times (Charades), instead of one for each video."""
+    """A row for each action with its times (Charades, ActivityNet), not one for each video."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class DataSettings:
     fold: int = 1
     """Which official split of UCF101 or HMDB51."""
     intervals: bool = False
-    """Charades: a clip for each action, with its times, instead of one for each video."""
+    """Charades, ActivityNet: a clip for each action, with its times, not one for each video."""
     split: str = "train"
     """Which rows; a data set without splits is taken whole."""
     draw: Draw = Draw()
