@@ -658,6 +658,47 @@ def test_two_lists_of_names_have_to_be_chosen_from(tmp_path):
         read_data(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["train.csv", "train.txt"])
+@pytest.mark.parametrize("between", [",", ", ", ";", "\t"])
+def test_commas_may_stand_between_paths_and_numbers(tmp_path, file, between):
+    touch(tmp_path, "a, 1.mp4", "b.mp4")
+    write(tmp_path / "label_map.txt", "run", "hop")
+    rows = [("a, 1.mp4", "1"), ("b.mp4", "0")]
+    lists = write(tmp_path / file, *(between.join(row) for row in rows))
+
+    data = read_data(lists)
+
+    assert data.layout == ("slowfast" if file.endswith("csv") else "mmaction2")
+    assert [(row.path, row.labels) for row in data.manifest.rows] == [
+        ("a, 1.mp4", ("hop",)),
+        ("b.mp4", ("run",)),
+    ]
+    write(lists, '"a, 1.mp4",1', "b.mp4,0")
+    assert read_data(lists) == data
+    write(lists, "a, 1.mp4,90,1", "b.mp4,80,0")
+    assert read_data(lists).manifest == data.manifest
+    lists.write_bytes("\n".join(map(between.join, rows)).encode("utf-16"))
+    assert read_data(lists) == data
+
+
+def test_commas_may_stand_between_folders_and_numbers(tmp_path):
+    lay_rawframes(tmp_path)
+    before = read_data(tmp_path)
+    for name in ("train", "val"):
+        file = tmp_path / f"{name}_rawframes.txt"
+        file.write_text(file.read_text().replace(" ", ","))
+
+    assert read_data(tmp_path) == before
+
+
+def test_numbers_between_commas_want_names_too(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    file = write(tmp_path / "train.csv", "a.mp4,20", "b.mp4,21")
+
+    with pytest.raises(ActionCLIPError, match=r"numbers only.*20 is kick in some.*--labels FILE"):
+        read_data(file)
+
+
 def test_a_number_that_is_no_class_is_named_with_its_line(tmp_path):
     lay_mmaction2(tmp_path)
     write(tmp_path / "my_val_list.txt", "hop/c.mp4 1", "hop/c.mp4 7")

@@ -8,9 +8,10 @@ column that must be there:
     "clips/b, c.mp4",walking|waving,2.5,4.0,test
 
 Several labels stand between `|`; a label that has one in it writes `\|`. A column called `label`
-holds one label as it stands. Parquet files have the same columns, `labels` being lists of text.
-Where the order of the classes is not that of the alphabet, or a class has no clip, the classes
-stand in a file `NAME.labels.txt` beside `NAME.csv`, one a line.
+holds one label as it stands. Cells may stand between tabs or semicolons, too. Parquet files have
+the same columns, `labels` being lists of text. Where the order of the classes is not that of the
+alphabet, or a class has no clip, the classes stand in a file `NAME.labels.txt` beside `NAME.csv`,
+one a line.
 """
 
 import csv
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from actionclip.data.tables import (
+    TABLES,
+    check_columns,
     join_labels,
     read_parquet,
     read_table,
@@ -38,6 +41,7 @@ from actionclip.video.sources import IMAGE_SUFFIXES, Source
 COLUMNS = ("path", "labels", "start", "end", "split", "group", "caption")
 KINDS = {name: "text" for name in COLUMNS} | {"labels": "texts", "start": "number", "end": "number"}
 FORMATS = (".csv", ".parquet")
+"""In which it is written; read, too, is `.tsv`, and cells between tabs or semicolons."""
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -184,14 +188,14 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     """Read a manifest.
 
     Args:
-        path: a `.csv` or `.parquet` file.
+        path: a `.csv`, `.tsv` or `.parquet` file. Capitals of column names do not count.
         root: what relative paths are relative to; None: the folder of the manifest.
 
     Raises:
         ActionCLIPError: when it cannot be read, naming the file and the line (in Parquet the row,
             counted from 1) of the first mistake.
     """
-    _check_format(path)
+    _check_format(path, (*FORMATS, *TABLES))
     rows = []
     for line, cells in _read_rows(path):
         try:
@@ -270,8 +274,13 @@ def split_name(name: str) -> str:
     return SPLIT_NAMES.get(name.strip().lower(), name.strip())
 
 
-def _check_format(path: Path) -> None:
-    if path.suffix.lower() not in FORMATS:
+def column_name(name: str) -> str:
+    """A column of a manifest by its usual name: `Path` is `path`. Others stay as they are."""
+    return folded if (folded := name.strip().lower()) in (*COLUMNS, "label") else name
+
+
+def _check_format(path: Path, formats: Sequence[str] = FORMATS) -> None:
+    if path.suffix.lower() not in formats:
         raise ActionCLIPError(
             f"Cannot tell the format of {path}.",
             expected=f"A manifest ends in {' or '.join(FORMATS)}.",
@@ -301,9 +310,12 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
         table: list[tuple[int, dict[str, Any]]] = list(enumerate(read_parquet(path), start=1))
     else:
         table = list(read_table(path))
-    if table:
-        _check_manifest(list(table[0][1]), path)
-    return table
+    if not table:
+        return []
+    names = {name: column_name(name) for name in table[0][1]}
+    check_columns(list(names.values()), path)
+    _check_manifest(list(names.values()), path)
+    return [(line, {names[name]: cell for name, cell in cells.items()}) for line, cells in table]
 
 
 def _to_row(cells: Mapping[str, Any]) -> Row:

@@ -21,7 +21,7 @@ from actionclip.data.layouts.base import (
 )
 from actionclip.data.layouts.names import matcher
 from actionclip.data.manifest import Manifest, Row
-from actionclip.data.tables import read_table, read_text
+from actionclip.data.tables import columns_of, read_table, read_text
 from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.label_files import read_file, read_json
 
@@ -36,8 +36,7 @@ def _tables(place: Place, columns: tuple[str, ...]) -> list[Path]:
     """The CSV files whose header has these columns."""
     found = []
     for file in place.named(r".+\.csv"):
-        header = read_text(file).split("\n", 1)[0].replace('"', "").strip().split(",")
-        if set(columns) <= {cell.strip() for cell in header}:
+        if set(columns) <= set(columns_of(file)):
             found.append(file)
     return found
 

@@ -16,7 +16,7 @@ from actionclip.video.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
 
 RECORD = "splits.json"
 """What was drawn stands here, beside the manifests that were drawn."""
-LIST_SUFFIXES = (".txt", ".csv", ".json", ".parquet")
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".parquet")
 LIST_FOLDER = re.compile(r"anno|label|split|list|meta", re.IGNORECASE)
 """Folders in which annotations lie; others are not searched for them."""
 

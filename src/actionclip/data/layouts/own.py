@@ -18,24 +18,28 @@ from actionclip.data.layouts.base import (
 )
 from actionclip.data.layouts.lists import Entry, compare, named, said_by_paths
 from actionclip.data.layouts.names import said_by
-from actionclip.data.manifest import SPLIT_NAMES, Manifest, Row, read_manifest, split_name
-from actionclip.data.tables import parquet_columns, read_text
+from actionclip.data.manifest import (
+    SPLIT_NAMES,
+    Manifest,
+    Row,
+    column_name,
+    read_manifest,
+    split_name,
+)
+from actionclip.data.tables import TABLES, columns_of, parquet_columns
 from actionclip.errors import ActionCLIPError
 from actionclip.video.sources import Source, find_videos
 
 
 def _manifests(place: Place) -> list[Path]:
-    return [file for file in place.lists if "path" in header(file)]
+    return [file for file in place.lists if "path" in map(column_name, header(file))]
 
 
 def header(file: Path) -> list[str]:
     """The columns of a table; none if it is no table."""
     if file.suffix.lower() == ".parquet":
         return parquet_columns(file)
-    if file.suffix.lower() != ".csv":
-        return []
-    first = read_text(file).split("\n", 1)[0]
-    return [cell.strip().strip('"') for cell in first.split(",")]
+    return columns_of(file) if file.suffix.lower() in TABLES else []
 
 
 def _see_manifest(place: Place) -> str:
@@ -88,7 +92,7 @@ def _with_names(manifest: Manifest, file: Path, options: Options) -> tuple[Manif
         )
     if labels <= set(options.labels):
         return manifest, ""
-    first = 2 if file.suffix.lower() == ".csv" else 1
+    first = 2 if file.suffix.lower() in TABLES else 1
     entries = [
         Entry(file, line, row.path, tuple(int(label) for label in row.labels))
         for line, row in enumerate(manifest.rows, start=first)
@@ -204,7 +208,7 @@ def _read_folders(place: Place, options: Options) -> Reading:
 
 MANIFEST = Layout(
     "manifest",
-    "a table (.csv, .parquet) with a column path",
+    "a table (.csv, .tsv, .parquet) with a column path",
     _see_manifest,
     _read_manifest,
 )
