@@ -27,6 +27,8 @@ from actionclip.training.sources.shards import ShardEntries
 Place = tuple[Path, float | None, float | None]
 """Where a clip lies: its file, and from when to when in it."""
 SIDES = re.compile(r"\b(left|right)(wards?)?\b", re.IGNORECASE)
+LOOKED_AT = 10_000
+"""Texts that are looked at for left and right, spread over all: shards may hold millions."""
 
 
 @dataclass
@@ -75,6 +77,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         entries = ShardEntries(settings.shards)
         mark = unordered = _fingerprint_of(entries)
         about = f"{len(entries):,} pairs of {len(entries.paths)} shards"
+        notes = _mirrored(entries, settings)
     else:
         rows = read_rows(settings)
         drawn, notes = rows.drawn, rows.notes
@@ -106,14 +109,18 @@ def places(manifest: Manifest) -> frozenset[Place]:
     return frozenset((manifest.path_of(row), row.start, row.end) for row in manifest.rows)
 
 
-def _mirrored(entries: ManifestEntries, settings: DataSettings) -> list[str]:
+def _mirrored(entries: ManifestEntries | ShardEntries, settings: DataSettings) -> list[str]:
     """A note where clips are mirrored, and what is said of them tells left from right."""
-    said = (row.caption if entries.captions else ", ".join(row.labels) for row in entries.rows)
-    told = [text for text in said if SIDES.search(text)] if settings.augment.flip else []
+    if not settings.augment.flip:
+        return []
+    step = -(-len(entries) // LOOKED_AT)
+    looked_at = range(0, len(entries), step)
+    told = [text for i in looked_at if SIDES.search(text := entries.said(i))]
     if not told:
         return []
+    of = f"{len(told)} of {len(looked_at)} that were looked at" if step > 1 else f"{len(told)}"
     return [
-        f"Half of the clips are mirrored, and what is said of {len(told)} tells left or right, "
+        f"Half of the clips are mirrored, and what is said of {of} tells left or right, "
         f"for example {told[0]!r}. Where that tells clips apart, set data.augment.flip = false."
     ]
 

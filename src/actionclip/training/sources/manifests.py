@@ -56,6 +56,11 @@ class ManifestEntries:
         label = one_hot(numbers, len(self.manifest.classes)) if self.several else numbers[0]
         return Entry(source, label, None, row.start, row.end)
 
+    def said(self, index: int) -> str:
+        """What is said of a clip: its caption, or its labels."""
+        row = self.rows[index]
+        return row.caption if self.captions else ", ".join(row.labels)
+
     def name(self, index: int) -> str:
         """The row's path."""
         return self.rows[index].path
