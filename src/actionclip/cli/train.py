@@ -159,9 +159,9 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
         typer.echo(json.dumps(line))
         return
     if failed:
-        say(f"{len(failed)} files could not be read: see {result.folder}/failures.csv")
+        say(f"{len(failed)} clips could not be read: see {result.folder}/failures.csv")
     if tested := run.data.failures.tested:
-        say(f"{tested} of them are files of [evaluation], where they counted as wrong.")
+        say(f"{tested} of them are clips of [evaluation], where they counted as wrong.")
     if result.skipped:
         say(f"{result.skipped} steps were skipped: a number was not finite.")
     if result.rollbacks:

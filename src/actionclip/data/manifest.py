@@ -103,6 +103,14 @@ class Row:
             )
 
     @property
+    def name(self) -> str:
+        """What a person calls it: its path, of a stretch followed by `#t=START,END`."""
+        if self.start is None and self.end is None:
+            return self.path
+        end = "" if self.end is None else f",{self.end:.10g}"
+        return f"{self.path}#t={self.start or 0:.10g}{end}"
+
+    @property
     def recording(self) -> str:
         """What it is known to be cut from: its group, or else its file."""
         return self.group or self.path
@@ -254,7 +262,7 @@ def manifest_contents(
     else:
         data = _to_csv(rows).encode("utf-8", "surrogateescape")
         contents = {path.name: Content(len(data), lambda file: file.write_bytes(data))}
-    if _needs_classes(manifest):
+    if list(manifest.classes) != sorted({n for row in manifest.rows for n in row.labels}):
         text = "".join(f"{name}\n" for name in manifest.classes)
         contents[classes_file(path).name] = text_content(text)
     return contents
@@ -275,7 +283,7 @@ def split_name(name: str) -> str:
 
 
 def column_name(name: str) -> str:
-    """A column of a manifest by its usual name: `Path` is `path`. Others stay as they are."""
+    """A column by its usual name: `Path` is `path`. Others stay as they are."""
     return folded if (folded := name.strip().lower()) in (*COLUMNS, "label") else name
 
 
@@ -288,7 +296,8 @@ def _check_format(path: Path, formats: Sequence[str] = FORMATS) -> None:
 
 
 def _check_manifest(header: Sequence[str], path: Path) -> None:
-    """Refuse a table without paths, and columns that look like ours misspelt."""
+    """Refuse a table without paths, a column twice, and columns that look like ours misspelt."""
+    check_columns(header, path)
     allowed = [*COLUMNS, "label"]
     for name in header:
         near = get_close_matches(name.lower(), allowed, n=1, cutoff=0.75)
@@ -313,7 +322,6 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     if not table:
         return []
     names = {name: column_name(name) for name in table[0][1]}
-    check_columns(list(names.values()), path)
     _check_manifest(list(names.values()), path)
     return [(line, {names[name]: cell for name, cell in cells.items()}) for line, cells in table]
 
@@ -382,10 +390,6 @@ def _moved(path: str, root: Path, base: Path) -> str:
         return path
     here = os.path.realpath(root) if ".." in Path(root).parts else os.path.abspath(root)  # noqa: PTH100
     return Path(os.path.relpath(os.path.join(here, path), there)).as_posix()  # noqa: PTH118
-
-
-def _needs_classes(manifest: Manifest) -> bool:
-    return list(manifest.classes) != sorted({n for row in manifest.rows for n in row.labels})
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
     if entries.left_out:
         notes = [*notes, f"{entries.left_out} clips without anything to say are left out."]
     _check_fingerprint(settings, mark, unordered)
-    failures = Failures(entries.files, settings.most_failures)
+    failures = Failures(entries.different, settings.most_failures)
     source = Clips(
         entries,
         config,

@@ -40,9 +40,9 @@ class ManifestEntries:
         return () if self.captions else self.manifest.classes
 
     @property
-    def files(self) -> int:
-        """How many different files there are."""
-        return len({row.path for row in self.rows})
+    def different(self) -> int:
+        """How many different clips may fail: of a film each of its stretches."""
+        return len({(row.path, row.start, row.end) for row in self.rows})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,5 +62,5 @@ class ManifestEntries:
         return row.caption if self.captions else ", ".join(row.labels)
 
     def name(self, index: int) -> str:
-        """The row's path."""
-        return self.rows[index].path
+        """The row's path, with its times where it is a stretch."""
+        return self.rows[index].name

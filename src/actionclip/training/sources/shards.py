@@ -45,7 +45,7 @@ class ShardEntries:
         self._lock = threading.Lock()
 
     @property
-    def files(self) -> int:
+    def different(self) -> int:
         """How many pairs may fail to be read."""
         return len(self.pairs)
 
