@@ -125,7 +125,7 @@ def _show_plan(run: "Run", plan: "Plan", folder: Path, *, as_json: bool, quiet: 
         return
     if quiet:
         return
-    say(f"data        {run.data.about}")
+    say(f"data        {run.data.about}" + (f": {run.data.path}" if run.data.path else ""))
     for line in plan.lines():
         say(line)
     say(f"folder      {folder}" + (" (goes on)" if _has_state(folder) else ""))

@@ -38,7 +38,7 @@ class TrainingData:
     source: ClipSource
     failures: Failures
     about: str
-    """In a sentence, for a card."""
+    """In a sentence, for a card: it is published, so it names the data and not where they lie."""
     fingerprint: str
     """Of the clips in their order, on which it depends what a step sees."""
     unordered: str
@@ -49,6 +49,8 @@ class TrainingData:
     """The part of the data that was drawn, to be written down."""
     clips: frozenset[Place] = field(default=frozenset(), repr=False)
     """Where the clips of a manifest lie."""
+    path: str = ""
+    """The data set as the recipe names it."""
 
     def close(self) -> None:
         """End what decodes."""
@@ -87,7 +89,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         mark, unordered = _mark_of(entries), fingerprint(manifest)
         clips = places(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
-        about = f"{len(entries):,} clips with {what} of {settings.path}"
+        about = f"{len(entries):,} clips with {what} of {Path(settings.path).absolute().name}"
     if entries.left_out:
         notes = [*notes, f"{entries.left_out} clips without anything to say are left out."]
     _check_fingerprint(settings, mark, unordered)
@@ -101,7 +103,8 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         failures=failures,
         decoders=settings.decoders,
     )
-    return TrainingData(source, failures, about, mark, unordered, notes, drawn, clips)
+    named = settings.path or settings.shards
+    return TrainingData(source, failures, about, mark, unordered, notes, drawn, clips, named)
 
 
 def places(manifest: Manifest) -> frozenset[Place]:
