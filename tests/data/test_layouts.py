@@ -299,7 +299,7 @@ def test_folders_say_what_they_leave_out(tmp_path):
 
     assert read_data(tmp_path).notes == [
         "The folder empty has no video.",
-        "1 videos lie in no class folder and are left out.",
+        "1 video lies in no class folder and is left out.",
     ]
 
 
@@ -416,7 +416,7 @@ def test_kinetics_names_its_files_by_video_and_time(tmp_path):
         ),
         Row("val/abcdefghijk_000000_000010.mkv", ("yoga",), split="val", group="abcdefghijk"),
     )
-    assert data.notes[0].startswith("1 clips of the list are not below")
+    assert data.notes[0].startswith("1 clip of the list is not below")
     write(tmp_path / "kinetics_test.csv", header, "yoga,ZZZZZZZZZZZ,x,13,test,0")
     with pytest.raises(ActionCLIPError, match=r"kinetics_test.csv:2: the times are 'x' and '13'"):
         read_data(tmp_path)
@@ -474,7 +474,7 @@ def test_charades_has_several_labels_or_a_clip_for_each_action(tmp_path):
     train = next(row for row in whole.manifest.rows if row.split == "train")
     assert train.labels == ("Opening a door, fast", "Holding some clothes")
     assert train.caption == 'A "person", walks.'
-    assert whole.notes == ["1 videos have no action."]
+    assert whole.notes == ["1 video has no action."]
     assert [(row.labels[0], row.start, row.end) for row in parts.rows] == [
         ("Opening a door, fast", 0.0, 12.6),
         ("Holding some clothes", 11.9, 21.2),
@@ -497,7 +497,7 @@ def test_actions_of_no_length_are_labels_and_no_clips(tmp_path):
 
     assert len(whole.rows[0].labels) == 2
     assert [(row.start, row.end) for row in parts.manifest.only("test").rows] == [(2.0, 5.0)]
-    assert "1 actions do not end after they start, and are left out." in parts.notes
+    assert "1 action does not end after it starts, and is left out." in parts.notes
 
 
 @pytest.mark.parametrize(
@@ -524,13 +524,13 @@ def test_activitynet_has_a_row_for_each_video_or_for_each_action(tmp_path):
         ("videos/v_abcdefghijk.mkv", ("Playing piano", "Archery")),
         ("videos/12345678901.mp4", ()),
     ]
-    assert whole.notes == ["1 videos have no action."]
+    assert whole.notes == ["1 video has no action."]
     assert [(row.labels, row.start, row.end) for row in stretches.manifest.rows] == [
         (("Archery",), 0.5, 12.5),
         (("Archery",), 13.0, 14.0),
         (("Playing piano",), 0.0, 3.0),
     ]
-    assert "1 actions do not end after they start, and are left out." in stretches.notes
+    assert "1 action does not end after it starts, and is left out." in stretches.notes
 
 
 def test_labels_of_activitynet_go_by_name(tmp_path):

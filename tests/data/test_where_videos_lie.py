@@ -135,7 +135,7 @@ def test_a_clip_that_is_gone_is_not_one_of_that_name_elsewhere(tmp_path, lie):
         (f"{lie}run/1.mp4", "run", "val"),
         ("run/2.mp4", "run", "val"),
     ]
-    assert note.startswith("1 clips of the list are not below")
+    assert note.startswith("1 clip of the list is not below")
     assert "run/2.mp4" in note
 
 
@@ -206,5 +206,5 @@ def test_a_table_from_another_disk_leads_to_the_clips_below_a_root(tmp_path):
     paths = [row.path for row in data.manifest.rows]
     assert paths == ["run/1.mp4", "hop/1.mp4", "2.mp4", "/old/3.mp4"]
     [note] = data.notes
-    assert "1 clips of the list are there several times" in note
+    assert "1 clip of the list is there several times" in note
     assert read_data(table).manifest.rows[0].path == "/old/run/1.avi"

@@ -79,5 +79,5 @@ def test_files_of_a_test_that_cannot_be_read_are_told_and_do_not_end_the_run(tmp
 
     assert done.exit_code == 0, done.output
     assert f"2 clips could not be read: see {out}/failures.csv" in done.stderr
-    assert "2 of them are clips of [evaluation], where they counted as wrong." in done.stderr
+    assert "2 of them are of [evaluation], and wrong there." in done.stderr
     assert sorted(row["path"] for row in failures_in(out)) == sorted(tested[:2])

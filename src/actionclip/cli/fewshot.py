@@ -19,6 +19,7 @@ from actionclip.cli.data import (
     read_as_said,
     say_notes,
 )
+from actionclip.errors import counted
 
 if TYPE_CHECKING:
     from actionclip.training.fewshot.learning import FewShotResult
@@ -98,7 +99,7 @@ def fewshot(
     for row, why in done.failed:
         say(f"not read: {row.path}: {why}")
     if done.unlabelled:
-        say(f"Without a label, and so left out: {done.unlabelled} clips.")
+        say(f"Without a label, and so left out: {counted(done.unlabelled, 'clip')}.")
     row = {
         **{"folder": str(out), "labels": list(done.labels), "clips": done.clips},
         **{"failed": len(done.failed), "steps": done.steps, "validated": done.validated},

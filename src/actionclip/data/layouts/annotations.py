@@ -22,7 +22,7 @@ from actionclip.data.layouts.base import (
 from actionclip.data.layouts.names import matcher
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.tables import columns_of, read_table, read_text
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.prompts.label_files import read_file, read_json
 
 KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
@@ -175,9 +175,11 @@ def _rows_of(whole: Row, actions: Sequence[Action], options: Options) -> list[Ro
 
 
 def _left_out(empty: int, momentary: int) -> list[str]:
-    notes = [f"{empty} videos have no action."] if empty else []
+    notes = [f"{counted(empty, 'video has', 'videos have')} no action."] if empty else []
     if momentary:
-        notes.append(f"{momentary} actions do not end after they start, and are left out.")
+        does = "action does not end after it starts, and is"
+        do = "actions do not end after they start, and are"
+        notes.append(f"{counted(momentary, does, do)} left out.")
     return notes
 
 

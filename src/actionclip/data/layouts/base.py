@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from actionclip.data.layouts.names import stem
 from actionclip.data.manifest import Manifest, classes_file, split_name
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.video.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
 
 RECORD = "splits.json"
@@ -316,12 +316,14 @@ def lost(missing: Sequence[str], videos: VideoFiles) -> list[str]:
     if unclear:
         some = " and ".join(videos.several[unclear[0]][:2])
         notes.append(
-            f"{len(unclear)} clips of the list are there several times, for example {some}. "
+            f"{counted(len(unclear), 'clip of the list is', 'clips of the list are')} there "
+            f"several times, for example {some}. "
             "Say which are meant with --root."
         )
     if gone := [path for path in missing if path not in videos.several]:
         notes.append(
-            f"{len(gone)} clips of the list are not below {videos.root}, for example {gone[0]}. "
+            f"{counted(len(gone), 'clip of the list is', 'clips of the list are')} not below "
+            f"{videos.root}, for example {gone[0]}. "
             "Name the folder of the videos with --root."
         )
     return notes

@@ -21,7 +21,7 @@ from actionclip.data.layouts.base import (
 from actionclip.data.layouts.names import loose, matcher, said_by
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.tables import read_text
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.prompts.label_files import read_json
 
 UCF_LIST = r"(train|test)list0?(\d+)\.txt"
@@ -160,7 +160,10 @@ def _read_hmdb(place: Place, options: Options) -> Reading:
     videos, rows, missing = _found(lines, place, options)
     classes = options.labels or tuple(sorted(names.values()))
     counts = Counter(row.split for row in rows)
-    notes = [f"{counts['unused']} clips are in neither part of split {options.fold}."]
+    notes = [
+        f"{counted(counts['unused'], 'clip is', 'clips are')} in neither part of split "
+        f"{options.fold}."
+    ]
     return Reading(
         Manifest(tuple(rows), classes, videos.root),
         [*(notes if counts["unused"] else []), *lost(missing, videos)],
@@ -219,7 +222,9 @@ def _read_diving48(place: Place, options: Options) -> Reading:
             later += bool(entry.get("start_frame"))
             rows.append(Row(found or path, (names[label],), split=split))
     if later:
-        notes.append(f"{later} dives begin after their first frame, and are taken whole.")
+        begins = "dive begins after its first frame, and is"
+        begin = "dives begin after their first frame, and are"
+        notes.append(f"{counted(later, begins, begin)} taken whole.")
     return Reading(Manifest(tuple(rows), names, videos.root), [*notes, *lost(missing, videos)])
 
 

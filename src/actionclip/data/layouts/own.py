@@ -27,7 +27,7 @@ from actionclip.data.manifest import (
     split_name,
 )
 from actionclip.data.tables import TABLES, columns_of, parquet_columns
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.video.sources import Source, find_videos
 
 
@@ -188,8 +188,8 @@ def _read_folders(place: Place, options: Options) -> Reading:
         tops += [top for top in below if top.name.lower() in SPLIT_NAMES]
         for other in (folder for folder in below if folder not in tops):
             if count := len(_videos(other)):
-                left = f"its {count} videos are left out."
-                notes.append(f"The folder {other.name} is of no split: {left}")
+                left = counted(count, "video is", "videos are")
+                notes.append(f"The folder {other.name} is of no split: its {left} left out.")
     for folder in folders:
         if folder.videos:
             classes.add(folder.name)
@@ -201,7 +201,8 @@ def _read_folders(place: Place, options: Options) -> Reading:
             rows.append(Row(path, (folder.name,), split=folder.split, group=group))
     beside = [video for top in tops for video in _videos(top, recursive=False)]
     if outside := [video for video in beside if video.kind == "file"]:
-        notes.append(f"{len(outside)} videos lie in no class folder and are left out.")
+        lie = "video lies in no class folder and is", "videos lie in no class folder and are"
+        notes.append(f"{counted(len(outside), *lie)} left out.")
     names = options.labels or tuple(sorted(classes))
     return Reading(Manifest(tuple(rows), names, place.folder), notes)
 

@@ -24,7 +24,7 @@ from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.splits import few_shot
 from actionclip.encoding.questions import scale_and_bias
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.model.prompts.post import POST, HeadSize
 from actionclip.model.prompts.text import make_prompts
@@ -94,8 +94,8 @@ class FewShotResult:
     def about(self) -> str:
         """For the card of the model."""
         what = f"Trained on {self.clips} clips of {len(self.labels)} labels with frozen towers: "
-        what += f"{self.steps} steps of the post-network prompt."
-        others = "1 other clip" if self.test_clips == 1 else f"{self.test_clips} other clips"
+        what += f"{counted(self.steps, 'step')} of the post-network prompt."
+        others = counted(self.test_clips, "other clip")
         if self.unread:
             others += f", {self.unread} of them not readable and counted as wrong"
         for name, found in (

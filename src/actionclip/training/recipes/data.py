@@ -14,7 +14,7 @@ from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest
 from actionclip.data.splits import Drawn, base_to_novel, few_shot, fingerprint
 from actionclip.data.synthetic.source import People, PeopleConfig
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.config import ModelConfig
 from actionclip.model.prompts.label_files import read_labels
 from actionclip.training.recipes.settings import DataSettings, Draw, EvaluationSettings
@@ -91,7 +91,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
         about = f"{len(entries):,} clips with {what} of {Path(settings.path).absolute().name}"
     if entries.left_out:
-        notes = [*notes, f"{entries.left_out} clips without anything to say are left out."]
+        notes = [*notes, f"{counted(entries.left_out, 'clip')} without anything to say: left out."]
     _check_fingerprint(settings, mark, unordered)
     failures = Failures(entries.different, settings.most_failures)
     source = Clips(
