@@ -148,8 +148,7 @@ def learn_few_shots(
     with _on_cpu(model.post, model.device), torch.random.fork_rng(devices=[]):
         learner, before = _Learner(model, texts, settings), fresh(model.post)
         steps, pull, validated = learner.choose(ours)
-        if steps:
-            list(learner.train(model.post, ours, (steps,)))
+        list(learner.train(model.post, ours, (steps,)))  # 0: it stays as it is
         model.post.eval()
         tested = {} if others is None else learner.compare(before, ours, others, pull)
     model.config = replace(model.config, labels=manifest.classes, calibration=None)
