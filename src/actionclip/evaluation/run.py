@@ -103,6 +103,8 @@ def evaluate(
     measure = multi_label if plan.multi_label else single_label
     sheets = [_sheet(part, clips, question) for part in parts]
     done = [PartResult(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
+    for part in done:
+        part.numbers.notes.extend(_of_crops(chosen))
     failed = [Failure.of(row, clip) for row, clip in clips.values() if clip.views is None]
     bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
     summary = summarise(plan, done, seed=seed)
@@ -166,6 +168,17 @@ def parts_to_test(
         )
     parts = plan.parts(data, choices)
     return parts if labels is None else [against(part, labels) for part in parts]
+
+
+def _of_crops(views: Views) -> list[str]:
+    """A note where three crops are one and the same: no side of a frame is longer than a crop."""
+    preprocess, resize = views.preprocess, views.preprocess.resize
+    if preprocess.crops == 1 or resize.mode == "shortest" or resize.size > preprocess.size:
+        return []
+    return [
+        f"The {preprocess.crops} crops are one and the same: the model resizes frames by "
+        f"{resize.mode!r}, which leaves no side longer than a crop."
+    ]
 
 
 @contextmanager
