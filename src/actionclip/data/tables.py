@@ -74,16 +74,25 @@ def _is_utf16(data: bytes) -> bool:
     return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
-def first_lines(path: Path, count: int) -> list[str]:
-    """The first lines of a text file without space around them; of a large file, so far as 64 KiB.
+def beginning(path: Path) -> str:
+    """The first 64 KiB of a text file: enough to know it by, however large it is.
 
     Raises:
         ActionCLIPError: when it cannot be read.
     """
     data = _bytes(path, BEGINNING)
-    text = data.decode("utf-16", "replace") if _is_utf16(data) else data.decode(*_BYTES)
-    lines = text.splitlines()[: -1 if len(data) == BEGINNING else None]
-    return [line.strip() for line in lines[:count]]
+    return data.decode("utf-16", "replace") if _is_utf16(data) else data.decode(*_BYTES)
+
+
+def first_lines(path: Path, count: int) -> list[str]:
+    """The first lines of a text file without space around them, so far as `beginning` goes.
+
+    Raises:
+        ActionCLIPError: when it cannot be read.
+    """
+    lines = beginning(path).splitlines()
+    whole = lines[:-1] if path.stat().st_size > BEGINNING else lines
+    return [line.strip() for line in whole[:count]]
 
 
 def columns_of(path: Path) -> list[str]:

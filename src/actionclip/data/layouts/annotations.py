@@ -21,7 +21,7 @@ from actionclip.data.layouts.base import (
 )
 from actionclip.data.layouts.names import matcher
 from actionclip.data.manifest import Manifest, Row
-from actionclip.data.tables import columns_of, read_table, read_text
+from actionclip.data.tables import beginning, columns_of, read_table, read_text
 from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.prompts.label_files import read_file, read_json
 
@@ -225,7 +225,7 @@ DATABASE = re.compile(r'"database"\s*:\s*\{')
 
 
 def _databases(place: Place) -> list[Path]:
-    return [file for file in place.named(r".+\.json") if DATABASE.search(read_text(file))]
+    return [file for file in place.named(r".+\.json") if DATABASE.search(beginning(file))]
 
 
 def _see_activitynet(place: Place) -> str:

@@ -20,7 +20,7 @@ from actionclip.data.layouts.base import (
 )
 from actionclip.data.layouts.names import loose, matcher, said_by
 from actionclip.data.manifest import Manifest, Row
-from actionclip.data.tables import read_text
+from actionclip.data.tables import beginning, read_text
 from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.prompts.label_files import read_json
 
@@ -188,7 +188,7 @@ def _no_fold(place: Place, options: Options, folds: list[int]) -> ActionCLIPErro
 
 def _diving_lists(place: Place) -> list[Path]:
     lists = place.named(r".+\.json")
-    return [file for file in lists if re.match(r'\s*\[\s*\{[^{}]*"vid_name"', read_text(file))]
+    return [file for file in lists if re.match(r'\s*\[\s*\{[^{}]*"vid_name"', beginning(file))]
 
 
 def _see_diving48(place: Place) -> str:

@@ -137,7 +137,8 @@ def _card(mistake: Mistake, frames: NDArray[np.uint8] | None) -> str:
     rows = [_line("wrong", name, value, "") for name, value in mistake.answers]
     rows.append(_line("right", label, score, f"place {place}"))
     row = mistake.row
-    stretch = "" if row.end is None else f" ({row.start or 0:g} to {row.end:g} s)"
+    until = "the end" if row.end is None else f"{row.end:g} s"
+    stretch = "" if row.name == row.path else f" ({row.start or 0:g} to {until})"
     pictures = "".join(map(_picture, frames)) if frames is not None else _NONE
     return (
         f"<li><figure>{pictures}</figure><table>{''.join(rows)}</table>"
