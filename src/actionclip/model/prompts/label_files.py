@@ -157,7 +157,7 @@ def _from_json(data: Any, path: Path) -> list[str]:
     if isinstance(data, dict) and data:
         numbers = [_number(value) for value in data.values()]
         if None not in numbers:
-            return _by_number(numbers, list(data), path)
+            return _by_number(numbers, [_unquoted(name) for name in data], path)
         numbers = [_number(name) for name in data]
         if None not in numbers:
             return _by_number(numbers, _texts(list(data.values()), str(path)), path)
@@ -167,6 +167,14 @@ def _from_json(data: Any, path: Path) -> list[str]:
         f"{path} holds no labels that we can find.",
         expected='Expected ["a", "b"], {"a": 0, "b": 1}, {"0": "a", "1": "b"} or {"a": [...]}.',
     )
+
+
+def _unquoted(name: str) -> str:
+    """A name without quotation marks around it, as PySlowFast's `kinetics_classnames.json` has
+    them around names of several words.
+    """
+    found = re.fullmatch(r'\s*"([^"]+)"\s*', name)
+    return found[1] if found else name
 
 
 def _from_csv(text: str, path: Path) -> list[str]:
