@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from actionclip.data.layouts.names import stem
+from actionclip.data.layouts.names import stem, with_slashes
 from actionclip.data.manifest import Manifest, classes_file, split_name
 from actionclip.errors import ActionCLIPError, counted
 from actionclip.video.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
@@ -145,7 +145,7 @@ class VideoFiles:
         """Know all clips of a list before they are looked for: a clip that is gone is then not
         taken for another one of that name.
         """
-        for name in names:
+        for name in map(with_slashes, names):
             self._listed.setdefault(stem(name), set()).add(_bare(name))
 
     @cached_property
@@ -165,6 +165,7 @@ class VideoFiles:
         for name in names:
             if (self.root / name).exists():
                 return name
+        names = tuple(map(with_slashes, names))
         for name in names:
             for key in (_bare(name), stem(name)):
                 paths = _alike(self._found.get(key, []), name)

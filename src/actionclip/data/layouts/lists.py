@@ -27,7 +27,7 @@ from actionclip.data.layouts.base import (
     split_of,
     videos_of,
 )
-from actionclip.data.layouts.names import loose, said_by
+from actionclip.data.layouts.names import loose, said_by, with_slashes
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.tables import first_lines, read_text
 from actionclip.errors import ActionCLIPError
@@ -243,7 +243,7 @@ def _class_in_name(path: str) -> str:
 
 
 def _class_folder(path: str) -> str:
-    return PurePosixPath(path).parent.name
+    return PurePosixPath(with_slashes(path)).parent.name
 
 
 def compare(
