@@ -472,7 +472,7 @@ def test_a_run_with_too_many_bad_files_fails_as_often_as_it_is_started(tmp_path,
     for _ in range(3):
         with (
             Run.prepare(read_recipe(path)) as run,
-            pytest.raises(ActionCLIPError, match="3 of 12 files") as error,
+            pytest.raises(ActionCLIPError, match="3 of 12 clips") as error,
         ):
             run.train(tmp_path / "run")
         said.append(str(error.value))
