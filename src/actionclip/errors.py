@@ -117,3 +117,12 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> ActionCLIPError:
         expected=f"Choose from: {', '.join(known)}.",
         hint=f"Did you mean {near[0]!r}?" if near else "",
     )
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with its noun, and what follows it, in the singular or the plural.
+
+    >>> counted(1, "clip"), counted(2, "clip"), counted(1, "clip is", "clips are")
+    ('1 clip', '2 clips', '1 clip is')
+    """
+    return f"{number} {one if number == 1 else several or one + 's'}"

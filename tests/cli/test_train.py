@@ -270,11 +270,11 @@ def test_files_that_cannot_be_read_are_reported_and_too_many_end_the_run(recipe,
 
     assert typed(recipe, tmp_path / "run", *here) == 2
     said = capsys.readouterr().err
-    assert "of 12 files could not be read" in said
+    assert "of 12 clips could not be read" in said
     assert "unreadable" in said
     more = ("--set", "data.most_failures=0.2")
     assert typed(recipe, tmp_path / "run", *here, *more) == 0
-    assert "2 files could not be read: see" in capsys.readouterr().err
+    assert "2 clips could not be read: see" in capsys.readouterr().err
     assert {row["path"] for row in failures_in(tmp_path / "run")} == {
         str(path.relative_to(people)) for path in broken
     }

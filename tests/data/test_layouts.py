@@ -106,6 +106,32 @@ def lay_charades(folder):
         write(folder / f"Charades_v1_{split}.csv", "id,script,actions", ",".join(row))
 
 
+def lay_activitynet(folder):
+    touch(folder, "videos/v_---9CpRcKoU.mp4", "videos/v_abcdefghijk.mkv", "videos/12345678901.mp4")
+    database = {
+        "---9CpRcKoU": activity("training", ("Archery", 0.5, 12.5), ("Archery", 13, 14)),
+        "abcdefghijk": activity("validation", ("Playing piano", 0, 3), ("Archery", 4, 4)),
+        "12345678901": activity("testing"),
+    }
+    data = {"version": "VERSION 1.3", "taxonomy": [], "database": database}
+    write(folder / "activity_net.v1-3.min.json", json.dumps(data))
+
+
+def activity(subset, *actions):
+    listed = [{"segment": [start, end], "label": label} for label, start, end in actions]
+    return {"duration": 14.07, "subset": subset, "url": "https://...", "annotations": listed}
+
+
+def lay_diving48(folder):
+    for split, number in {"train": 0, "test": 1}.items():
+        name = f"6mK-KqG33bc_0010{number}"
+        touch(folder, f"rgb/{name}.mp4")
+        entry = {"vid_name": name, "label": number, "start_frame": 0, "end_frame": 97}
+        write(folder / f"Diving48_V2_{split}.json", json.dumps([entry]))
+    vocabulary = [["Back", "15som", "05Twis", "FREE"], ["Inward", "15som", "NoTwis", "TUCK"]]
+    write(folder / "Diving48_vocab.json", json.dumps(vocabulary))
+
+
 def lay_mmaction2(folder):
     touch(folder, "videos/run/a b.mp4", "videos/hop/c.mp4")
     write(folder / "label_map.txt", "run", "hop")
@@ -142,6 +168,8 @@ LAID = {
     "kinetics": (lay_kinetics, {"train": 1, "val": 1}),
     "ssv2": (lay_ssv2, {"train": 1, "val": 1, "test": 1}),
     "charades": (lay_charades, {"train": 1, "test": 1}),
+    "activitynet": (lay_activitynet, {"train": 1, "val": 1, "test": 1}),
+    "diving48": (lay_diving48, {"train": 1, "test": 1}),
     "mmaction2": (lay_mmaction2, {"train": 1, "val": 1}),
     "mmaction2-rawframes": (lay_rawframes, {"train": 1, "val": 1}),
     "slowfast": (lay_slowfast, {"train": 1, "test": 1}),
@@ -271,7 +299,7 @@ def test_folders_say_what_they_leave_out(tmp_path):
 
     assert read_data(tmp_path).notes == [
         "The folder empty has no video.",
-        "1 videos lie in no class folder and are left out.",
+        "1 video lies in no class folder and is left out.",
     ]
 
 
@@ -388,7 +416,7 @@ def test_kinetics_names_its_files_by_video_and_time(tmp_path):
         ),
         Row("val/abcdefghijk_000000_000010.mkv", ("yoga",), split="val", group="abcdefghijk"),
     )
-    assert data.notes[0].startswith("1 clips of the list are not below")
+    assert data.notes[0].startswith("1 clip of the list is not below")
     write(tmp_path / "kinetics_test.csv", header, "yoga,ZZZZZZZZZZZ,x,13,test,0")
     with pytest.raises(ActionCLIPError, match=r"kinetics_test.csv:2: the times are 'x' and '13'"):
         read_data(tmp_path)
@@ -446,7 +474,7 @@ def test_charades_has_several_labels_or_a_clip_for_each_action(tmp_path):
     train = next(row for row in whole.manifest.rows if row.split == "train")
     assert train.labels == ("Opening a door, fast", "Holding some clothes")
     assert train.caption == 'A "person", walks.'
-    assert whole.notes == ["1 videos have no action."]
+    assert whole.notes == ["1 video has no action."]
     assert [(row.labels[0], row.start, row.end) for row in parts.rows] == [
         ("Opening a door, fast", 0.0, 12.6),
         ("Holding some clothes", 11.9, 21.2),
@@ -469,7 +497,7 @@ def test_actions_of_no_length_are_labels_and_no_clips(tmp_path):
 
     assert len(whole.rows[0].labels) == 2
     assert [(row.start, row.end) for row in parts.manifest.only("test").rows] == [(2.0, 5.0)]
-    assert "1 actions do not end after they start, and are left out." in parts.notes
+    assert "1 action does not end after it starts, and is left out." in parts.notes
 
 
 @pytest.mark.parametrize(
@@ -482,6 +510,82 @@ def test_a_mistake_in_charades_is_named(tmp_path, cell, message):
 
     with pytest.raises(ActionCLIPError, match=f"Charades_v1_test.csv:2: {message}"):
         read_data(tmp_path)
+
+
+def test_activitynet_has_a_row_for_each_video_or_for_each_action(tmp_path):
+    lay_activitynet(tmp_path)
+
+    whole = read_data(tmp_path)
+    stretches = read_data(tmp_path, options=Options(intervals=True))
+
+    assert whole.manifest.classes == ("Archery", "Playing piano")
+    assert [(row.path, row.labels) for row in whole.manifest.rows] == [
+        ("videos/v_---9CpRcKoU.mp4", ("Archery",)),
+        ("videos/v_abcdefghijk.mkv", ("Playing piano", "Archery")),
+        ("videos/12345678901.mp4", ()),
+    ]
+    assert whole.notes == ["1 video has no action."]
+    assert [(row.labels, row.start, row.end) for row in stretches.manifest.rows] == [
+        (("Archery",), 0.5, 12.5),
+        (("Archery",), 13.0, 14.0),
+        (("Playing piano",), 0.0, 3.0),
+    ]
+    assert "1 action does not end after it starts, and is left out." in stretches.notes
+
+
+def test_labels_of_activitynet_go_by_name(tmp_path):
+    lay_activitynet(tmp_path)
+    names = ("playing piano", "surfing", "archery")
+
+    manifest = read_data(tmp_path, options=Options(labels=names)).manifest
+
+    assert manifest.classes == names
+    assert manifest.rows[1].labels == ("playing piano", "archery")
+    with pytest.raises(ActionCLIPError, match=r"abcdefghijk has the label 'Playing piano', which"):
+        read_data(tmp_path, options=Options(labels=("archery",)))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"annotations": [{"segment": [1], "label": "x"}]}, "an annotation of the video x is"),
+        ({"annotations": [{"segment": [1, 2]}]}, "an annotation of the video x is"),
+        ({"annotations": 5}, "an annotation of the video x is 5"),
+        (None, "the video 'x' is None"),
+    ],
+)
+def test_a_mistake_in_activitynet_is_named(tmp_path, entry, message):
+    file = write(tmp_path / "anet.json", json.dumps({"database": {"x": entry}}))
+
+    with pytest.raises(ActionCLIPError, match=f"anet.json: {message}"):
+        read_data(file)
+
+
+def test_two_versions_of_activitynet_have_to_be_chosen_from(tmp_path):
+    lay_activitynet(tmp_path)
+    text = (tmp_path / "activity_net.v1-3.min.json").read_text()
+    write(tmp_path / "activity_net.v1-2.min.json", text)
+
+    with pytest.raises(ActionCLIPError, match=r"is in activity_net.v1-2.min.json and in"):
+        read_data(tmp_path)
+    assert len(read_data(tmp_path / "activity_net.v1-3.min.json").manifest) == 3
+
+
+def test_dives_are_named_by_their_vocabulary_or_by_a_list(tmp_path):
+    lay_diving48(tmp_path)
+
+    data = read_data(tmp_path)
+    assert data.manifest.classes == ("Back 15som 05Twis FREE", "Inward 15som NoTwis TUCK")
+    assert data.manifest.rows[0].labels == ("Inward 15som NoTwis TUCK",)
+    assert "come from Diving48_vocab.json" in data.notes[0]
+
+    (tmp_path / "Diving48_vocab.json").unlink()
+    with pytest.raises(ActionCLIPError, match="as numbers only, and there is no list of their"):
+        read_data(tmp_path)
+    named = read_data(tmp_path, options=Options(labels=("back", "inward"))).manifest
+    assert [row.labels for row in named.rows] == [("inward",), ("back",)]
+    with pytest.raises(ActionCLIPError, match="entry 1 has the label 1, which stands for no class"):
+        read_data(tmp_path, options=Options(labels=("back",)))
 
 
 HMDB_AUTHORS = [*label_sets.load("hmdb51")]
@@ -552,6 +656,47 @@ def test_two_lists_of_names_have_to_be_chosen_from(tmp_path):
         ActionCLIPError, match=r"label_map.txt, label_map_old.txt may all name them"
     ):
         read_data(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["train.csv", "train.txt"])
+@pytest.mark.parametrize("between", [",", ", ", ";", "\t"])
+def test_commas_may_stand_between_paths_and_numbers(tmp_path, file, between):
+    touch(tmp_path, "a, 1.mp4", "b.mp4")
+    write(tmp_path / "label_map.txt", "run", "hop")
+    rows = [("a, 1.mp4", "1"), ("b.mp4", "0")]
+    lists = write(tmp_path / file, *(between.join(row) for row in rows))
+
+    data = read_data(lists)
+
+    assert data.layout == ("slowfast" if file.endswith("csv") else "mmaction2")
+    assert [(row.path, row.labels) for row in data.manifest.rows] == [
+        ("a, 1.mp4", ("hop",)),
+        ("b.mp4", ("run",)),
+    ]
+    write(lists, '"a, 1.mp4",1', "b.mp4,0")
+    assert read_data(lists) == data
+    write(lists, "a, 1.mp4,90,1", "b.mp4,80,0")
+    assert read_data(lists).manifest == data.manifest
+    lists.write_bytes("\n".join(map(between.join, rows)).encode("utf-16"))
+    assert read_data(lists) == data
+
+
+def test_commas_may_stand_between_folders_and_numbers(tmp_path):
+    lay_rawframes(tmp_path)
+    before = read_data(tmp_path)
+    for name in ("train", "val"):
+        file = tmp_path / f"{name}_rawframes.txt"
+        file.write_text(file.read_text().replace(" ", ","))
+
+    assert read_data(tmp_path) == before
+
+
+def test_numbers_between_commas_want_names_too(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    file = write(tmp_path / "train.csv", "a.mp4,20", "b.mp4,21")
+
+    with pytest.raises(ActionCLIPError, match=r"numbers only.*20 is kick in some.*--labels FILE"):
+        read_data(file)
 
 
 def test_a_number_that_is_no_class_is_named_with_its_line(tmp_path):

@@ -1,6 +1,7 @@
 """The manifest keeps what it is given, and names the line of every mistake."""
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import (
     Manifest,
     Row,
@@ -127,6 +129,44 @@ def test_a_wrong_header_is_refused(tmp_path, header, message):
 
     with pytest.raises(ActionCLIPError, match=message):
         read_manifest(path)
+
+
+@pytest.mark.parametrize("between", [",", "\t", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_tables_as_spreadsheets_write_them(tmp_path, between, encoding, suffix):
+    table = [["Path", "LABEL", "Start", "end", "Ours"], ["día 1.mp4", "A, b; c", "0.5", "2", "x"]]
+    text = io.StringIO()
+    csv.writer(text, delimiter=between, lineterminator="\r\n").writerows(table)
+    file = tmp_path / f"all{suffix}"
+    file.write_bytes(text.getvalue().encode(encoding))
+
+    data = read_data(file)
+
+    assert data.layout == "manifest"
+    assert data.manifest.rows == (Row("día 1.mp4", ("A, b; c",), 0.5, 2.0),)
+    assert read_manifest(file) == data.manifest
+
+
+def test_columns_of_one_name_in_other_capitals_are_refused(tmp_path):
+    file = tmp_path / "all.csv"
+    file.write_text("Path,path\na.mp4,b.mp4\n")
+
+    with pytest.raises(ActionCLIPError, match="has the column 'path' twice"):
+        read_data(file)
+
+
+def test_utf16_that_was_cut_off_is_refused(tmp_path):
+    file = tmp_path / "all.csv"
+    file.write_bytes("path,label\na.mp4,run\n".encode("utf-16")[:-1])
+
+    with pytest.raises(ActionCLIPError, match="begins as UTF-16 and is not"):
+        read_data(file)
+
+
+def test_no_manifest_is_written_with_tabs(tmp_path):
+    with pytest.raises(ActionCLIPError, match="Cannot tell the format of"):
+        write_manifest(Manifest((Row("a.mp4"),)), tmp_path / "all.tsv")
 
 
 def test_other_columns_are_left_alone(tmp_path):

@@ -50,7 +50,7 @@ def mixed(tmp_path_factory):
 
 def source(entries, most=0.0):
     plain = Augment(crop="centre", flip=False, jitter=0, grey=0)
-    failures = Failures(entries.files, most)
+    failures = Failures(entries.different, most)
     return Clips(entries, CONFIG, plain, seed=1, random_frames=True, failures=failures, decoders=1)
 
 

@@ -135,7 +135,7 @@ def test_a_clip_that_is_gone_is_not_one_of_that_name_elsewhere(tmp_path, lie):
         (f"{lie}run/1.mp4", "run", "val"),
         ("run/2.mp4", "run", "val"),
     ]
-    assert note.startswith("1 clips of the list are not below")
+    assert note.startswith("1 clip of the list is not below")
     assert "run/2.mp4" in note
 
 
@@ -195,6 +195,23 @@ def test_a_manifest_in_a_folder_that_is_a_link_leads_to_its_videos(tmp_path, mon
                 assert manifest.source(row).path == manifest.path_of(row).resolve()
 
 
+def test_lists_made_on_windows_lead_to_the_clips(tmp_path):
+    for name in ("run", "hop"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        (tmp_path / "videos" / name / "1.mp4").write_bytes(b"x")
+    (tmp_path / "train.txt").write_text("D:\\clips\\run\\1.mp4 0\nD:\\clips\\hop\\1.mp4 1\n")
+    (tmp_path / "all.csv").write_text(
+        "path,label\nvideos\\run\\1.mp4,run\nvideos\\hop\\1.avi,hop\n"
+    )
+
+    listed = read_data(tmp_path / "train.txt")
+    table = read_data(tmp_path / "all.csv", options=Options(root=tmp_path))
+
+    found = [("videos/run/1.mp4", ("run",)), ("videos/hop/1.mp4", ("hop",))]
+    assert [(row.path, row.labels) for row in listed.manifest.rows] == found
+    assert [(row.path, row.labels) for row in table.manifest.rows] == found
+
+
 def test_a_table_from_another_disk_leads_to_the_clips_below_a_root(tmp_path):
     touch(tmp_path / "videos", "run/1.mp4", "hop/1.mp4", "2.mp4", "twice/3.mp4", "again/3.mp4")
     table = tmp_path / "all.csv"
@@ -206,5 +223,5 @@ def test_a_table_from_another_disk_leads_to_the_clips_below_a_root(tmp_path):
     paths = [row.path for row in data.manifest.rows]
     assert paths == ["run/1.mp4", "hop/1.mp4", "2.mp4", "/old/3.mp4"]
     [note] = data.notes
-    assert "1 clips of the list are there several times" in note
+    assert "1 clip of the list is there several times" in note
     assert read_data(table).manifest.rows[0].path == "/old/run/1.avi"

@@ -21,6 +21,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.evaluation import evaluate
 from actionclip.evaluation.metrics import Sheet
 from actionclip.evaluation.run import views_of
+from actionclip.video.settings import Resize
 from evaluation.data_sets import CLASSES, make_clips, two_layers
 from evaluation.sheets import evaluation_of
 from sample_videos import write_video
@@ -62,6 +63,24 @@ def test_views_are_averaged_and_nothing_is_done_twice(recognizer, manifest):
     expected = {score.label: score.score for score in answer}
     found = dict(zip(CLASSES, many.parts[0].sheet.scores[0].tolist(), strict=True))
     assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "same"),
+    [("squash", 32, True), ("longest", 32, True), ("squash", 40, False), ("shortest", 32, False)],
+)
+def test_crops_that_are_one_and_the_same_are_said_to_be(manifest, mode, size, same):
+    model = two_layers()
+    preprocess = replace(model.config.preprocess, resize=Resize(mode=mode, size=size))
+    model.config = replace(model.config, preprocess=preprocess)
+
+    one, three = (evaluate(model, manifest, views=each, draws=0) for each in ("1x1", "1x3"))
+
+    [told, untold] = (found.parts[0].numbers.notes for found in (three, one))
+    assert any("The 3 crops are one and the same" in note for note in told) == same
+    assert not any("crops are one" in note for note in untold)
+    scores = [found.parts[0].sheet.scores for found in (one, three)]
+    assert np.allclose(*scores, atol=1e-6) == same
 
 
 @pytest.mark.parametrize("views", ["10", "0x1", "10x2", "axb", "1x1x1"])

@@ -4,6 +4,7 @@ import pytest
 
 from actionclip.data import label_sets
 from actionclip.data.manifest import Manifest, Row
+from actionclip.data.splits import few_shot
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation import PROTOCOLS
 from actionclip.evaluation.protocols import Choices, Part, against, find_protocol, shots_of
@@ -214,6 +215,18 @@ def test_a_class_without_clips_need_not_be_among_the_labels():
 def test_shots_are_the_training_clips_of_a_class():
     assert shots_of(data_set(clips=4, classes=("a", "b"))) == 5
     assert shots_of(data_set(("test",))) is None
+
+
+def test_a_whole_training_set_says_nothing_of_the_shots():
+    counts = {"a": 14, "b": 10, "c": 8, "d": 8}
+    names = [(c, n) for c, most in counts.items() for n in range(most)]
+    rows = [Row(f"{c}{n}.mp4", (c,), split="train") for c, n in names]
+    whole = Manifest((*rows, Row("t.mp4", ("a",), split="test")))
+
+    assert shots_of(whole) is None
+    for shots in (8, 10):  # two of four classes have fewer than ten
+        [drawn] = few_shot(whole, shots=[shots]).manifests.values()
+        assert shots_of(drawn) == shots
 
 
 def test_a_name_that_is_none():

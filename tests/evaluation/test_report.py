@@ -234,6 +234,20 @@ def test_the_worst_mistakes_come_first():
     assert worst_mistakes([sheet_of(SCORES, TRUTH)] * 3, most=1) == mistakes[:1]
 
 
+def test_the_page_says_of_which_stretch_a_mistake_is(tmp_path):
+    times = ((None, None), (2.0, None), (None, 1.5), (0.5, 1.0))
+    rows = tuple(Row("1.mp4", (CLASSES[1],), *each) for each in times)
+    scores = np.array([[0.8, 0.1, 0.1]] * 4, np.float32)
+    sheet = Sheet("all", CLASSES, rows, scores, tmp_path)
+    manifests = {"all": Manifest(rows, CLASSES, tmp_path)}
+
+    with DecodePool(1) as pool:
+        page = mistakes_page(worst_mistakes([sheet]), manifests, pool, title="", clips=4)
+
+    for told in ("1.mp4<", "(2 to the end)", "(0 to 1.5 s)", "(0.5 to 1 s)"):
+        assert page.count(told) == 1
+
+
 def test_the_page_holds_its_pictures_and_no_tags_of_others(tmp_path):
     rows = (Row("1.mp4", ("run",)), Row("<gone>.mp4", (CLASSES[2],)))
     write_video(tmp_path / "1.mp4", frames=6, size=(32, 48))

@@ -128,6 +128,7 @@ def test_a_built_in_set_goes_by_its_name(tmp_path, monkeypatch):
         ("l.csv", "label\nyoga\ntai chi\n'yo-yo, slow'\n".replace("'", '"')),
         ("l.json", json.dumps(["yoga", "tai chi", "yo-yo, slow"])),
         ("l.json", json.dumps({"tai chi": "1", "yoga": "0", "yo-yo, slow": "2"})),
+        ("l.json", json.dumps({'"tai chi"': 1, "yoga": 0, '"yo-yo, slow"': 2})),  # PySlowFast's
         ("l.json", json.dumps({"3": "yo-yo, slow", "1": "yoga", "2": "tai chi"})),
         ("l.json", json.dumps({"yoga": ["A mat."], "tai chi": [], "yo-yo, slow": ["x"]})),
     ],

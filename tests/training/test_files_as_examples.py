@@ -47,7 +47,7 @@ def opened():
             more.pop("chance", Augment()),
             seed=seed,
             random_frames=more.pop("random_frames", True),
-            failures=Failures(entries.files, most),
+            failures=Failures(entries.different, most),
             decoders=more.pop("decoders", 1),
         )
         made.append(clips)
@@ -112,12 +112,26 @@ def test_more_failures_than_agreed_end_the_run_with_the_list(people, opened, tmp
     with pytest.raises(ActionCLIPError) as error:  # one may also stand in for another
         [clips[number, 0] for number in (1, 2, 1, 3)]
 
-    assert "3 of 9 files could not be read" in str(error.value)
+    assert "3 of 9 clips could not be read" in str(error.value)
     for number in (1, 2, 3):
         assert people.rows[number].path in str(error.value)
     assert "data.most_failures" in str(error.value)
     listed = [row["path"] for row in failures_in(tmp_path / "run")]
     assert sorted(listed) == sorted(people.rows[number].path for number in (1, 2, 3))
+
+
+def test_a_stretch_after_the_end_of_its_film_is_one_clip_of_many(people, opened, tmp_path):
+    film, label = people.rows[0].path, people.rows[0].labels
+    rows = [Row(film, label, tenth / 20, tenth / 20 + 0.25) for tenth in range(9)]
+    clips = opened(replace(people, rows=(*rows, Row(film, label, 99.0))), most=0.1)
+    clips.failures.keep_in(tmp_path / "run")
+
+    assert clips[9, 0].label == people.numbers[label[0]]
+
+    [listed] = failures_in(tmp_path / "run")
+    assert listed["path"] == f"{film}#t=99"
+    with pytest.raises(ActionCLIPError, match=r"1 of 10 clips could not be read:\n  .*#t=99: "):
+        opened(replace(people, rows=(*rows, Row(film, label, 99.0))), most=0.05)[9, 0]
 
 
 def note(clips, manifest, *numbers):
@@ -144,7 +158,7 @@ def test_failures_of_all_processes_count_together(tmp_path, people, opened):
         file.write("half a li")  # a process was killed while it wrote
 
     assert len(first.failures.listed()) == len(second.failures.listed()) == 2
-    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+    with pytest.raises(ActionCLIPError, match="3 of 9 clips"):
         third[3, 0]
 
 
@@ -167,7 +181,7 @@ def test_what_fails_again_counts_again_in_every_process_and_is_listed_once(
 
     first, second = started(opened, manifest, run, ranks=2)
     note(second, manifest, 1, 2)
-    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+    with pytest.raises(ActionCLIPError, match="3 of 9 clips"):
         note(first, manifest, 3)
     paths = [row["path"] for row in failures_in(run)]
     assert sorted(paths) == sorted(people.rows[number].path for number in (1, 2, 3))
@@ -181,7 +195,7 @@ def test_files_that_were_repaired_stay_listed_and_do_not_count(tmp_path, people,
 
     [after] = started(opened, manifest, run)
     note(after, manifest, 3, 4)
-    with pytest.raises(ActionCLIPError, match="3 of 9 files") as error:
+    with pytest.raises(ActionCLIPError, match="3 of 9 clips") as error:
         note(after, manifest, 1)
 
     assert people.rows[2].path not in str(error.value)
@@ -196,7 +210,7 @@ def test_a_source_that_is_trained_on_twice_counts_anew(tmp_path, people, opened)
 
     clips.failures.keep_in(tmp_path / "run")
     note(clips, manifest, 3, 4)
-    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+    with pytest.raises(ActionCLIPError, match="3 of 9 clips"):
         note(clips, manifest, 2)
     assert len(failures_in(tmp_path / "run")) == 4
 
@@ -209,7 +223,7 @@ def test_failures_found_before_there_is_a_folder_are_written_and_count(tmp_path,
     clips.failures.keep_in(tmp_path / "run")
 
     assert len(failures_in(tmp_path / "run")) == 2
-    with pytest.raises(ActionCLIPError, match="3 of 9 files"):
+    with pytest.raises(ActionCLIPError, match="3 of 9 clips"):
         note(clips, manifest, 3)
 
 

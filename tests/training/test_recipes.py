@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from actionclip.data.manifest import read_manifest
+from actionclip.data.shards import write_shards
 from actionclip.errors import ActionCLIPError
 from actionclip.model.weights.folder import load_folder, save
 from actionclip.training.recipes.models import build_model
@@ -470,7 +472,7 @@ def test_a_run_with_too_many_bad_files_fails_as_often_as_it_is_started(tmp_path,
     for _ in range(3):
         with (
             Run.prepare(read_recipe(path)) as run,
-            pytest.raises(ActionCLIPError, match="3 of 12 files") as error,
+            pytest.raises(ActionCLIPError, match="3 of 12 clips") as error,
         ):
             run.train(tmp_path / "run")
         said.append(str(error.value))
@@ -534,3 +536,26 @@ def test_a_run_says_where_it_mirrors_left_and_right(tmp_path, label, flip, said)
 
     assert bool(notes) == said
     assert all("said of 2 tells" in note and repr(label) in note for note in notes)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_run_says_where_it_mirrors_left_and_right_of_shards(tmp_path, flip, monkeypatch):
+    manifest = read_manifest(render_people(tmp_path / "people", 6))
+    captions = ["Someone walks to the left.", "Someone waves.", "Someone leaves."] * 2
+    rows = tuple(replace(r, caption=c) for r, c in zip(manifest.rows, captions, strict=True))
+    write_shards(replace(manifest, rows=rows), tmp_path / "shards", pairs_each=4)
+    recipe = small_recipe(
+        tmp_path / "a.toml",
+        "",
+        data={"shards": f"{tmp_path}/shards/*.tar", "augment": {"flip": flip}},
+        training={"loss": "info_nce"},
+    )
+
+    def notes():
+        with Run.prepare(read_recipe(recipe)) as run:
+            return [note for note in run.data.notes if "mirrored" in note]
+
+    assert len(notes()) == flip
+    assert all("of 2 tells left or right, for example 'Someone walks" in each for each in notes())
+    monkeypatch.setattr("actionclip.training.recipes.data.LOOKED_AT", 2)  # the first and the fourth
+    assert all("said of 2 of 2 that were looked at tells" in each for each in notes())

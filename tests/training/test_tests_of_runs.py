@@ -53,6 +53,19 @@ def test_a_test_on_clips_that_are_trained_on_is_called_one(tmp_path, people):
         assert any(note.startswith("9 of the 12 clips that") for note in run.data.notes)
 
 
+def test_a_card_names_the_data_and_not_where_they_lie(tmp_path, people):
+    recipe = small_recipe(tmp_path / "a.toml", people, **ONE_EPOCH)
+
+    done = CliRunner().invoke(app, ["train", str(recipe), "--out", str(tmp_path / "run")])
+
+    assert done.exit_code == 0, done.output
+    assert f"12 clips with 3 labels of {people.name}: {people}\n" in done.stderr
+    card = (tmp_path / "run" / "last" / "README.md").read_text()
+    assert f"Trained on 12 clips with 3 labels of {people.name}" in card
+    assert str(tmp_path) not in card
+    assert str(people.parent) not in card
+
+
 def test_files_of_a_test_that_cannot_be_read_are_told_and_do_not_end_the_run(tmp_path):
     people = render_people(tmp_path / "people", 12).parent
     clips = split_up(tmp_path, people, 3)
@@ -65,6 +78,6 @@ def test_files_of_a_test_that_cannot_be_read_are_told_and_do_not_end_the_run(tmp
     done = CliRunner().invoke(app, ["train", str(recipe), "--out", str(out)])
 
     assert done.exit_code == 0, done.output
-    assert f"2 files could not be read: see {out}/failures.csv" in done.stderr
-    assert "2 of them are files of [evaluation], where they counted as wrong." in done.stderr
+    assert f"2 clips could not be read: see {out}/failures.csv" in done.stderr
+    assert "2 of them are of [evaluation], and wrong there." in done.stderr
     assert sorted(row["path"] for row in failures_in(out)) == sorted(tested[:2])

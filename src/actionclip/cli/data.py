@@ -9,7 +9,7 @@ import typer
 from actionclip.cli import options
 from actionclip.cli.console import Progress, documented, harmless, is_terminal, say
 from actionclip.cli.synth import synth
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 
 if TYPE_CHECKING:
     from actionclip.data.inspection.report import Inspection
@@ -39,7 +39,8 @@ LayoutName = Annotated[
     typer.Option(
         "--layout",
         help="How it lies on disk: manifest, folders, ucf101, hmdb51, kinetics, ssv2, charades, "
-        "mmaction2, mmaction2-rawframes, slowfast, authors. Default: what is recognised.",
+        "activitynet, diving48, mmaction2, mmaction2-rawframes, slowfast, authors. "
+        "Default: what is recognised.",
         show_default=False,
     ),
 ]
@@ -69,7 +70,10 @@ ChosenFold = Annotated[
     ),
 ]
 Intervals = Annotated[
-    bool, typer.Option("--intervals", help="Charades: a clip for each action, with its times.")
+    bool,
+    typer.Option(
+        "--intervals", help="Charades, ActivityNet: a clip for each action, with its times."
+    ),
 ]
 
 INSPECT_EXAMPLES = """Examples:
@@ -147,7 +151,7 @@ def inspect(
             row for row in data.manifest.rows if row.path not in useless and row not in found.never
         )
         write_manifest(replace(data.manifest, rows=rows), write)
-        say(f"{len(rows)} of {len(data.manifest)} clips are in {write}.")
+        say(f"{len(rows)} of {counted(len(data.manifest), 'clip is', 'clips are')} in {write}.")
     if found.problems:
         raise typer.Exit(PROBLEMS)
 
@@ -269,7 +273,7 @@ def shards(
         manifest = manifest.only(split)
     written = write_shards(manifest, output, pairs_each=pairs)
     count = sum(bool(row.caption) for row in manifest.rows)
-    say(f"{count} pairs are in {len(written)} shards.")
+    say(f"{counted(count, 'pair is', 'pairs are')} in {counted(len(written), 'shard')}.")
     say(f"A recipe reads them with: shards = '{output}/pairs-*.tar'")
     summary = {"pairs": count, "shards": [str(path) for path in written]}
     typer.echo(json.dumps(summary) if as_json else "\n".join(summary["shards"]))
@@ -340,7 +344,7 @@ def _report(found: "Inspection") -> list[str]:
     strong = {"bold": True} if is_terminal() else {}
     lines = [
         f"layout     {found.layout}: {found.why}",
-        f"clips      {found.clips} in {found.videos} videos",
+        f"clips      {found.clips} in {counted(found.videos, 'video')}",
         f"classes    {len(found.classes)}",
         f"splits     {_splits(found)}",
     ]

@@ -320,7 +320,8 @@ def _lines(result: "Evaluation", title: str) -> list[str]:
         f"{settings['precision']}",
     ]
     if "shots" in settings:
-        lines.append(f"shots     {settings['shots'] or 'the data holds no training clips'}")
+        unsaid = "not known: the data is no draw of K training clips of each class"
+        lines.append(f"shots     {settings['shots'] or unsaid}")
     lines.append("")
     if several and result.protocol.combine == "mean":
         lines += _parts_table(result)

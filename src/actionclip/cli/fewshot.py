@@ -3,11 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from actionclip.cli import options
+from actionclip.cli.classify import SOME_FAILED
 from actionclip.cli.console import documented, plain_warnings, say
 from actionclip.cli.data import (
     ClassNames,
@@ -18,6 +19,10 @@ from actionclip.cli.data import (
     read_as_said,
     say_notes,
 )
+from actionclip.errors import counted
+
+if TYPE_CHECKING:
+    from actionclip.training.fewshot.learning import FewShotResult
 
 EXAMPLES = """Examples:
 
@@ -93,18 +98,26 @@ def fewshot(
                 seen=lambda: bar.update(1),
             )
     for row, why in done.failed:
-        say(f"{row.path}: {why}")
+        say(f"not read: {row.path}: {why}")
     if done.unlabelled:
-        say(f"Without a label, and so left out: {done.unlabelled} clips.")
+        say(f"Without a label, and so left out: {counted(done.unlabelled, 'clip')}.")
     row = {
         **{"folder": str(out), "labels": list(done.labels), "clips": done.clips},
         **{"failed": len(done.failed), "steps": done.steps, "validated": done.validated},
         **{"tested": done.tested, "test_clips": done.test_clips},
         **{"seconds": round(done.seconds, 1), "unlabelled": done.unlabelled},
+        **{"unread": done.unread},
     }
     if as_json:
         typer.echo(json.dumps(row))
-        return
+    else:
+        _say_what_came_of_it(done)
+        typer.echo(str(out))
+    if done.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _say_what_came_of_it(done: "FewShotResult") -> None:
     say(done.about)
     if not done.test_clips:
         say(
@@ -113,7 +126,6 @@ def fewshot(
         )
     if not done.steps:
         say("Training did not help on clips held out: the model answers as it did before.")
-    typer.echo(str(out))
 
 
 fewshot.__doc__ = documented(fewshot, EXAMPLES)

@@ -12,6 +12,7 @@ import typer
 
 from actionclip.cli import options
 from actionclip.cli.console import documented, plain_warnings, redraws, say
+from actionclip.errors import counted
 
 if TYPE_CHECKING:
     from actionclip.training.plan import Plan
@@ -127,7 +128,7 @@ def _show_plan(run: "Run", plan: "Plan", folder: Path, *, as_json: bool, quiet: 
         return
     if quiet:
         return
-    say(f"data        {run.data.about}")
+    say(f"data        {run.data.about}" + (f": {run.data.path}" if run.data.path else ""))
     for line in plan.lines():
         say(line)
     say(f"folder      {folder}" + (" (goes on)" if _has_state(folder) else ""))
@@ -161,11 +162,13 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
         typer.echo(json.dumps(line))
         return
     if failed:
-        say(f"{len(failed)} files could not be read: see {result.folder}/failures.csv")
+        say(f"{counted(len(failed), 'clip')} could not be read: see {result.folder}/failures.csv")
     if tested := run.data.failures.tested:
-        say(f"{tested} of them are files of [evaluation], where they counted as wrong.")
+        say(f"{counted(tested, 'of them is', 'of them are')} of [evaluation], and wrong there.")
     if result.skipped:
-        say(f"{result.skipped} steps were skipped: a number was not finite.")
+        say(
+            f"{counted(result.skipped, 'step was', 'steps were')} skipped: a number was not finite."
+        )
     if result.rollbacks:
         times = "Once" if result.rollbacks == 1 else f"{result.rollbacks} times"
         say(f"{times} the last save was taken again, at half the rate: what came after it is lost.")

@@ -8,9 +8,10 @@ column that must be there:
     "clips/b, c.mp4",walking|waving,2.5,4.0,test
 
 Several labels stand between `|`; a label that has one in it writes `\|`. A column called `label`
-holds one label as it stands. Parquet files have the same columns, `labels` being lists of text.
-Where the order of the classes is not that of the alphabet, or a class has no clip, the classes
-stand in a file `NAME.labels.txt` beside `NAME.csv`, one a line.
+holds one label as it stands. Cells may stand between tabs or semicolons, too. Parquet files have
+the same columns, `labels` being lists of text. Where the order of the classes is not that of the
+alphabet, or a class has no clip, the classes stand in a file `NAME.labels.txt` beside `NAME.csv`,
+one a line.
 """
 
 import csv
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from actionclip.data.tables import (
+    TABLES,
+    check_columns,
     join_labels,
     read_parquet,
     read_table,
@@ -38,6 +41,7 @@ from actionclip.video.sources import IMAGE_SUFFIXES, Source
 COLUMNS = ("path", "labels", "start", "end", "split", "group", "caption")
 KINDS = {name: "text" for name in COLUMNS} | {"labels": "texts", "start": "number", "end": "number"}
 FORMATS = (".csv", ".parquet")
+"""In which it is written; read, too, is `.tsv`, and cells between tabs or semicolons."""
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -97,6 +101,14 @@ class Row:
                 f"The clip starts at {self.start or 0:g} s and ends at {self.end:g} s.",
                 expected="The end must be after the start.",
             )
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: its path, of a stretch followed by `#t=START,END`."""
+        if self.start is None and self.end is None:
+            return self.path
+        end = "" if self.end is None else f",{self.end:.10g}"
+        return f"{self.path}#t={self.start or 0:.10g}{end}"
 
     @property
     def recording(self) -> str:
@@ -184,14 +196,14 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     """Read a manifest.
 
     Args:
-        path: a `.csv` or `.parquet` file.
+        path: a `.csv`, `.tsv` or `.parquet` file. Capitals of column names do not count.
         root: what relative paths are relative to; None: the folder of the manifest.
 
     Raises:
         ActionCLIPError: when it cannot be read, naming the file and the line (in Parquet the row,
             counted from 1) of the first mistake.
     """
-    check_format(path)
+    check_format(path, (*FORMATS, *TABLES))
     rows = []
     for line, cells in _read_rows(path):
         try:
@@ -250,7 +262,7 @@ def manifest_contents(
     else:
         data = _to_csv(rows).encode("utf-8", "surrogateescape")
         contents = {path.name: Content(len(data), lambda file: file.write_bytes(data))}
-    if _needs_classes(manifest):
+    if list(manifest.classes) != sorted({n for row in manifest.rows for n in row.labels}):
         text = "".join(f"{name}\n" for name in manifest.classes)
         contents[classes_file(path).name] = text_content(text)
     return contents
@@ -270,13 +282,18 @@ def split_name(name: str) -> str:
     return SPLIT_NAMES.get(name.strip().lower(), name.strip())
 
 
-def check_format(path: Path) -> None:
+def column_name(name: str) -> str:
+    """A column by its usual name: `Path` is `path`. Others stay as they are."""
+    return folded if (folded := name.strip().lower()) in (*COLUMNS, "label") else name
+
+
+def check_format(path: Path, formats: Sequence[str] = FORMATS) -> None:
     """Refuse a file that no manifest can be.
 
     Raises:
-        ActionCLIPError: for another ending than `.csv` or `.parquet`.
+        ActionCLIPError: for an ending that is not among the formats.
     """
-    if path.suffix.lower() not in FORMATS:
+    if path.suffix.lower() not in formats:
         raise ActionCLIPError(
             f"Cannot tell the format of {path}.",
             expected=f"A manifest ends in {' or '.join(FORMATS)}.",
@@ -284,7 +301,8 @@ def check_format(path: Path) -> None:
 
 
 def _check_manifest(header: Sequence[str], path: Path) -> None:
-    """Refuse a table without paths, and columns that look like ours misspelt."""
+    """Refuse a table without paths, a column twice, and columns that look like ours misspelt."""
+    check_columns(header, path)
     allowed = [*COLUMNS, "label"]
     for name in header:
         near = get_close_matches(name.lower(), allowed, n=1, cutoff=0.75)
@@ -306,9 +324,11 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
         table: list[tuple[int, dict[str, Any]]] = list(enumerate(read_parquet(path), start=1))
     else:
         table = list(read_table(path))
-    if table:
-        _check_manifest(list(table[0][1]), path)
-    return table
+    if not table:
+        return []
+    names = {name: column_name(name) for name in table[0][1]}
+    _check_manifest(list(names.values()), path)
+    return [(line, {names[name]: cell for name, cell in cells.items()}) for line, cells in table]
 
 
 def _to_row(cells: Mapping[str, Any]) -> Row:
@@ -375,10 +395,6 @@ def _moved(path: str, root: Path, base: Path) -> str:
         return path
     here = os.path.realpath(root) if ".." in Path(root).parts else os.path.abspath(root)  # noqa: PTH100
     return Path(os.path.relpath(os.path.join(here, path), there)).as_posix()  # noqa: PTH118
-
-
-def _needs_classes(manifest: Manifest) -> bool:
-    return list(manifest.classes) != sorted({n for row in manifest.rows for n in row.labels})
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
-"""Tables as files: strict CSV, Parquet where pyarrow is installed, several labels in a cell."""
+"""Tables as files: CSV as spreadsheets write it, Parquet where pyarrow is installed, several labels
+in a cell.
+"""
 
+import codecs
 import csv
 import io
 import re
@@ -8,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from actionclip.errors import ActionCLIPError
+
+TABLES = (".csv", ".tsv")
+SEPARATORS = (",", "\t", ";")
+BEGINNING = 2**16
+"""Bytes of a file that are looked at to recognise it."""
 
 
 def join_labels(labels: Iterable[str]) -> str:
@@ -33,16 +41,79 @@ def split_labels(cell: str) -> tuple[str, ...]:
 def read_text(path: Path) -> str:
     """A list's text. Names that are not UTF-8 survive the way Python keeps them in paths.
 
+    A file that begins with the mark of UTF-16 is that: Excel writes it so.
+
     Raises:
         ActionCLIPError: when it cannot be read.
     """
+    data = _bytes(path)
     try:
-        return path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        return data.decode("utf-16") if _is_utf16(data) else data.decode(*_BYTES)
+    except UnicodeDecodeError as error:
+        raise ActionCLIPError(
+            f"{path} begins as UTF-16 and is not: {error.reason} at byte {error.start}.",
+            hint="Write it once more, best as UTF-8.",
+        ) from None
+
+
+_BYTES = ("utf-8-sig", "surrogateescape")
+
+
+def _bytes(path: Path, most: int = -1) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise ActionCLIPError(
             f"Cannot read {path}: {error.strerror or error}.",
             hint="Check the spelling of the path.",
         ) from None
+
+
+def _is_utf16(data: bytes) -> bool:
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+def beginning(path: Path) -> str:
+    """The first 64 KiB of a text file: enough to know it by, however large it is.
+
+    Raises:
+        ActionCLIPError: when it cannot be read.
+    """
+    data = _bytes(path, BEGINNING)
+    return data.decode("utf-16", "replace") if _is_utf16(data) else data.decode(*_BYTES)
+
+
+def first_lines(path: Path, count: int) -> list[str]:
+    """The first lines of a text file without space around them, so far as `beginning` goes.
+
+    Raises:
+        ActionCLIPError: when it cannot be read.
+    """
+    lines = beginning(path).splitlines()
+    whole = lines[:-1] if path.stat().st_size > BEGINNING else lines
+    return [line.strip() for line in whole[:count]]
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns in the first line of a CSV file.
+
+    Raises:
+        ActionCLIPError: when it cannot be read.
+    """
+    for line in first_lines(path, 1):
+        for cells in csv.reader([line], delimiter=_separator(line)):
+            return [cell.strip() for cell in cells]
+    return []
+
+
+def _separator(header: str) -> str:
+    r"""What stands between the cells: a comma; a tab or a semicolon where there is no comma.
+
+    >>> _separator("path,label"), _separator("path\tlabel"), _separator("path;label")
+    (',', '\t', ';')
+    """
+    return next((each for each in SEPARATORS if each in header), ",")
 
 
 def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -51,7 +122,9 @@ def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
     Raises:
         ActionCLIPError: naming file and line where a line has not as many cells as the header.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    between = _separator(text.split("\n", 1)[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
     table: list[tuple[int, dict[str, str]]] = []
     header: list[str] = []
     try:
@@ -68,11 +141,12 @@ def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
                 table.append((reader.line_num, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         raise ActionCLIPError(f"{path}:{reader.line_num}: {error}.") from None
-    _check_columns(header, path)
+    check_columns(header, path)
     return table
 
 
-def _check_columns(header: Sequence[str], path: Path) -> None:
+def check_columns(header: Sequence[str], path: Path) -> None:
+    """Refuse a table without a header, or with two columns of one name."""
     twice = [name for name in header if header.count(name) > 1]
     if twice or not header:
         what = f"has the column {twice[0]!r} twice" if twice else "is empty"

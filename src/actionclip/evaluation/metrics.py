@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from actionclip.data.manifest import Row
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.evaluation.intervals import (
     DRAWS,
     Estimate,
@@ -310,7 +310,7 @@ def _notes(sheet: Sheet, top_k: int | None) -> list[str]:
     """What a careful reader would want to know."""
     notes = []
     if unread := int((~sheet.read).sum()):
-        clips = "1 clip" if unread == 1 else f"{unread} clips"
+        clips = counted(unread, "clip")
         notes.append(f"{clips} of {len(sheet.rows)} could not be read and counted as wrong.")
     if empty := int((~sheet.targets.any(axis=0)).sum()):
         notes.append(

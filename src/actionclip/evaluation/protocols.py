@@ -4,6 +4,7 @@ Numbers of different protocols cannot be compared, and papers mix them up. So a 
 name of its protocol and one sentence that says what it is.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -235,12 +236,15 @@ def against(part: Part, labels: Sequence[str]) -> Part:
 
 
 def shots_of(data: Data) -> int | None:
-    """K, where the data holds K training clips of each class; else None."""
-    counts: dict[str, int] = {}
-    for row in _rows(data, "train"):
-        for label in row.labels:
-            counts[label] = counts.get(label, 0) + 1
-    return max(counts.values()) if counts else None
+    """K, where the data holds K training clips of each class; else None.
+
+    A draw gives all clips of a class that has fewer: K is then what half of the classes or more
+    have, and none has more. A whole training set says nothing of a draw from it.
+    """
+    counts = Counter(label for row in _rows(data, "train") for label in row.labels)
+    largest = max(counts.values(), default=0)
+    full = sum(count == largest for count in counts.values())
+    return largest if largest and 2 * full >= len(counts) else None
 
 
 def _rows(data: Data, split: str) -> Iterable[Row]:

@@ -29,6 +29,7 @@ class Failure:
     """A clip that could not be read; it counted as wrong."""
 
     path: str
+    """With its times where it is a stretch of a video."""
     code: str
     reason: str
     hint: str
@@ -36,7 +37,7 @@ class Failure:
     @classmethod
     def of(cls, row: Row, clip: EncodedClip) -> "Failure":
         """Why a row has no answer."""
-        return cls(row.path, str(clip.status), clip.message, clip.hint)
+        return cls(row.name, str(clip.status), clip.message, clip.hint)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, runtime_checkable
 from typing import Protocol as Shape
@@ -18,7 +19,7 @@ from actionclip.encoding.questions import Question, ask
 from actionclip.errors import ActionCLIPError
 from actionclip.evaluation.clips import EncodedClip, Seen, encode_clips, precision_of
 from actionclip.evaluation.intervals import DRAWS
-from actionclip.evaluation.metrics import Sheet, multi_label, single_label, torchmetrics
+from actionclip.evaluation.metrics import Numbers, Sheet, multi_label, single_label, torchmetrics
 from actionclip.evaluation.protocols import (
     Choices,
     Data,
@@ -101,9 +102,9 @@ def evaluate(
         clips = _encode(encoder, parts, chosen, folder, seen)
         settings = _settings(encoder, chosen, question, draws, seed)
         settings |= _asked(encoder.model, plan, tested, parts, options)
-    measure = multi_label if plan.multi_label else single_label
+    measure = partial(multi_label if plan.multi_label else single_label, draws=draws, seed=seed)
     sheets = [_sheet(part, clips, question) for part in parts]
-    done = [PartResult(sheet, measure(sheet, draws=draws, seed=seed)) for sheet in sheets]
+    done = [PartResult(sheet, _noted(measure(sheet), chosen)) for sheet in sheets]
     failed = [Failure.of(row, clip) for row, clip in clips.values() if clip.views is None]
     bare = sum(not row.labels for one in named(tested).values() for row in one.rows)
     summary = summarise(plan, done, seed=seed)
@@ -173,6 +174,18 @@ def parts_to_test(
         )
     parts = plan.parts(data, choices)
     return parts if labels is None else [against(part, labels) for part in parts]
+
+
+def _noted(numbers: Numbers, views: Views) -> Numbers:
+    """With a note where three crops are one and the same: no side of a frame is longer than one."""
+    preprocess, resize = views.preprocess, views.preprocess.resize
+    if preprocess.crops == 1 or resize.mode == "shortest" or resize.size > preprocess.size:
+        return numbers
+    note = (
+        f"The {preprocess.crops} crops are one and the same: the model resizes frames by "
+        f"{resize.mode!r}, which leaves no side longer than a crop."
+    )
+    return replace(numbers, notes=[*numbers.notes, note])
 
 
 @contextmanager

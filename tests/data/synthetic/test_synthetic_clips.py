@@ -11,6 +11,7 @@ import pytest
 from actionclip.data.synthetic.actions import ACTIONS
 from actionclip.data.synthetic.captions import HANDED, PHRASES, captions
 from actionclip.data.synthetic.clips import ClipInfo, plan, stream, synthesise
+from actionclip.data.synthetic.figure import JOINTS
 from actionclip.data.synthetic.files import write_clip
 from actionclip.errors import ActionCLIPError
 
@@ -139,6 +140,30 @@ def test_captions_tell_pace_way_side_and_view():
         assert words in found
     for words in ("right", "quickly", "hand"):
         assert words not in found
+
+
+def test_somebody_who_spins_is_seen_from_no_side():
+    for seed in range(8):
+        info = synthesise("spinning", seed, frames=2, size=(32, 32), fps=4.0).info
+        found = " | ".join(captions(info, np.random.default_rng(seed), count=20))
+        assert info.view == ""
+        assert "seen from" not in found
+
+
+UPRIGHT = [name for name in ACTIONS if name not in ("spinning", "doing a cartwheel")]
+
+
+@pytest.mark.parametrize("action", UPRIGHT)
+def test_the_side_that_is_seen_at_first_is_the_one_that_is_told(action):
+    """To a quarter and what a boxer has a shoulder ahead. Hips in a cartwheel tell nothing."""
+    told = ("the right side", "the back", "the left side", "the front")
+    for seed in range(12):
+        take = plan(action, (seed,), frames=4, size=(32, 32), fps=4.0)
+        hips = (take.at[0, JOINTS.index(f"{side}_hip")] for side in ("left", "right"))
+        along, away, _ = next(hips) - next(hips)
+        facing = np.degrees(np.arctan2(-along, away))
+        off = abs((facing - 90 * told.index(take.info.view) + 180) % 360 - 180)
+        assert off < 65, (seed, facing, take.info.view)
 
 
 def test_a_clip_survives_being_written_and_read(tmp_path):

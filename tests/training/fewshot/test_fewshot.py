@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from actionclip.cli.app import app
 from actionclip.data.layouts.recognise import read_data
-from actionclip.data.manifest import Manifest, Row
+from actionclip.data.manifest import Manifest, Row, write_manifest
 from actionclip.data.splits import few_shot
 from actionclip.encoding.questions import ask
 from actionclip.errors import ActionCLIPError
@@ -180,6 +180,29 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_named(colours, tmp_path):
     assert why
     with pytest.raises(ActionCLIPError, match="Not one of 1 clips can be read"):
         frame_embeddings(towers(), manifest_of(bad), workers=1)
+
+
+def test_a_clip_to_test_on_that_cannot_be_read_counts_as_wrong(colours, tmp_path):
+    data = in_splits(colours, "train", "test")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    worse = Manifest((*data.rows, Row(str(broken), ("red",), split="test")))
+    save(towers(), tmp_path / "start")
+    write_manifest(worse, tmp_path / "worse.csv")
+
+    whole, found = learn(data), learn(worse)
+    words = ["fewshot", tmp_path / "worse.csv", "--model", tmp_path / "start", "--workers", 1]
+    words += ["--out", tmp_path / "mine"]
+    done = CliRunner().invoke(app, [*map(str, words)])
+
+    assert (whole.test_clips, whole.unread, len(whole.failed)) == (6, 0, 0)
+    assert (found.test_clips, found.unread, len(found.failed)) == (7, 1, 1)
+    for name, share in whole.tested.items():
+        assert found.tested[name] == pytest.approx(share * 6 / 7)
+    assert "7 other clips, 1 of them not readable and counted as wrong: " in found.about
+    assert done.exit_code == 3
+    assert f"not read: {broken}: " in done.stderr
+    assert (tmp_path / "mine" / "config.json").is_file()
 
 
 def test_where_no_clip_to_test_on_can_be_read_the_first_is_named(colours, tmp_path):

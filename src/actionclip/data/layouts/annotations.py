@@ -1,8 +1,8 @@
-"""Kinetics, Something-Something V2 and Charades: what happens in a clip stands in CSV or JSON."""
+"""Kinetics, Something-Something V2, Charades, ActivityNet: what happens in a clip is in a table."""
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,22 @@ from actionclip.data.layouts.base import (
 )
 from actionclip.data.layouts.names import matcher
 from actionclip.data.manifest import Manifest, Row
-from actionclip.data.tables import read_table, read_text
-from actionclip.errors import ActionCLIPError
+from actionclip.data.tables import beginning, columns_of, read_table, read_text
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.prompts.label_files import read_file, read_json
 
 KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
 CHARADES_COLUMNS = ("id", "actions")
+
+Action = tuple[str, float, float]
+"""A label, and when it starts and ends, in seconds."""
 
 
 def _tables(place: Place, columns: tuple[str, ...]) -> list[Path]:
     """The CSV files whose header has these columns."""
     found = []
     for file in place.named(r".+\.csv"):
-        header = read_text(file).split("\n", 1)[0].replace('"', "").strip().split(",")
-        if set(columns) <= {cell.strip() for cell in header}:
+        if set(columns) <= set(columns_of(file)):
             found.append(file)
     return found
 
@@ -152,19 +154,33 @@ def _read_charades(place: Place, options: Options) -> Reading:
             actions = _charades_actions(file, line, cells["actions"], names)
             empty += not actions
             whole = Row(found or path, split=split_of(file.name), caption=cells.get("script", ""))
-            if options.intervals:
-                lasting = [each for each in actions if 0 <= each[1] < each[2] < math.inf]
-                rows += [replace(whole, labels=(a,), start=s, end=e) for a, s, e in lasting]
-                momentary += len(actions) - len(lasting)
-            else:
-                rows.append(replace(whole, labels=tuple(dict.fromkeys(a for a, _, _ in actions))))
-    notes = [f"{empty} videos have no action."] if empty else []
-    if momentary:
-        notes.append(f"{momentary} actions do not end after they start, and are left out.")
+            found_rows = _rows_of(whole, actions, options)
+            momentary += (len(actions) - len(found_rows)) * options.intervals
+            rows += found_rows
     return Reading(
         Manifest(tuple(rows), tuple(names.values()), videos.root),
-        [*notes, *lost(missing, videos)],
+        [*_left_out(empty, momentary), *lost(missing, videos)],
     )
+
+
+def _rows_of(whole: Row, actions: Sequence[Action], options: Options) -> list[Row]:
+    """A row for the whole video, or one for each of its actions that lasts."""
+    if not options.intervals:
+        return [replace(whole, labels=tuple(dict.fromkeys(label for label, _, _ in actions)))]
+    return [
+        replace(whole, labels=(label,), start=start, end=end)
+        for label, start, end in actions
+        if 0 <= start < end < math.inf
+    ]
+
+
+def _left_out(empty: int, momentary: int) -> list[str]:
+    notes = [f"{counted(empty, 'video has', 'videos have')} no action."] if empty else []
+    if momentary:
+        does = "action does not end after it starts, and is"
+        do = "actions do not end after they start, and are"
+        notes.append(f"{counted(momentary, does, do)} left out.")
+    return notes
 
 
 def _charades_classes(place: Place, options: Options) -> dict[str, str]:
@@ -188,9 +204,7 @@ def _charades_classes(place: Place, options: Options) -> dict[str, str]:
     return names
 
 
-def _charades_actions(
-    file: Path, line: int, cell: str, names: dict[str, str]
-) -> list[tuple[str, float, float]]:
+def _charades_actions(file: Path, line: int, cell: str, names: dict[str, str]) -> list[Action]:
     """Label, start and end of each action of `c092 11.90 21.20;c147 0.00 12.60`."""
     actions = []
     for part in filter(None, (part.strip() for part in cell.split(";"))):
@@ -207,6 +221,86 @@ def _charades_actions(
     return actions
 
 
+DATABASE = re.compile(r'"database"\s*:\s*\{')
+
+
+def _databases(place: Place) -> list[Path]:
+    return [file for file in place.named(r".+\.json") if DATABASE.search(beginning(file))]
+
+
+def _see_activitynet(place: Place) -> str:
+    files = _databases(place)
+    return f"{files[0].name} has a database of videos with their segments" if files else ""
+
+
+def _read_activitynet(place: Place, options: Options) -> Reading:
+    find = matcher(options.labels) if options.labels else None
+    videos, missing, rows = videos_of(place, options), [], []
+    empty = momentary = 0
+    for video, (file, entry) in _described(_databases(place)).items():
+        actions = _activitynet_actions(file, video, entry, find)
+        names = [f"{video}.mp4", f"v_{video}.mp4"]
+        if isinstance(own := entry.get("filename"), str):
+            names = [own, *names]
+        found = videos.find(*names)
+        missing += [] if found else [names[-1]]
+        empty += not actions
+        whole = Row(found or names[-1], split=str(entry.get("subset", "")))
+        of_video = _rows_of(whole, actions, options)
+        momentary += (len(actions) - len(of_video)) * options.intervals
+        rows += of_video
+    return Reading(
+        Manifest(tuple(rows), options.labels or (), videos.root),
+        [*_left_out(empty, momentary), *lost(missing, videos)],
+    )
+
+
+def _described(files: Sequence[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """What the files say of each video, and which file says it."""
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for file in files:
+        data = read_json(read_text(file), file)
+        database = data.get("database") if isinstance(data, dict) else None
+        for video, entry in database.items() if isinstance(database, dict) else ():
+            if not isinstance(entry, dict) or not video:
+                raise ActionCLIPError(
+                    f"{file}: the video {video!r} is {entry!r}.", expected=SEGMENT
+                )
+            if video in found:
+                raise ActionCLIPError(
+                    f"The video {video} is in {found[video][0].name} and in {file.name}.",
+                    expected="A video was expected in one of them.",
+                    hint="Two versions of a data set? Name one of the files.",
+                )
+            found[video] = file, entry
+    return found
+
+
+SEGMENT = 'Expected {"subset": ..., "annotations": [{"segment": [0.5, 12.6], "label": ...}]}.'
+
+
+def _activitynet_actions(
+    file: Path, video: str, entry: dict[str, Any], find: Callable[[str], str | None] | None
+) -> list[Action]:
+    actions, listed = [], entry.get("annotations") or []
+    for each in listed if isinstance(listed, list) else [listed]:
+        try:
+            start, end = map(float, each["segment"])
+            label = each["label"].strip()
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise ActionCLIPError(
+                f"{file}: an annotation of the video {video} is {each!r}.", expected=SEGMENT
+            ) from None
+        known = find(label) if find else label
+        if known is None:
+            raise ActionCLIPError(
+                f"{file}: the video {video} has the label {label!r}, which is no class.",
+                expected="Labels go by name.",
+            )
+        actions.append((known, start, end))
+    return actions
+
+
 KINETICS = Layout(
     "kinetics",
     "CSV files with the columns label,youtube_id,time_start,time_end,split",
@@ -219,4 +313,10 @@ CHARADES = Layout(
     "CSV files with the columns id and actions, and Charades_v1_classes.txt",
     _see_charades,
     _read_charades,
+)
+ACTIVITYNET = Layout(
+    "activitynet",
+    "JSON with a database of videos, their subset and annotations, as activity_net.v1-3.min.json",
+    _see_activitynet,
+    _read_activitynet,
 )

@@ -9,14 +9,14 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from actionclip.data.layouts.names import stem
+from actionclip.data.layouts.names import stem, with_slashes
 from actionclip.data.manifest import Manifest, classes_file, split_name
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.video.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
 
 RECORD = "splits.json"
 """What was drawn stands here, beside the manifests that were drawn."""
-LIST_SUFFIXES = (".txt", ".csv", ".json", ".parquet")
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".parquet")
 LIST_FOLDER = re.compile(r"anno|label|split|list|meta", re.IGNORECASE)
 """Folders in which annotations lie; others are not searched for them."""
 
@@ -32,7 +32,7 @@ class Options:
     fold: int = 1
     """Which of the official train/test splits, where there are several."""
     intervals: bool = False
-    """A row for each action with its times (Charades), instead of one for each video."""
+    """A row for each action with its times (Charades, ActivityNet), not one for each video."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class VideoFiles:
         """Know all clips of a list before they are looked for: a clip that is gone is then not
         taken for another one of that name.
         """
-        for name in names:
+        for name in map(with_slashes, names):
             self._listed.setdefault(stem(name), set()).add(_bare(name))
 
     @cached_property
@@ -165,6 +165,7 @@ class VideoFiles:
         for name in names:
             if (self.root / name).exists():
                 return name
+        names = tuple(map(with_slashes, names))
         for name in names:
             for key in (_bare(name), stem(name)):
                 paths = _alike(self._found.get(key, []), name)
@@ -316,12 +317,14 @@ def lost(missing: Sequence[str], videos: VideoFiles) -> list[str]:
     if unclear:
         some = " and ".join(videos.several[unclear[0]][:2])
         notes.append(
-            f"{len(unclear)} clips of the list are there several times, for example {some}. "
+            f"{counted(len(unclear), 'clip of the list is', 'clips of the list are')} there "
+            f"several times, for example {some}. "
             "Say which are meant with --root."
         )
     if gone := [path for path in missing if path not in videos.several]:
         notes.append(
-            f"{len(gone)} clips of the list are not below {videos.root}, for example {gone[0]}. "
+            f"{counted(len(gone), 'clip of the list is', 'clips of the list are')} not below "
+            f"{videos.root}, for example {gone[0]}. "
             "Name the folder of the videos with --root."
         )
     return notes

@@ -3,6 +3,7 @@
     videos/a.mp4 3              mmaction2 (videos), SlowFast (.csv)
     frames/a 117 3              mmaction2 (rawframes), the authors
     videos/a.mp4 117 3          videos with their frames, or with two labels: see `_of_frames`
+    videos/a.mp4,3              the same with commas: UniFormer, VideoMAE
 
 A number is no label. Which class it stands for has to be said by a list of names, or by the folders
 and file names themselves; where both do, they have to agree. That is not pedantry: HMDB51 lists go
@@ -12,7 +13,6 @@ about in which 20 is `kick` and 21 `kick_ball`, and others in which it is the ot
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from actionclip.data.layouts.base import (
@@ -27,17 +27,24 @@ from actionclip.data.layouts.base import (
     split_of,
     videos_of,
 )
-from actionclip.data.layouts.names import loose, said_by
+from actionclip.data.layouts.names import loose, said_by, with_slashes
 from actionclip.data.manifest import Manifest, Row
-from actionclip.data.tables import read_text
+from actionclip.data.tables import first_lines, read_text
 from actionclip.errors import ActionCLIPError
 from actionclip.model.prompts.label_files import read_file, without_numbers
 from actionclip.video.sources import VIDEO_SUFFIXES
 
 _SUFFIX = "|".join(sorted(re.escape(suffix) for suffix in VIDEO_SUFFIXES))
-VIDEO_LINE = re.compile(rf"(?P<path>.+(?:{_SUFFIX}))(?P<numbers>(?:\s+\d+)+)", re.IGNORECASE)
+_BETWEEN = r"(?:\s*[,;]\s*|\s+)"
+VIDEO_LINE = re.compile(
+    rf'(?P<path>".+(?:{_SUFFIX})"|.+(?:{_SUFFIX}))(?P<numbers>(?:{_BETWEEN}\d+)+)', re.IGNORECASE
+)
 FRAMES_LINE = re.compile(r"(?P<path>\S+)\s+(?P<frames>\d+)(?P<numbers>(?:\s+\d+)+)")
 SPACED_FRAMES_LINE = re.compile(r"(?P<path>.+)\s+(?P<frames>\d+)(?P<numbers>\s+\d+)")
+COMMA_FRAMES_LINE = re.compile(
+    r"(?P<path>[^,;]+)[,;]\s*(?P<frames>\d+)(?P<numbers>(?:[,;]\s*\d+)+)"
+)
+LINES = (VIDEO_LINE, FRAMES_LINE, SPACED_FRAMES_LINE, COMMA_FRAMES_LINE)
 NAMES_FILE = r".*(label|class).*\.(txt|csv|json)"
 FRAMES_NOTE = "The first number of each line is taken for the number of frames, and left out."
 CHECKED = 20
@@ -57,18 +64,19 @@ class Entry:
 
 def parse(file: Path, line: int, text: str) -> Entry | None:
     """A line of a list, or None if it is none."""
-    found = VIDEO_LINE.fullmatch(text)
-    found = found or FRAMES_LINE.fullmatch(text) or SPACED_FRAMES_LINE.fullmatch(text)
+    found = next((found for form in LINES if (found := form.fullmatch(text))), None)
     if not found:
         return None
-    numbers = tuple(int(number) for number in found["numbers"].split())
-    return Entry(file, line, found["path"], numbers)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", found["numbers"]))
+    path = found["path"]
+    if len(path) > 1 and path[0] == path[-1] == '"':  # a comma in it, in a table without a header
+        path = path[1:-1].replace('""', '"')
+    return Entry(file, line, path, numbers)
 
 
 def _kind(file: Path) -> str:
     """`videos`, `frames`, or nothing: what the first lines of a file list."""
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as text:
-        lines = [line.strip() for line in islice(text, CHECKED) if line.strip()]
+    lines = [line for line in first_lines(file, CHECKED) if line]
     if not lines or any(parse(file, 0, line) is None for line in lines):
         return ""
     return "videos" if all(VIDEO_LINE.fullmatch(line) for line in lines) else "frames"
@@ -235,7 +243,7 @@ def _class_in_name(path: str) -> str:
 
 
 def _class_folder(path: str) -> str:
-    return PurePosixPath(path).parent.name
+    return PurePosixPath(with_slashes(path)).parent.name
 
 
 def compare(
@@ -279,8 +287,10 @@ def _layout(
     )
 
 
-MMACTION2_VIDEOS = _layout("mmaction2", "lists (.txt) of lines PATH NUMBER", "videos", ".txt")
-SLOWFAST = _layout("slowfast", "lists (.csv) of lines PATH NUMBER", "videos", ".csv")
+MMACTION2_VIDEOS = _layout(
+    "mmaction2", "lists (.txt) of lines PATH NUMBER or PATH,NUMBER", "videos", ".txt"
+)
+SLOWFAST = _layout("slowfast", "lists (.csv) of lines PATH NUMBER or PATH,NUMBER", "videos", ".csv")
 MMACTION2_FRAMES = _layout(
     "mmaction2-rawframes", "lists (.txt) of lines FOLDER FRAMES NUMBER", "frames", ".txt", False
 )

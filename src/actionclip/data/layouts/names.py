@@ -44,8 +44,17 @@ def stem(path: str) -> str:
     >>> stem("a/v_Archery_g08_c03.avi"), stem("a/frames.v2")
     ('v_Archery_g08_c03', 'frames.v2')
     """
-    name = PurePosixPath(path)
+    name = PurePosixPath(with_slashes(path))
     return name.stem if name.suffix.lower() in VIDEO_SUFFIXES else name.name
+
+
+def with_slashes(path: str) -> str:
+    r"""A path as it is written here, where a list was made on Windows.
+
+    >>> print(with_slashes(r"D:\clips\a.mp4"), with_slashes(r"clips/a\b.mp4"))
+    D:/clips/a.mp4 clips/a\b.mp4
+    """
+    return path if "/" in path else path.replace("\\", "/")
 
 
 def said_by(path: str) -> Said:

@@ -1,8 +1,9 @@
-"""UCF101 and HMDB51: lists of file names that belong to three official splits."""
+"""UCF101, HMDB51 and Diving48: lists of file names that belong to official splits."""
 
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from actionclip.data.layouts.base import (
     Layout,
@@ -13,12 +14,15 @@ from actionclip.data.layouts.base import (
     look,
     lost,
     mistake,
+    names_option,
+    split_of,
     videos_of,
 )
 from actionclip.data.layouts.names import loose, matcher, said_by
 from actionclip.data.manifest import Manifest, Row
-from actionclip.data.tables import read_text
-from actionclip.errors import ActionCLIPError
+from actionclip.data.tables import beginning, read_text
+from actionclip.errors import ActionCLIPError, counted
+from actionclip.model.prompts.label_files import read_json
 
 UCF_LIST = r"(train|test)list0?(\d+)\.txt"
 HMDB_LIST = r"(.+)_test_split(\d+)\.txt"
@@ -156,7 +160,10 @@ def _read_hmdb(place: Place, options: Options) -> Reading:
     videos, rows, missing = _found(lines, place, options)
     classes = options.labels or tuple(sorted(names.values()))
     counts = Counter(row.split for row in rows)
-    notes = [f"{counts['unused']} clips are in neither part of split {options.fold}."]
+    notes = [
+        f"{counted(counts['unused'], 'clip is', 'clips are')} in neither part of split "
+        f"{options.fold}."
+    ]
     return Reading(
         Manifest(tuple(rows), classes, videos.root),
         [*(notes if counts["unused"] else []), *lost(missing, videos)],
@@ -179,6 +186,85 @@ def _no_fold(place: Place, options: Options, folds: list[int]) -> ActionCLIPErro
     )
 
 
+def _diving_lists(place: Place) -> list[Path]:
+    lists = place.named(r".+\.json")
+    return [file for file in lists if re.match(r'\s*\[\s*\{[^{}]*"vid_name"', beginning(file))]
+
+
+def _see_diving48(place: Place) -> str:
+    files = _diving_lists(place)
+    return f"the entries of {files[0].name} have a vid_name" if files else ""
+
+
+def _read_diving48(place: Place, options: Options) -> Reading:
+    files = _diving_lists(place)
+    splits = [split_of(file.name) for file in files]
+    if len(set(splits)) < len(files):
+        raise ActionCLIPError(
+            f"{place.path} holds {len(files)} lists: {', '.join(file.name for file in files)}.",
+            expected="One for each of train and test was expected.",
+            hint="Two versions of a data set? Name one of the files.",
+        )
+    names, notes = _diving_classes(place, options)
+    videos, missing, rows, later = videos_of(place, options), [], [], 0
+    for file, split in zip(files, splits, strict=True):
+        entries = read_json(read_text(file), file)
+        for number, entry in enumerate(entries, start=1):
+            name, label = _dive(file, number, entry)
+            if label >= len(names):
+                raise ActionCLIPError(
+                    f"{file}: entry {number} has the label {label}, which stands for no class.",
+                    expected=f"There are {len(names)} classes, numbered from 0.",
+                )
+            path = f"{name}.mp4"
+            found = videos.find(path)
+            missing += [] if found else [path]
+            later += bool(entry.get("start_frame"))
+            rows.append(Row(found or path, (names[label],), split=split))
+    if later:
+        begins = "dive begins after its first frame, and is"
+        begin = "dives begin after their first frame, and are"
+        notes.append(f"{counted(later, begins, begin)} taken whole.")
+    return Reading(Manifest(tuple(rows), names, videos.root), [*notes, *lost(missing, videos)])
+
+
+def _dive(file: Path, number: int, entry: Any) -> tuple[str, int]:
+    try:
+        name, label = entry["vid_name"], entry["label"]
+    except (TypeError, KeyError):
+        name = label = None
+    if not isinstance(name, str) or not isinstance(label, int) or label < 0:
+        raise ActionCLIPError(
+            f"{file}: entry {number} is {entry!r}.",
+            expected='Expected {"vid_name": "6mK-KqG33bc_00105", "label": 26, ...}.',
+        )
+    return name, label
+
+
+def _diving_classes(place: Place, options: Options) -> tuple[tuple[str, ...], list[str]]:
+    """The names of the numbers, and where they were found: four words for each dive."""
+    if options.labels is not None:
+        return options.labels, []
+    files = [f for f in place.nearby if re.fullmatch(r".*vocab.*\.json", f.name, re.IGNORECASE)]
+    if not files:
+        raise ActionCLIPError(
+            f"{place.path} gives classes as numbers only, and there is no list of their names.",
+            expected="Diving48_vocab.json was expected beside it.",
+            hint=f"Put it there, or give another list of names: {names_option()}.",
+        )
+    dives = read_json(read_text(files[0]), files[0])
+    if not isinstance(dives, list) or not all(
+        isinstance(dive, list) and all(isinstance(word, str) for word in dive)
+        for dive in dives or [None]
+    ):
+        raise ActionCLIPError(
+            f"{files[0]} is no list of dives.",
+            expected='Expected [["Back", "15som", "05Twis", "FREE"], ...].',
+        )
+    names = tuple(" ".join(dive) for dive in dives)
+    return names, [f"The names of the classes come from {files[0].name}, such as {names[0]}."]
+
+
 UCF101 = Layout(
     "ucf101",
     "classInd.txt with trainlist01.txt and testlist01.txt",
@@ -187,3 +273,9 @@ UCF101 = Layout(
     folds=True,
 )
 HMDB51 = Layout("hmdb51", "lists called CLASS_test_split1.txt", _see_hmdb, _read_hmdb, folds=True)
+DIVING48 = Layout(
+    "diving48",
+    "JSON lists of vid_name and label, and Diving48_vocab.json",
+    _see_diving48,
+    _read_diving48,
+)

@@ -18,24 +18,28 @@ from actionclip.data.layouts.base import (
 )
 from actionclip.data.layouts.lists import Entry, compare, named, said_by_paths
 from actionclip.data.layouts.names import said_by
-from actionclip.data.manifest import SPLIT_NAMES, Manifest, Row, read_manifest, split_name
-from actionclip.data.tables import parquet_columns, read_text
-from actionclip.errors import ActionCLIPError
+from actionclip.data.manifest import (
+    SPLIT_NAMES,
+    Manifest,
+    Row,
+    column_name,
+    read_manifest,
+    split_name,
+)
+from actionclip.data.tables import TABLES, columns_of, parquet_columns
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.video.sources import Source, find_videos
 
 
 def _manifests(place: Place) -> list[Path]:
-    return [file for file in place.lists if "path" in header(file)]
+    return [file for file in place.lists if "path" in map(column_name, header(file))]
 
 
 def header(file: Path) -> list[str]:
     """The columns of a table; none if it is no table."""
     if file.suffix.lower() == ".parquet":
         return parquet_columns(file)
-    if file.suffix.lower() != ".csv":
-        return []
-    first = read_text(file).split("\n", 1)[0]
-    return [cell.strip().strip('"') for cell in first.split(",")]
+    return columns_of(file) if file.suffix.lower() in TABLES else []
 
 
 def _see_manifest(place: Place) -> str:
@@ -88,7 +92,7 @@ def _with_names(manifest: Manifest, file: Path, options: Options) -> tuple[Manif
         )
     if labels <= set(options.labels):
         return manifest, ""
-    first = 2 if file.suffix.lower() == ".csv" else 1
+    first = 2 if file.suffix.lower() in TABLES else 1
     entries = [
         Entry(file, line, row.path, tuple(int(label) for label in row.labels))
         for line, row in enumerate(manifest.rows, start=first)
@@ -184,8 +188,8 @@ def _read_folders(place: Place, options: Options) -> Reading:
         tops += [top for top in below if top.name.lower() in SPLIT_NAMES]
         for other in (folder for folder in below if folder not in tops):
             if count := len(_videos(other)):
-                left = f"its {count} videos are left out."
-                notes.append(f"The folder {other.name} is of no split: {left}")
+                left = counted(count, "video is", "videos are")
+                notes.append(f"The folder {other.name} is of no split: its {left} left out.")
     for folder in folders:
         if folder.videos:
             classes.add(folder.name)
@@ -197,14 +201,15 @@ def _read_folders(place: Place, options: Options) -> Reading:
             rows.append(Row(path, (folder.name,), split=folder.split, group=group))
     beside = [video for top in tops for video in _videos(top, recursive=False)]
     if outside := [video for video in beside if video.kind == "file"]:
-        notes.append(f"{len(outside)} videos lie in no class folder and are left out.")
+        lie = "video lies in no class folder and is", "videos lie in no class folder and are"
+        notes.append(f"{counted(len(outside), *lie)} left out.")
     names = options.labels or tuple(sorted(classes))
     return Reading(Manifest(tuple(rows), names, place.folder), notes)
 
 
 MANIFEST = Layout(
     "manifest",
-    "a table (.csv, .parquet) with a column path",
+    "a table (.csv, .tsv, .parquet) with a column path",
     _see_manifest,
     _read_manifest,
 )

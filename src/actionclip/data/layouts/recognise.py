@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from actionclip.data.layouts.annotations import CHARADES, KINETICS, SSV2
+from actionclip.data.layouts.annotations import ACTIVITYNET, CHARADES, KINETICS, SSV2
 from actionclip.data.layouts.base import Layout, Options, Place, look, no_folds
 from actionclip.data.layouts.lists import AUTHORS, MMACTION2_FRAMES, MMACTION2_VIDEOS, SLOWFAST
-from actionclip.data.layouts.official import HMDB51, UCF101
+from actionclip.data.layouts.official import DIVING48, HMDB51, UCF101
 from actionclip.data.layouts.own import FOLDERS, MANIFEST, header
 from actionclip.data.manifest import Manifest
 from actionclip.errors import ActionCLIPError, unknown
@@ -21,6 +21,8 @@ LAYOUTS: dict[str, Layout] = {
         KINETICS,
         SSV2,
         CHARADES,
+        ACTIVITYNET,
+        DIVING48,
         MMACTION2_VIDEOS,
         MMACTION2_FRAMES,
         SLOWFAST,

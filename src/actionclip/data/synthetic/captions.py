@@ -143,7 +143,7 @@ def _sentence(info: ClipInfo, doing: str, rng: Random) -> str:
         rest += f" with the {info.side} {HANDED[info.action]}"
     if info.tempo and told[2]:
         rest += " " + _said(info.tempo, rng)
-    if told[3]:
+    if info.view and told[3]:
         rest += ", seen from behind" if info.view == "the back" else f", seen from {info.view}"
     who = _WHO[int(rng.integers(len(_WHO)))]
     return _SHAPES[int(rng.integers(len(_SHAPES)))].format(who=who, doing=doing, rest=rest)

@@ -53,7 +53,8 @@ class ClipInfo:
     """Where the person goes in the picture: "to the left", "to the right", "towards the camera",
     "away from the camera", or nothing."""
     view: str
-    """What one sees of the person at first: "the front", "the back", "the left side", …"""
+    """What one sees of the person at first: "the front", "the back", "the left side", …; nothing of
+    somebody who spins: that shows every side, and any at first."""
     side: str
     """The hand or foot that does what only one does."""
     scene: str
@@ -244,7 +245,7 @@ def plan(
         seed=seed,
         tempo="slowly" if tempo < _SLOW else "quickly" if tempo > _QUICK else "",
         direction=_direction(at[:frames], body),
-        view=_view(facing),
+        view="" if action == "spinning" else _view(facing),
         side=style.side,
         scene=str(rng.choice(_DRAWN if plain else list(SCENES))),
         fps=fps,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionclip.data.manifest import Manifest, Row
+from actionclip.errors import counted
 from actionclip.evaluation.metrics import Sheet
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest, Resize, Sampling
@@ -119,8 +120,9 @@ def mistakes_page(
         _card(mistake, clip.windows()[0] if clip.status.usable else None)
         for mistake, clip in zip(mistakes, pool.read_all(sources, request), strict=True)
     ]
-    shown = f"The {len(cards)} mistakes the model was surest of, among {clips} clips."
-    words = shown if cards else f"No mistake among {clips} clips."
+    among = counted(clips, "clip")
+    shown = f"The {len(cards)} mistakes the model was surest of, among {among}."
+    words = shown if cards else f"No mistake among {among}."
     heading = html.escape(title)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -135,7 +137,8 @@ def _card(mistake: Mistake, frames: NDArray[np.uint8] | None) -> str:
     rows = [_line("wrong", name, value, "") for name, value in mistake.answers]
     rows.append(_line("right", label, score, f"place {place}"))
     row = mistake.row
-    stretch = "" if row.end is None else f" ({row.start or 0:g} to {row.end:g} s)"
+    until = "the end" if row.end is None else f"{row.end:g} s"
+    stretch = "" if row.name == row.path else f" ({row.start or 0:g} to {until})"
     pictures = "".join(map(_picture, frames)) if frames is not None else _NONE
     return (
         f"<li><figure>{pictures}</figure><table>{''.join(rows)}</table>"

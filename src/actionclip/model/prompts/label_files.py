@@ -161,7 +161,8 @@ def _from_json(data: Any, path: Path | str) -> list[str]:
     if isinstance(data, dict) and data:
         numbers = [_number(value) for value in data.values()]
         if None not in numbers:
-            return _by_number(numbers, _texts(list(data), str(path)), path)
+            names = _texts(list(data), str(path))
+            return _by_number(numbers, [_unquoted(name) for name in names], path)
         numbers = [_number(name) for name in data]
         if None not in numbers:
             return _by_number(numbers, _texts(list(data.values()), str(path)), path)
@@ -176,6 +177,14 @@ def _from_json(data: Any, path: Path | str) -> list[str]:
         f"{path} holds no labels that we can find.",
         expected='Expected ["a", "b"], {"a": 0, "b": 1}, {"0": "a", "1": "b"} or {"a": [...]}.',
     )
+
+
+def _unquoted(name: str) -> str:
+    """A name without quotation marks around it, as PySlowFast's `kinetics_classnames.json` has
+    them around names of several words.
+    """
+    found = re.fullmatch(r'\s*"([^"]+)"\s*', name)
+    return found[1] if found else name
 
 
 def _from_csv(text: str, path: Path) -> list[str]:

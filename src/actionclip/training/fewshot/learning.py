@@ -24,7 +24,7 @@ from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest, Row
 from actionclip.data.splits import few_shot
 from actionclip.encoding.questions import scale_and_bias
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.actionclip import ActionCLIP, unit
 from actionclip.model.prompts.post import POST, HeadSize
 from actionclip.model.prompts.text import make_prompts
@@ -80,20 +80,27 @@ class FewShotResult:
     """Accuracy in the cross-validation: `zero-shot` (before), `prompt`, `probe`; empty when a class
     has a single clip, or all its clips are of one recording."""
     tested: dict[str, float]
-    """The same on the clips that were set aside; empty without any."""
+    """The same on the clips that were set aside; empty without any. As in every test, one that
+    cannot be read counts as wrong."""
     test_clips: int
+    """Clips that were set aside, those that cannot be read among them."""
     seconds: float
     unlabelled: int = 0
     """Clips that were left out because they have no label."""
+    unread: int = 0
+    """Clips that were set aside and cannot be read."""
 
     @property
     def about(self) -> str:
         """For the card of the model."""
         what = f"Trained on {self.clips} clips of {len(self.labels)} labels with frozen towers: "
-        what += f"{self.steps} steps of the post-network prompt."
+        what += f"{counted(self.steps, 'step')} of the post-network prompt."
+        others = counted(self.test_clips, "other clip")
+        if self.unread:
+            others += f", {self.unread} of them not readable and counted as wrong"
         for name, found in (
             ("cross-validation on these clips", self.validated),
-            (f"{self.test_clips} other clips", self.tested),
+            (others, self.tested),
         ):
             if found:
                 said = ", ".join(f"{key} {value:.1%}" for key, value in found.items())
@@ -116,7 +123,7 @@ def learn_few_shots(
     Args:
         data: a manifest, or what `read_data` reads: a folder with a folder of clips for each class.
             Of splits, `train` is learnt from and `test`, or else `val`, tested on. Clips without a
-            label are left out.
+            label are left out. One that cannot be read is not learnt from, and wrong in the test.
         model: its towers stay as they are; its post-network prompt learns, in place.
         folder: where the model folder is written; None: nowhere.
         shots: learn from this many clips of each class, and test on the others; None: from all.
@@ -141,8 +148,7 @@ def learn_few_shots(
     with _on_cpu(model.post, model.device), torch.random.fork_rng(devices=[]):
         learner, before = _Learner(model, texts, settings), fresh(model.post)
         steps, pull, validated = learner.choose(ours)
-        if steps:
-            list(learner.train(model.post, ours, (steps,)))
+        list(learner.train(model.post, ours, (steps,)))  # 0: it stays as it is
         model.post.eval()
         tested = {} if others is None else learner.compare(before, ours, others, pull)
     model.config = replace(model.config, labels=manifest.classes, calibration=None)
@@ -153,10 +159,11 @@ def learn_few_shots(
         failed=(*failed, *also),
         steps=steps,
         validated={name: one.accuracy for name, one in validated.items()},
-        tested={name: one.accuracy for name, one in tested.items()},
-        test_clips=0 if others is None else len(others),
+        tested={name: (one + Result(0, len(also), 0)).accuracy for name, one in tested.items()},
+        test_clips=0 if others is None else len(others) + len(also),
         seconds=monotonic() - began,
         unlabelled=bare,
+        unread=len(also),
     )
     if folder is not None:
         save(model, folder, about=result.about)

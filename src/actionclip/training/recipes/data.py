@@ -14,7 +14,7 @@ from actionclip.data.layouts.recognise import read_data
 from actionclip.data.manifest import Manifest
 from actionclip.data.splits import Drawn, base_to_novel, few_shot, fingerprint
 from actionclip.data.synthetic.source import People, PeopleConfig
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, counted
 from actionclip.model.config import ModelConfig
 from actionclip.model.prompts.label_files import read_labels
 from actionclip.training.recipes.settings import DataSettings, Draw, EvaluationSettings
@@ -27,6 +27,8 @@ from actionclip.training.sources.shards import ShardEntries
 Place = tuple[Path, float | None, float | None]
 """Where a clip lies: its file, and from when to when in it."""
 SIDES = re.compile(r"\b(left|right)(wards?)?\b", re.IGNORECASE)
+LOOKED_AT = 10_000
+"""Texts that are looked at for left and right, spread over all: shards may hold millions."""
 
 
 @dataclass
@@ -36,7 +38,7 @@ class TrainingData:
     source: ClipSource
     failures: Failures
     about: str
-    """In a sentence, for a card."""
+    """In a sentence, for a card: it is published, so it names the data and not where they lie."""
     fingerprint: str
     """Of the clips in their order, on which it depends what a step sees."""
     unordered: str
@@ -47,6 +49,8 @@ class TrainingData:
     """The part of the data that was drawn, to be written down."""
     clips: frozenset[Place] = field(default=frozenset(), repr=False)
     """Where the clips of a manifest lie."""
+    path: str = ""
+    """The data set as the recipe names it."""
 
     def close(self) -> None:
         """End what decodes."""
@@ -75,6 +79,7 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         entries = ShardEntries(settings.shards)
         mark = unordered = _fingerprint_of(entries)
         about = f"{len(entries):,} pairs of {len(entries.paths)} shards"
+        notes = _mirrored(entries, settings)
     else:
         rows = read_rows(settings)
         drawn, notes = rows.drawn, rows.notes
@@ -84,11 +89,11 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         mark, unordered = _mark_of(entries), fingerprint(manifest)
         clips = places(manifest)
         what = "captions" if settings.captions else f"{len(manifest.classes)} labels"
-        about = f"{len(entries):,} clips with {what} of {settings.path}"
+        about = f"{len(entries):,} clips with {what} of {Path(settings.path).absolute().name}"
     if entries.left_out:
-        notes = [*notes, f"{entries.left_out} clips without anything to say are left out."]
+        notes = [*notes, f"{counted(entries.left_out, 'clip')} without anything to say: left out."]
     _check_fingerprint(settings, mark, unordered)
-    failures = Failures(entries.files, settings.most_failures)
+    failures = Failures(entries.different, settings.most_failures)
     source = Clips(
         entries,
         config,
@@ -98,7 +103,8 @@ def open_data(settings: DataSettings, config: ModelConfig, seed: int) -> Trainin
         failures=failures,
         decoders=settings.decoders,
     )
-    return TrainingData(source, failures, about, mark, unordered, notes, drawn, clips)
+    named = settings.path or settings.shards
+    return TrainingData(source, failures, about, mark, unordered, notes, drawn, clips, named)
 
 
 def places(manifest: Manifest) -> frozenset[Place]:
@@ -106,14 +112,18 @@ def places(manifest: Manifest) -> frozenset[Place]:
     return frozenset((manifest.path_of(row), row.start, row.end) for row in manifest.rows)
 
 
-def _mirrored(entries: ManifestEntries, settings: DataSettings) -> list[str]:
+def _mirrored(entries: ManifestEntries | ShardEntries, settings: DataSettings) -> list[str]:
     """A note where clips are mirrored, and what is said of them tells left from right."""
-    said = (row.caption if entries.captions else ", ".join(row.labels) for row in entries.rows)
-    told = [text for text in said if SIDES.search(text)] if settings.augment.flip else []
+    if not settings.augment.flip:
+        return []
+    step = -(-len(entries) // LOOKED_AT)
+    looked_at = range(0, len(entries), step)
+    told = [text for i in looked_at if SIDES.search(text := entries.said(i))]
     if not told:
         return []
+    of = f"{len(told)} of {len(looked_at)} that were looked at" if step > 1 else f"{len(told)}"
     return [
-        f"Half of the clips are mirrored, and what is said of {len(told)} tells left or right, "
+        f"Half of the clips are mirrored, and what is said of {of} tells left or right, "
         f"for example {told[0]!r}. Where that tells clips apart, set data.augment.flip = false."
     ]
 

@@ -87,7 +87,7 @@ class DataSettings:
     fold: int = 1
     """Which official split of UCF101 or HMDB51."""
     intervals: bool = False
-    """Charades: a clip for each action, with its times, instead of one for each video."""
+    """Charades, ActivityNet: a clip for each action, with its times, not one for each video."""
     split: str = "train"
     """Which rows; a data set without splits is taken whole."""
     draw: Draw = Draw()
@@ -108,7 +108,7 @@ class DataSettings:
     decoders: int | None = None
     """Processes that decode; not given: one a processor, at most eight."""
     most_failures: float = 0.02
-    """Share of the files that may be unreadable. They are replaced; with more, the run fails."""
+    """Share of the clips that may be unreadable. They are replaced; with more, the run fails."""
     fingerprint: str = ""
     """What the clips must be: a SHA-256 as in splits.json, or that of a run, which also tells
     their order. A run writes its own down, so that it is not resumed with other data."""

@@ -1,9 +1,10 @@
-"""What becomes of files that cannot be read: they are counted, listed, and not too many.
+"""What becomes of clips that cannot be read: they are counted, listed, and not too many.
 
 A list stands in the run folder from the moment of the first failure. It keeps what all starts of a
-run have found, each file once. What counts is what fails in this start: a file that was repaired
-since the last one counts no more, and one that fails again counts again. Files of a test are listed
-and never count.
+run have found, each clip once. What counts is what fails in this start: a file that was repaired
+since the last one counts no more, and one that fails again counts again. Clips of a test are listed
+and never count. Of a film each of its stretches is a clip: one that begins after the end says
+nothing of the others.
 
 Each process has a list of its own (`failures.csv`, `failures-1.csv`, ...), and looks into those of
 the others. What fails in this start they tell one another in `.failing.csv`, `.failing-1.csv`, ...
@@ -27,24 +28,24 @@ Row = Mapping[str, str]
 
 
 class Failures:
-    """The files of a source that gave no frames. Safe to use from several threads.
+    """The clips of a source that gave no frames. Safe to use from several threads.
 
     Args:
-        files: how many there are in all.
+        clips: how many there are in all.
         most: the share of them that may fail in one start of a run.
     """
 
-    def __init__(self, files: int, most: float) -> None:
-        self.files, self.most = files, most
+    def __init__(self, clips: int, most: float) -> None:
+        self.clips, self.most = clips, most
         self._lock = threading.Lock()
         self._own: dict[str, Row] = {}
         """What this process has found in this start."""
         self._failing: dict[str, Row] = {}
         """The same, and what the other processes have found."""
         self._listed: set[str] = set()
-        """Files that need not be listed once more."""
+        """Clips that need not be listed once more."""
         self._tested: dict[str, Row] = {}
-        """Files of a test: they are listed, and do not count."""
+        """Clips of a test: they are listed, and do not count."""
         self._folder: Path | None = None
         self._rank = 0
 
@@ -68,7 +69,7 @@ class Failures:
                 self._tell(row)
 
     def add(self, name: str, clip: Clip) -> None:
-        """Take note of a file that gave no frames.
+        """Take note of a clip that gave no frames.
 
         Raises:
             ActionCLIPError: when there are too many; it names the first ones.
@@ -80,11 +81,11 @@ class Failures:
                 row = self._own[name] = dict(zip(COLUMNS, values, strict=True))
                 self._failing.setdefault(name, row)
                 self._tell(row)
-            if len(self._failing) > self.most * self.files:
+            if len(self._failing) > self.most * self.clips:
                 raise self._too_many()
 
     def add_tested(self, rows: Iterable[Row]) -> None:
-        """Take note of files of a test that gave no frames: there they counted as wrong.
+        """Take note of clips of a test that gave no frames: there they counted as wrong.
 
         Every process finds the same ones; the first lists them.
 
@@ -101,7 +102,7 @@ class Failures:
 
     @property
     def tested(self) -> int:
-        """How many files of a test gave no frames in this start."""
+        """How many clips of a test gave no frames in this start."""
         return len(self._tested)
 
     def listed(self) -> list[Row]:
@@ -164,7 +165,7 @@ class Failures:
         rest = f"\n  and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         where = "" if self._folder is None else f" The list is in {self._folder}/failures.csv."
         return ActionCLIPError(
-            f"{len(rows)} of {self.files} files could not be read:{''.join(lines)}{rest}",
+            f"{len(rows)} of {self.clips} clips could not be read:{''.join(lines)}{rest}",
             expected=f"At most a share of {self.most:g} may fail (data.most_failures).{where}",
             hint="`actionclip data inspect DATA --write good.csv` lists those that can be read.",
         )

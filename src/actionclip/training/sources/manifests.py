@@ -40,9 +40,9 @@ class ManifestEntries:
         return () if self.captions else self.manifest.classes
 
     @property
-    def files(self) -> int:
-        """How many different files there are."""
-        return len({row.path for row in self.rows})
+    def different(self) -> int:
+        """How many different clips may fail: of a film each of its stretches."""
+        return len({(row.path, row.start, row.end) for row in self.rows})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,6 +56,11 @@ class ManifestEntries:
         label = one_hot(numbers, len(self.manifest.classes)) if self.several else numbers[0]
         return Entry(source, label, None, row.start, row.end)
 
+    def said(self, index: int) -> str:
+        """What is said of a clip: its caption, or its labels."""
+        row = self.rows[index]
+        return row.caption if self.captions else ", ".join(row.labels)
+
     def name(self, index: int) -> str:
-        """The row's path."""
-        return self.rows[index].path
+        """The row's path, with its times where it is a stretch."""
+        return self.rows[index].name

@@ -45,7 +45,7 @@ class ShardEntries:
         self._lock = threading.Lock()
 
     @property
-    def files(self) -> int:
+    def different(self) -> int:
         """How many pairs may fail to be read."""
         return len(self.pairs)
 
@@ -54,19 +54,31 @@ class ShardEntries:
 
     def __getitem__(self, index: int, /) -> Entry:
         shard, pair = self.pairs[index]
-        text = self._bytes(shard, pair.words).decode("utf-8", "replace").strip()
-        if pair.is_json:
-            text = _caption(text, self.name(index))
-        if not text:
-            raise VideoError(f"{self.name(index)} has an empty text.", Outcome.UNREADABLE, hint="")
+        text = self._text(index)
         kind = "frames" if pair.suffix in IMAGE_SUFFIXES else "file"
         data = self._bytes(shard, pair.pixels)
         return Entry(Source(self.name(index), Path(self.name(index)), kind, data), 0, text)
+
+    def said(self, index: int) -> str:
+        """What is said of a pair; nothing where that cannot be read."""
+        try:
+            return self._text(index)
+        except VideoError:
+            return ""
 
     def name(self, index: int) -> str:
         """Shard and key."""
         shard, pair = self.pairs[index]
         return f"{self.paths[shard]}/{pair.key}{pair.suffix}"
+
+    def _text(self, index: int) -> str:
+        shard, pair = self.pairs[index]
+        text = self._bytes(shard, pair.words).decode("utf-8", "replace").strip()
+        if pair.is_json:
+            text = _caption(text, self.name(index))
+        if not text:
+            raise VideoError(f"{self.name(index)} has an empty text.", Outcome.UNREADABLE, hint="")
+        return text
 
     def _bytes(self, shard: int, place: tuple[int, int]) -> bytes:
         start, size = place
