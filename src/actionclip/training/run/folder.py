@@ -12,6 +12,7 @@ interpolated/           a model folder: between the start and the end, if that i
 
 import fcntl
 import json
+import math
 import os
 import platform
 import socket
@@ -132,6 +133,11 @@ class RunFolder:
             pass  # a full disk again: it was reported when the line was written
         finally:
             self._lock.close()
+
+
+def finite(value: float) -> float | None:
+    """The number, or None: JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _take(lock: Any, path: Path) -> None:

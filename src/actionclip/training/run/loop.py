@@ -6,7 +6,7 @@ same weights to the bit (on a CPU, with the same number of threads and processes
 """
 
 import contextlib
-import math
+import dataclasses
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
@@ -26,8 +25,8 @@ from actionclip.training.ranks import (
     all_see,
     any_rank,
     current_ranks,
-    join,
     of_first,
+    together,
     wait_for_all,
 )
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
@@ -39,6 +38,7 @@ from actionclip.training.run.folder import (
     START,
     Record,
     RunFolder,
+    finite,
 )
 from actionclip.training.run.signals import Stopped, StopRequests
 from actionclip.training.run.state import (
@@ -46,6 +46,7 @@ from actionclip.training.run.state import (
     Progress,
     TrainResult,
     check_end,
+    give_saved,
     load_state,
     save_state,
 )
@@ -85,9 +86,10 @@ def train(
 
     Args:
         config: the settings.
-        model: is changed in place, and left in evaluation mode with the weights that were saved.
-            Build it the same way each time; where its numbers come from does not matter when the
-            folder already holds a state.
+        model: is changed in place, and left in evaluation mode with the weights that were saved;
+            after an error with the newest, or if they are shared out with those of `last/`. Build
+            it the same way each time; where its numbers come from does not matter when the folder
+            already holds a state.
         source: the videos. It must be a pure function of index and epoch.
         folder: where the run is kept; see `actionclip.training.run.folder`.
         evaluate: called at the end of epochs; see `Evaluate`. Without it there is no best/.
@@ -96,14 +98,16 @@ def train(
 
     Raises:
         ActionCLIPError: for settings that do not fit the model or the data, a folder that holds
-            another run or that not all processes see, or a training that goes on diverging.
+            another run or that not all processes see, a training that goes on diverging, or an
+            error of another process.
         StorageError: when the disk is full; the state before is untouched.
         Stopped: see above.
     """
-    joined = join(model.device)
+    device = model.device
     try:
         with (
-            torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []),
+            together(device),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             checkpointed(model, config.activation_checkpointing),
             compiled(model, config.compile),
             adapting(model, config) as adapted,
@@ -112,10 +116,8 @@ def train(
             trainer.learner.adapted = adapted
             return trainer.run()
     finally:
-        model.eval()
+        model.eval().to(device)  # where it was, also if it could not take back shared weights
         model.zero_grad(set_to_none=True)
-        if joined:
-            dist.destroy_process_group()
 
 
 class Trainer:
@@ -164,9 +166,14 @@ class Trainer:
         wait_for_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if self.files is not None:
             self.files.close()
+        if self.model is not self.own:
+            if isinstance(error, Stopped):  # so do the others, which have to take part
+                take_back(self.own, self.model)
+            else:
+                give_saved(self.own, self.path)
 
     def run(self) -> TrainResult:
         """Do the steps that are left."""
@@ -275,10 +282,10 @@ class Trainer:
         line = {
             "step": self.progress.step,
             "epoch": round(self.progress.step / self.steps_per_epoch, 4),
-            "loss": _finite(loss),
+            "loss": finite(loss),
             "gradient": norm,
             "lr": shown_rate(self.learner.optimizer),
-            "scale": _finite(self.model.logit_scale.exp().item()),
+            "scale": finite(self.model.logit_scale.exp().item()),
             "clips_per_second": round(self.config.batch_size / max(took + waited, 1e-9), 3),
             "waited": round(waited / max(took + waited, 1e-9), 4),
         }
@@ -302,13 +309,11 @@ class Trainer:
         wait_for_all()
         load_state(self.learner, self.path)
         saved = self.progress
-        self.learner.progress = Progress(
-            **{
-                **vars(before),
-                "rate_scale": before.rate_scale / 2,
-                "rollbacks": before.rollbacks + 1,
-                "bad_in_a_row": 0,
-            }
+        self.learner.progress = dataclasses.replace(
+            before,
+            rate_scale=before.rate_scale / 2,
+            rollbacks=before.rollbacks + 1,
+            bad_in_a_row=0,
         )
         self.log({"step": before.step, "rolled_back_to": saved.step})
         wait_for_all()
@@ -322,7 +327,7 @@ class Trainer:
                 with self.ordinary() as model:
                     own = dict(self.evaluate(model.eval()))
                 scores = of_first(own) if self.learner.is_shared else own
-                said = {name: _finite(float(value)) for name, value in scores.items()}
+                said = {name: finite(float(value)) for name, value in scores.items()}
                 self.log({"step": self.progress.step, "epoch": epoch, "scores": said})
                 name, first = next(iter(scores.items()))
                 if self.learner.take_best(first, f"{name} {self.record.measure}".strip()):
@@ -373,7 +378,7 @@ class Trainer:
 
     @property
     def labels(self) -> Sequence[str] | None:
-        """What labels.txt of the model folders holds; None: what it did before."""
+        """Of labels.txt in the model folders; None: what it held before."""
         return self.source.labels if self.config.loss == "kl" else None
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
@@ -391,8 +396,3 @@ class Trainer:
         """A line of metrics.jsonl."""
         if self.files is not None:
             self.progress.metrics_bytes = self.files.log(line)
-
-
-def _finite(value: float) -> float | None:
-    """The number, or None: JSON has no NaN."""
-    return value if math.isfinite(value) else None

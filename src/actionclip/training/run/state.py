@@ -11,6 +11,7 @@ The learning rate, the order of the videos, the templates and the draws of dropo
 the step and the seed: there is nothing of them to save.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -30,8 +31,10 @@ from actionclip.model.weights.files import (
     tensor_content,
     write_together,
 )
+from actionclip.model.weights.folder import WEIGHTS
 from actionclip.training.adapt.lora import Adapted
 from actionclip.training.ranks import all_see, any_rank, not_one_folder, of_first
+from actionclip.training.run.folder import LAST
 from actionclip.training.run.step import Average
 from actionclip.training.spread.sharded import gathered, is_shared, like, local
 
@@ -228,6 +231,18 @@ def load_state(learner: Learner, folder: Path) -> bool:
     if any_rank(of_first(learner.progress) != learner.progress, learner.model.device):
         raise not_one_folder(path)
     return True
+
+
+def give_saved(model: ActionCLIP, folder: Path) -> None:
+    """Give a model the weights of a run's last/, if they are there and whole.
+
+    No other process takes part: they may be gone.
+    """
+    path = folder / LAST / WEIGHTS
+    with contextlib.suppress(ActionCLIPError, OSError):
+        if path.is_file():
+            check_against(read_header(path), model.state_dict(), path)
+            model.load_state_dict(read_tensors(path))
 
 
 def check_end(learner: Learner, folder: Path) -> None:
