@@ -206,9 +206,6 @@ def fail_on_a_rank(what, folder, sharded):
     return said, plain and not model.training and fingerprint(model)
 
 
-NO_MEMORY = "OutOfMemoryError: Tried to allocate 2 GiB."
-
-
 @pytest.mark.parametrize(
     ("what", "rank", "own", "others"),
     [
@@ -228,16 +225,17 @@ NO_MEMORY = "OutOfMemoryError: Tried to allocate 2 GiB."
         (
             "no memory",
             1,
-            NO_MEMORY,
-            f"ActionCLIPError: Process 1 of 2 ended the training: {NO_MEMORY}",
+            "ActionCLIPError: The memory of this GPU does not suffice for the training.",
+            "ActionCLIPError: Process 1 of 2 ended the training: The memory of this GPU does not "
+            "suffice for the training.",
         ),
     ],
 )
 def test_an_error_of_one_process_is_one_of_all(tmp_path, what, rank, own, others):
     answers = on_ranks(2, fail_on_a_rank, what, tmp_path, False)
 
-    assert answers[rank][0] == own
-    assert answers[1 - rank][0] == others
+    assert answers[rank][0].startswith(own)
+    assert answers[1 - rank][0].startswith(others)
 
 
 def test_shared_out_weights_of_a_run_that_failed_are_those_of_its_last_save(tmp_path):

@@ -12,6 +12,7 @@ from actionclip.training.optimiser import build_optimizer, parameter_groups
 from actionclip.training.run.batches import order
 from actionclip.training.run.step import encode
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.memory import is_out_of_memory
 from actionclip.training.spread.norms import has_norms
 from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed, choose_trained
@@ -175,16 +176,11 @@ def _cost_if_it_fits(config: TrainConfig, model: ActionCLIP, tried: int) -> Cost
     try:
         return measure_cost(config, model, tried)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         model.zero_grad(set_to_none=True)
         model.train(was_training)
         return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    by_class = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return by_class or "DefaultCPUAllocator" in str(error)  # torch has no class for a CPU's
 
 
 def measure_cost(config: TrainConfig, model: ActionCLIP, tried: int = _TRIED) -> Cost:

@@ -54,6 +54,7 @@ from actionclip.training.run.step import Abandoned, Average, apply_gradients, fi
 from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.compiled import compiled
+from actionclip.training.spread.memory import said_plainly
 from actionclip.training.spread.norms import Norms
 from actionclip.training.spread.sharded import shard, take_back, taken_back
 from actionclip.training.trained import adapting, checkpointed, set_training_mode
@@ -107,6 +108,7 @@ def train(
     try:
         with (
             together(device),
+            said_plainly(),
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             checkpointed(model, config.activation_checkpointing),
             compiled(model, config.compile),
