@@ -1,11 +1,26 @@
-"""Memory that does not suffice: how torch says so, and what a person can do about it."""
+"""Memory: what this process holds, and what is said where it does not suffice."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
 from actionclip.errors import ActionCLIPError
+
+
+def held_bytes() -> int:
+    """What this process holds of the machine's memory now; 0 where the system does not say."""
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:
