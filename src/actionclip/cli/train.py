@@ -167,6 +167,12 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
     if result.rollbacks:
         times = "Once" if result.rollbacks == 1 else f"{result.rollbacks} times"
         say(f"{times} the last save was taken again, at half the rate: what came after it is lost.")
+    if result.is_chance:
+        say(
+            f"note: the newest weights make of the last batch a loss of {result.end_loss:.4f}, no "
+            f"better than chance ({result.end_chance:.4f}). Where it was better before, lower "
+            "training.optim.lr or set training.clip_norm = 1.0."
+        )
     if result.best is not None:
         say(f"The best evaluation was {result.best:.4f}, after step {result.best_step}.")
     say(f"The model is in {folder}. Use it:")

@@ -45,12 +45,19 @@ from actionclip.training.run.state import (
     Learner,
     Progress,
     TrainResult,
+    check_clips,
     check_end,
     give_saved,
     load_state,
     save_state,
 )
-from actionclip.training.run.step import Abandoned, Average, apply_gradients, find_gradients
+from actionclip.training.run.step import (
+    Abandoned,
+    Average,
+    apply_gradients,
+    find_gradients,
+    loss_again,
+)
 from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.compiled import compiled
@@ -181,20 +188,15 @@ class Trainer:
         """Do the steps that are left."""
         all_see(self.path / CONFIG, self.model.device)
         found = load_state(self.learner, self.path)
-        if found and self.progress.clips != len(self.source):
-            raise ActionCLIPError(
-                f"The run in {self.path} was begun with {self.progress.clips} videos, and now "
-                f"there are {len(self.source)}.",
-                expected="A run goes on with the data it was started with.",
-                hint="Train in another folder.",
-            )
+        if found:
+            check_clips(self.progress, len(self.source), self.path)
         if self.files is not None:
             self.files.open_metrics(self.progress.metrics_bytes)
         self.find_start(found)
         if not found:
             self.save()  # what a rollback in the first epoch goes back to
         else:
-            with self.averaged():
+            with self.learner.averaged():
                 self.write_model(LAST, "")  # the last process may have ended before it could
         wait_for_all()
         with self.stop:
@@ -270,6 +272,9 @@ class Trainer:
         progress.step += 1
         progress.bad_in_a_row = 0 if norm is not None else progress.bad_in_a_row + 1
         progress.skipped += norm is None
+        if progress.step == self.steps:  # no later step will say what became of the weights
+            found = loss_again(self.model, batch, self.config, progress.step - 1)
+            progress.end_loss, progress.end_chance = found
         self.tell(loss.item(), norm, time.monotonic() - began, waited)
         if progress.bad_in_a_row >= MOST_BAD_IN_A_ROW:
             self.roll_back()
@@ -325,7 +330,7 @@ class Trainer:
         """Evaluate, keep the best, save."""
         last = self.progress.step >= self.steps
         if self.evaluate is not None and (last or epoch % self.config.eval_every == 0):
-            with self.averaged(), torch.no_grad():
+            with self.learner.averaged(), torch.no_grad():
                 with self.ordinary() as model:
                     own = dict(self.evaluate(model.eval()))
                 scores = of_first(own) if self.learner.is_shared else own
@@ -363,7 +368,7 @@ class Trainer:
         tensors = self.learner.tensors()
         if self.ranks.is_first:
             save_state(tensors, self.path)
-        with self.averaged():
+        with self.learner.averaged():
             self.write_model(LAST, "")
 
     def write_model(self, name: str, about: str) -> None:
@@ -382,11 +387,6 @@ class Trainer:
     def labels(self) -> Sequence[str] | None:
         """Of labels.txt in the model folders; None: what it held before."""
         return self.source.labels if self.config.loss == "kl" else None
-
-    def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Within it the model has its averaged weights, if there are any."""
-        average = self.learner.average
-        return contextlib.nullcontext() if average is None else average.in_place_of(self.model)
 
     def ordinary(self) -> contextlib.AbstractContextManager[ActionCLIP]:
         """Within it there is a model that this process can use without the others."""
