@@ -319,6 +319,24 @@ def test_steps_that_were_lost_are_told(recipe, tmp_path, capsys, monkeypatch):
     assert "2 times the last save was taken again, at half the rate" in said
 
 
+def test_a_run_that_goes_on_elsewhere_says_what_is_another(
+    recipe, undisturbed, tmp_path, capsys, monkeypatch
+):
+    out = shutil.copytree(undisturbed, tmp_path / "run")
+    typed(recipe, out, "--dry-run")
+    assert "started with" not in capsys.readouterr().err
+
+    began = json.loads((out / "environment.json").read_text())
+    began["versions"]["torch"] = "2.0.0"
+    (out / "environment.json").write_text(json.dumps(began))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    typed(recipe, out, "--dry-run")
+
+    said = capsys.readouterr().err
+    assert f"note: The run was started with torch 2.0.0 and now {torch.__version__}, " in said
+    assert "processes 1 and now 2: it goes on, and its weights may differ" in said
+
+
 def test_a_run_that_is_nowhere_at_its_end_fails(recipe, tmp_path, capsys):
     """Its weights are finite at times, and make nothing finite of a video."""
     out = tmp_path / "run"

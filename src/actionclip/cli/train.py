@@ -129,7 +129,7 @@ def _show_plan(run: "Run", plan: "Plan", folder: Path, *, as_json: bool, quiet: 
     for line in plan.lines():
         say(line)
     say(f"folder      {folder}" + (" (goes on)" if _has_state(folder) else ""))
-    for note in run.data.notes:
+    for note in [*run.data.notes, *_changes(folder)]:
         say(f"note: {note}")
     if not has_tensorboard():
         say("note: no TensorBoard events are written: pip install 'actionclip[train]'")
@@ -139,6 +139,13 @@ def _has_state(folder: Path) -> bool:
     from actionclip.training.run.state import STATE
 
     return (folder / STATE).is_file()
+
+
+def _changes(folder: Path) -> list[str]:
+    from actionclip.training.run.folder import what_changed
+
+    said = what_changed(folder) if _has_state(folder) else ""
+    return [said] if said else []
 
 
 def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:

@@ -272,6 +272,30 @@ def environment() -> dict[str, Any]:
     }
 
 
+def what_changed(folder: Path) -> str:
+    """A sentence about what a run runs on now and did not when it was started last, if anything.
+
+    Weights depend on it in their last digits.
+    """
+    try:
+        before = _flat(json.loads((folder / ENVIRONMENT).read_text("utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return ""
+    now = _flat(environment())
+    names = [name for name in now if name.startswith("versions.")]
+    told = [
+        f"{name.removeprefix('versions.')} {before[name]} and now {now[name]}"
+        for name in (*names, "threads", "gpus", "processes")
+        if name in before and before[name] != now[name]
+    ]
+    if not told:
+        return ""
+    return (
+        f"The run was started with {', '.join(told)}: it goes on, and its weights may differ in "
+        "their last digits from those of one start."
+    )
+
+
 def _cannot_write(path: Path, error: OSError) -> StorageError:
     untouched = "Free some space and run the same command again: the last save is untouched."
     return cannot_write(path, error, hint=untouched)
