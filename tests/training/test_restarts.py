@@ -197,7 +197,7 @@ def fail_on_a_rank(what, folder, sharded):
     if what == "no memory" and rank == "1":
         error = torch.OutOfMemoryError("Tried to allocate 2 GiB.")
         model.post.register_forward_hook(lambda *_: at_third(error))
-    source = Unreadable() if what == "unreadable" else Colours()
+    source, said = Unreadable() if what == "unreadable" else Colours(), ""
     try:
         run(folder, replace(SETTINGS, sharded=sharded), source, model)
     except Exception as error:
