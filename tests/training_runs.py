@@ -94,8 +94,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def on_ranks(world, function, *arguments):
-    """What a function of a module returns in each of some processes, as torchrun would set them."""
+def on_ranks(world, function, *arguments, killed=0):
+    """What a function of a module returns in each of some processes, as torchrun would set them.
+
+    The last ones may be killed, and answer nothing.
+    """
     queue, port = SERVER.Queue(), free_port()
     processes = [
         SERVER.Process(target=_as_rank, args=(rank, world, port, function, queue, arguments))
@@ -104,14 +107,14 @@ def on_ranks(world, function, *arguments):
     for process in processes:
         process.start()
     try:
-        answers = dict(queue.get(timeout=120) for _ in processes)
+        answers = dict(queue.get(timeout=120) for _ in processes[killed:])
         for process in processes:
             process.join(60)
     finally:
         for process in processes:
             process.kill()
             process.join()
-    return [answers[rank] for rank in range(world)]
+    return [answers[rank] for rank in range(world - killed)]
 
 
 SETTINGS = TrainConfig(

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from actionclip.model.weights.folder import load_folder
 from actionclip.training.recipes.models import build_model
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.testing import make_evaluate
+from actionclip.training.run import loop
 from actionclip.training.run.state import STATE, read_progress
 from actionclip.training.spread import on_cpu
 from recipes_for_tests import failures_in, render_people, small_recipe, write_recipe
@@ -301,16 +303,62 @@ def on_a_rank(recipe, out):
     return typed(recipe, out, "--quiet")
 
 
-def test_steps_that_were_lost_are_told(recipe, tmp_path, capsys):
-    out = tmp_path / "run"
+def test_steps_that_were_lost_are_told(recipe, tmp_path, capsys, monkeypatch):
+    out, usual = tmp_path / "run", loop.find_gradients
 
-    typed(recipe, out, "--set", "training.optim.lr=1e30")
+    def find_gradients(model, batch, settings, step, *more):
+        return usual(model, batch, settings, step, *more) * (math.nan if 4 < step < 11 else 1.0)
+
+    monkeypatch.setattr(loop, "find_gradients", find_gradients)
+
+    assert typed(recipe, out) == 0
 
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    back = sum("rolled_back_to" in line for line in lines)
-    assert back > 1
+    assert sum("rolled_back_to" in line for line in lines) == 2
     said = capsys.readouterr().err
-    assert f"{back} times the last save was taken again, at half the rate" in said
+    assert "2 times the last save was taken again, at half the rate" in said
+
+
+def test_a_run_that_goes_on_elsewhere_says_what_is_another(
+    recipe, undisturbed, tmp_path, capsys, monkeypatch
+):
+    out = shutil.copytree(undisturbed, tmp_path / "run")
+    typed(recipe, out, "--dry-run")
+    assert "started with" not in capsys.readouterr().err
+
+    began = json.loads((out / "environment.json").read_text())
+    began["versions"]["torch"] = "2.0.0"
+    (out / "environment.json").write_text(json.dumps(began))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    typed(recipe, out, "--dry-run")
+
+    said = capsys.readouterr().err
+    assert f"note: The run was started with torch 2.0.0 and now {torch.__version__}, " in said
+    assert "processes 1 and now 2: it goes on, and its weights may differ" in said
+
+
+def test_a_run_that_is_nowhere_at_its_end_fails(recipe, tmp_path, capsys):
+    """Its weights are finite at times, and make nothing finite of a video."""
+    out = tmp_path / "run"
+
+    assert typed(recipe, out, "--set", "training.optim.lr=1e30") == 2
+
+    back = (out / "metrics.jsonl").read_text().count("rolled_back_to")
+    assert back > 1
+    assert f"not finite after the last step, 15, and {back} rollbacks" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_no_better_than_chance_says_so(recipe, tmp_path, capsys):
+    wild = ["--set", "training.optim.lr=10.0", "--set", "training.schedule.decay='multistep'"]
+
+    assert typed(recipe, tmp_path / "wild", *wild) == 0
+    said = capsys.readouterr().err
+    assert typed(recipe, tmp_path / "tame") == 0
+
+    assert "note: the newest weights make of the last batch a loss of " in said
+    assert "no better than chance (" in said
+    assert "lower training.optim.lr" in said
+    assert "better than chance" not in capsys.readouterr().err
 
 
 def test_two_processes_train_what_one_trains(recipe, tmp_path, undisturbed):

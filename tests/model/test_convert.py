@@ -276,7 +276,12 @@ def test_mmaction2_checkpoints(golden, converted):
 
 
 @pytest.mark.parametrize(
-    "mark", [{"meta": {"epoch": 3}}, {"message_hub": {}}, {"data_preprocessor.mean": torch.ones(3)}]
+    "mark",
+    [
+        {"meta": {"epoch": 3, "mmengine_version": "0.10.4"}},
+        {"message_hub": {}},
+        {"data_preprocessor.mean": torch.ones(3)},
+    ],
 )
 def test_mmaction2_checkpoints_without_an_adapter_are_told_by_their_marks(mark, converted):
     theirs = mmaction2_checkpoint()["state_dict"]
@@ -290,6 +295,17 @@ def test_mmaction2_checkpoints_without_an_adapter_are_told_by_their_marks(mark, 
     assert result.config.prompts.post == "meanp"
     assert result.config.scale == 100
     assert set(mark) == set(result.ignored)
+
+
+@pytest.mark.parametrize("meta", [{"epoch": 3, "version": "1"}, "my run", None])
+def test_a_meta_of_anybody_beside_a_clip_is_not_mmaction2s(meta, converted):
+    state = reference_weights(clip_shapes("s1"), "model")
+    state = {f"clip.{name}": value for name, value in state.items()}
+
+    result, _ = converted({"state_dict": state, "meta": meta}, frames=4)
+
+    assert (result.writer, result.ignored) == ("clip", ("meta",))
+    assert result.config.scale is None
 
 
 def test_a_clip_inside_another_module_may_be_named(tmp_path, monkeypatch):

@@ -274,17 +274,37 @@ def test_any_settings_survive_toml():
     assert parse(TrainConfig, tomllib.loads(text), source="") == settings
 
 
-def test_a_run_that_diverges_in_its_last_steps_does_not_look_finished(tmp_path):
+@pytest.mark.parametrize(
+    ("rate", "clips"),
+    [(1e38, 8), (1e25, 4)],
+    ids=["infinite weights", "finite weights, of which nothing finite comes"],
+)
+def test_a_run_that_diverges_in_its_last_steps_does_not_look_finished(tmp_path, rate, clips):
     """Too late for a rollback: the last save is of weights from before, and the model is broken."""
-    wild = OptimConfig(optimiser="sgd", lr=1e38, momentum=0.0, weight_decay=1e3)
+    wild = OptimConfig(optimiser="sgd", lr=rate, momentum=0.0, weight_decay=1e3)
     settings = replace(
         SETTINGS, optim=wild, save_every=None, schedule=ScheduleConfig(epochs=1, warmup_epochs=0)
     )
     model = small_model()
 
     with pytest.raises(ActionCLIPError, match="not finite after the last step") as found:
-        run(tmp_path, settings, source=Colours(8), model=model)
+        run(tmp_path, settings, source=Colours(clips), model=model)
 
     assert "step 0" in str(found.value)
     saved = load_folder(tmp_path / "last")
-    assert fingerprint(saved) == fingerprint(small_model())
+    assert fingerprint(saved) == fingerprint(model) == fingerprint(small_model())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_end_of_a_run_says_what_its_last_weights_make_of_the_last_batch(tmp_path, parts):
+    last = ScheduleConfig(epochs=1, warmup_epochs=0, decay="multistep", milestones=2)
+    settings = replace(SETTINGS, schedule=last, batch_size=8, accumulate=parts)
+    good, bad = (replace(settings, optim=OptimConfig(lr=rate)) for rate in (1e-3, 10.0))
+
+    _, fine = run(tmp_path / "good", good, model=small_model())
+    _, wild = run(tmp_path / "bad", bad, model=small_model())
+
+    before = metrics(tmp_path / "good")[fine.steps]
+    assert fine.end_loss < before < fine.end_chance < math.log(8)
+    assert (fine.is_chance, wild.is_chance) == (False, True)
+    assert run(tmp_path / "bad", bad, model=small_model())[1].end_loss == wild.end_loss

@@ -1,5 +1,9 @@
 """What is said of a training before it begins: steps, memory and time."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -110,6 +114,60 @@ def test_the_plan_encodes_no_more_videos_at_once_than_the_training(
     make_plan(settings, model, 22, processes=processes, measure=True)
 
     assert max(seen) == min(4, batch // processes // parts)
+
+
+MEASURED = """
+import json, pathlib, sys
+import torch
+from actionclip.training import Example, ScheduleConfig, TrainConfig, make_plan, train
+from actionclip.training.recipes.models import build_model
+from actionclip.training.recipes.settings import ModelSettings
+
+torch.set_num_threads(1)
+vision = {"image_size": 64, "patch_size": 8, "width": 256, "layers": 6, "head_width": 64}
+text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+towers = {"embed_dim": 64, "vision_cfg": vision, "text_cfg": text}
+model = build_model(ModelSettings(architecture=towers, sampling={"frames": 8}))
+
+
+class Noise:
+    labels = ("a", "b")
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, key):
+        draws = torch.Generator().manual_seed(key[0])
+        frames = torch.randint(0, 255, (8, 3, 64, 64), generator=draws, dtype=torch.uint8)
+        return Example(frames, key[0] % 2)
+
+
+settings = TrainConfig(
+    batch_size=4, accumulate=int(sys.argv[2]), schedule=ScheduleConfig(epochs=1, warmup_epochs=0)
+)
+plan = make_plan(settings, model, 8, measure=True)
+train(settings, model, Noise(), sys.argv[1])
+status = pathlib.Path("/proc/self/status").read_text()
+print(json.dumps([plan.lines()[3], int(status.split("VmHWM:")[1].split()[0]) / 2**20]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of a process")
+@pytest.mark.parametrize("parts", [1, 4])
+def test_the_planned_memory_is_within_a_quarter_of_what_a_process_takes(tmp_path, parts):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path), str(parts)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    line, most = json.loads(done.stdout)
+    planned = float(line.split()[2])
+    assert line == f"memory      about {planned:.2f} GiB in each process"
+    assert planned == pytest.approx(most, rel=0.25)
 
 
 def out_of_memory(*_):

@@ -2,21 +2,33 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.model.weights.folder import load_folder
 from actionclip.training import ranks
 from actionclip.training.ranks import join
+from actionclip.training.run import loop
 from actionclip.training.run.state import STATE
-from training_runs import fingerprint, free_port, metrics, on_ranks, run, small_model
+from training_runs import (
+    SETTINGS,
+    Colours,
+    fingerprint,
+    free_port,
+    metrics,
+    on_ranks,
+    run,
+    small_model,
+)
 
 PROGRAM = """
 import os, pathlib, signal, sys
@@ -160,3 +172,98 @@ def test_after_a_restart_the_addresses_of_the_killed_are_not_used():
     assert on_ranks(2, join_again, port, 1) == [2, 2]
 
     del store
+
+
+class Unreadable(Colours):
+    """In the second epoch the second process cannot read its videos."""
+
+    def __getitem__(self, key):
+        if key[1] == 1 and os.environ["RANK"] == "1":
+            raise ActionCLIPError("3 of 22 files could not be read:\n  a.avi", hint="Mend them.")
+        return super().__getitem__(key)
+
+
+def fail_on_a_rank(what, folder, sharded):
+    """How a training ends of which one process fails, and the weights of the caller's model."""
+    rank, model, calls = os.environ["RANK"], small_model(), []
+
+    def at_third(error):
+        calls.append(error)
+        if len(calls) == 3:
+            raise error
+
+    if what == "full disk" and rank == "0":
+        loop.save_state = lambda *_: at_third(StorageError("The disk is full.", hint="Free some."))
+    if what == "no memory" and rank == "1":
+        error = torch.OutOfMemoryError("Tried to allocate 2 GiB.")
+        model.post.register_forward_hook(lambda *_: at_third(error))
+    source, said = Unreadable() if what == "unreadable" else Colours(), ""
+    try:
+        run(folder, replace(SETTINGS, sharded=sharded), source, model)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+    plain = not any(hasattr(value, "to_local") for value in model.state_dict().values())
+    return said, plain and not model.training and fingerprint(model)
+
+
+@pytest.mark.parametrize(
+    ("what", "rank", "own", "others"),
+    [
+        (
+            "unreadable",
+            1,
+            "ActionCLIPError: 3 of 22 files could not be read:\n  a.avi Mend them.",
+            "ActionCLIPError: Process 1 of 2 ended the training: 3 of 22 files could not be read. "
+            "Mend them.",
+        ),
+        (
+            "full disk",
+            0,
+            "StorageError: The disk is full. Free some.",
+            "StorageError: Process 0 of 2 ended the training: The disk is full. Free some.",
+        ),
+        (
+            "no memory",
+            1,
+            "ActionCLIPError: The memory of this GPU does not suffice for the training.",
+            "ActionCLIPError: Process 1 of 2 ended the training: The memory of this GPU does not "
+            "suffice for the training.",
+        ),
+    ],
+)
+def test_an_error_of_one_process_is_one_of_all(tmp_path, what, rank, own, others):
+    answers = on_ranks(2, fail_on_a_rank, what, tmp_path, False)
+
+    assert answers[rank][0].startswith(own)
+    assert answers[1 - rank][0].startswith(others)
+
+
+def test_shared_out_weights_of_a_run_that_failed_are_those_of_its_last_save(tmp_path):
+    answers = on_ranks(2, fail_on_a_rank, "unreadable", tmp_path, True)
+
+    assert "Process 1 of 2 ended the training: 3 of 22" in answers[0][0]
+    saved = fingerprint(load_folder(tmp_path / "last"))
+    assert [weights for _, weights in answers] == [saved, saved]
+    assert saved != fingerprint(small_model())
+
+
+class Killed(Colours):
+    """In the second epoch the second process is killed."""
+
+    def __getitem__(self, key):
+        if key[1] == 1 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(key)
+
+
+def lose_another(folder):
+    with pytest.raises(ActionCLIPError) as lost:
+        run(folder, source=Killed(), model=small_model())
+    return str(lost.value)
+
+
+def test_a_process_that_was_killed_is_said_to_be_gone(tmp_path):
+    [said] = on_ranks(2, lose_another, tmp_path, killed=1)
+
+    assert "Another process of this training is gone" in said
+    assert "The same command goes on from the last save." in said

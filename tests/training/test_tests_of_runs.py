@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from actionclip.cli.app import app
+from actionclip.errors import ActionCLIPError
 from actionclip.training.recipes.reading import read_recipe
 from actionclip.training.recipes.running import Run
 from recipes_for_tests import failures_in, render_people, small_recipe
@@ -81,3 +82,13 @@ def test_files_of_a_test_that_cannot_be_read_are_told_and_do_not_end_the_run(tmp
     assert f"2 clips could not be read: see {out}/failures.csv" in done.stderr
     assert "2 of them are of [evaluation], and wrong there." in done.stderr
     assert sorted(row["path"] for row in failures_in(out)) == sorted(tested[:2])
+
+
+def test_a_split_that_is_not_there_is_named_as_a_recipe_names_it(tmp_path, people):
+    clips = split_up(tmp_path, people, 3)
+    recipe = small_recipe(tmp_path / "a.toml", clips, evaluation={"split": "val"}, **ONE_EPOCH)
+
+    with pytest.raises(ActionCLIPError, match=r"no clip with labels in 'val'") as error:
+        Run.prepare(read_recipe(recipe))
+
+    assert error.value.hint == "Name the split to test on with evaluation.split."

@@ -132,7 +132,7 @@ def _show_plan(run: "Run", plan: "Plan", folder: Path, *, as_json: bool, quiet: 
     for line in plan.lines():
         say(line)
     say(f"folder      {folder}" + (" (goes on)" if _has_state(folder) else ""))
-    for note in run.data.notes:
+    for note in [*run.data.notes, *_changes(folder)]:
         say(f"note: {note}")
     if not has_tensorboard():
         say("note: no TensorBoard events are written: pip install 'actionclip[train]'")
@@ -142,6 +142,13 @@ def _has_state(folder: Path) -> bool:
     from actionclip.training.run.state import STATE
 
     return (folder / STATE).is_file()
+
+
+def _changes(folder: Path) -> list[str]:
+    from actionclip.training.run.folder import what_changed
+
+    said = what_changed(folder) if _has_state(folder) else ""
+    return [said] if said else []
 
 
 def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
@@ -172,6 +179,12 @@ def _show_result(run: "Run", result: "TrainResult", *, as_json: bool) -> None:
     if result.rollbacks:
         times = "Once" if result.rollbacks == 1 else f"{result.rollbacks} times"
         say(f"{times} the last save was taken again, at half the rate: what came after it is lost.")
+    if result.is_chance:
+        say(
+            f"note: the newest weights make of the last batch a loss of {result.end_loss:.4f}, no "
+            f"better than chance ({result.end_chance:.4f}). Where it was better before, lower "
+            "training.optim.lr or set training.clip_norm = 1.0."
+        )
     if result.best is not None:
         say(f"The best evaluation was {result.best:.4f}, after step {result.best_step}.")
     say(f"The model is in {folder}. Use it:")

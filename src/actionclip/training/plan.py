@@ -9,9 +9,10 @@ from torch import Tensor
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.training.adapt.teacher import teach
 from actionclip.training.optimiser import build_optimizer, parameter_groups
-from actionclip.training.run.batches import order
+from actionclip.training.run.batches import AHEAD, order
 from actionclip.training.run.step import encode
 from actionclip.training.settings import TrainConfig
+from actionclip.training.spread.memory import held_bytes, is_out_of_memory
 from actionclip.training.spread.norms import has_norms
 from actionclip.training.spread.on_cpu import quick_on_cpu
 from actionclip.training.trained import checkpointed, choose_trained
@@ -51,7 +52,8 @@ class Plan:
     """Weights, gradients, what the optimiser remembers and averages, and the weights of a teacher,
     in each process."""
     memory_bytes: int | None
-    """The same and the activations of one part of a batch; None without a measurement."""
+    """The same, the activations of one part of a batch, and the videos that are read ahead; None
+    without a measurement. Of a GPU's memory where one trains."""
     seconds: float | None
     """Of all steps, without waiting for videos; None without a measurement."""
     normalised: int | None = None
@@ -59,6 +61,9 @@ class Plan:
     is the whole batch, or no batch norm is trained."""
     start_left: float = 0.0
     """Share of the start's weights in the averaged ones (`ema`) at the end."""
+    process_bytes: int | None = None
+    """What Python, torch and the rest of this process take besides, in the machine's memory; None
+    where a GPU trains."""
     too_many: int | None = None
     """Videos for which memory did not suffice when their cost was to be measured."""
 
@@ -73,7 +78,9 @@ class Plan:
             f"parameters  {self.parameters / 1e6:.2f} M, trained: {trained}",
         ]
         if self.memory_bytes is not None and self.seconds is not None:
-            lines.append(f"memory      about {self.memory_bytes / 2**30:.2f} GiB in each process")
+            whole = (self.memory_bytes + (self.process_bytes or 0)) / 2**30
+            where = "in" if self.process_bytes is not None else "of a GPU in"
+            lines.append(f"memory      about {whole:.2f} GiB {where} each process")
             lines.append(f"time        about {_duration(self.seconds)}, if videos come fast enough")
         elif self.too_many is None:
             lines.append(f"memory      {self.state_bytes / 2**30:.2f} GiB, and the activations")
@@ -123,6 +130,10 @@ def _weight_bytes(model: ActionCLIP) -> int:
     return sum(t.nbytes for t in [*model.parameters(), *model.buffers()])
 
 
+def _video_bytes(model: ActionCLIP) -> int:
+    return 3 * model.config.sampling.frames * model.backbone.image_size**2
+
+
 def _plan(
     config: TrainConfig,
     model: ActionCLIP,
@@ -139,11 +150,12 @@ def _plan(
         for name, members in parameter_groups(model).items()
     }
     copies = 1 + _MOMENTS[config.optim.optimiser] + (config.ema is not None)
-    weights = _weight_bytes(model)
+    weights, on_cpu = _weight_bytes(model), model.device.type == "cpu"
     state = weights + 4 * copies * sum(trained.values())
     if config.sharded and processes > 1:  # the model itself waits in the processor's memory
-        state = state // processes + (weights if model.device.type == "cpu" else 0)
+        state = state // processes + (weights if on_cpu else 0)
     state += teacher
+    process = max(0, held_bytes() - weights) if on_cpu else None
     memory = seconds = None
     share = config.batch_size // processes
     part = max(1, share // config.accumulate)
@@ -151,6 +163,8 @@ def _plan(
     cost = _cost_if_it_fits(config, model, tried) if measure else None
     if cost is not None:
         memory = state + cost.activation_bytes * part
+        if on_cpu:
+            memory += _video_bytes(model) * share * (AHEAD + 2)  # one is made, one is learnt from
         twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
         seconds = (cost.seconds * twice + cost.teacher_seconds) * share * steps
     return Plan(
@@ -166,6 +180,7 @@ def _plan(
         seconds=seconds,
         normalised=part if part < config.batch_size and has_norms(model) else None,
         start_left=0.0 if config.ema is None else config.ema**steps,
+        process_bytes=process,
         too_many=tried if measure and cost is None else None,
     )
 
@@ -175,16 +190,11 @@ def _cost_if_it_fits(config: TrainConfig, model: ActionCLIP, tried: int) -> Cost
     try:
         return measure_cost(config, model, tried)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         model.zero_grad(set_to_none=True)
         model.train(was_training)
         return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    by_class = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return by_class or "DefaultCPUAllocator" in str(error)  # torch has no class for a CPU's
 
 
 def measure_cost(config: TrainConfig, model: ActionCLIP, tried: int = _TRIED) -> Cost:

@@ -5,9 +5,13 @@ text of the whole batch, and the gradient is the one that a single process with 
 would have had. W processes, B rows in each.
 """
 
+import contextlib
+import itertools
+import json
 import os
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +23,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from actionclip.errors import ActionCLIPError
+from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.training.spread.sharded import is_shared
 
 PATIENCE = timedelta(minutes=10)
@@ -30,8 +34,16 @@ SEEN_LATE = 60.0
 """Seconds after which another machine sees a file that was written: a network file system may
 remember for half a minute that it was not there."""
 
+HEARD = 5.0
+"""Seconds that a process which failed stays, so that the others hear why."""
+
 BUCKET = 64 * 2**20
 """Bytes of gradients that travel together."""
+
+_LOST = re.compile(r"gloo/|NCCL|ProcessGroup")
+"""What torch says where another process does not answer."""
+
+_begun = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,100 @@ def join(device: torch.device) -> bool:
         options |= {"store": own, "rank": rank, "world_size": world}
     dist.init_process_group(**options)
     return True
+
+
+@contextlib.contextmanager
+def together(device: torch.device) -> Iterator[None]:
+    """Within it the processes that `torchrun` started are a group, and an error of one ends all.
+
+    The one that fails says why in the store by which they met, and closes its connections (weights
+    that are shared out keep some until its end): the others, which wait for it or soon will, raise
+    the same and not what torch makes of that. A group that the caller made stays as it is.
+
+    Raises:
+        ActionCLIPError: in the others: what ended the one, or that one is gone and said nothing.
+        StorageError: the same, where that was one.
+    """
+    own, failed = join(device), False
+    board = _Board() if current_ranks().world > 1 else None
+    try:
+        yield
+    except BaseException as error:
+        if board is None or isinstance(error, SystemExit):  # all of them stop alike
+            raise
+        failed = True
+        if _is_lost(error):
+            raise board.read() from None
+        board.tell(error)
+        raise
+    finally:
+        if own and failed:  # leaving in order would wait for those that wait for this one
+            dist.distributed_c10d._abort_process_group()
+        elif own:
+            dist.destroy_process_group()
+        if board is not None:
+            board.stay()
+
+
+class _Board:
+    """Where a process that fails tells the others why; made before it does."""
+
+    def __init__(self) -> None:
+        again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.distributed_c10d._get_default_store()
+        self._store = dist.PrefixStore(  # pyright: ignore[reportPrivateImportUsage]
+            f"actionclip training {again}-{next(_begun)}", store
+        )
+        self._ranks = current_ranks()
+        self._told = False
+
+    def tell(self, error: BaseException) -> None:
+        """Say what happened here, unless another one was faster."""
+        ours = isinstance(error, ActionCLIPError)
+        what = error.what if ours else f"{type(error).__name__}: {error}"
+        said = {
+            "what": f"Process {self._ranks.rank} of {self._ranks.world} ended the training: "
+            + what.partition("\n")[0].rstrip(": .")
+            + ".",
+            "hint": getattr(error, "hint", ""),
+            "storage": isinstance(error, StorageError),
+        }
+        with contextlib.suppress(RuntimeError):  # the store is gone with its process
+            self._store.compare_set("why", "", json.dumps(said))
+            self._store.add("know", 1)
+            self._told = True
+
+    def stay(self) -> None:
+        """Where something was told, return when all know it, but not too late.
+
+        The store may be in this process.
+        """
+        late = time.monotonic() + HEARD
+        with contextlib.suppress(RuntimeError):
+            while self._told and time.monotonic() < late:
+                if self._store.add("know", 0) >= self._ranks.world:
+                    return
+                time.sleep(0.05)
+
+    def read(self) -> ActionCLIPError:
+        """What another process said of its end."""
+        with contextlib.suppress(RuntimeError):
+            if self._store.check(["why"]):
+                said = json.loads(self._store.get("why"))
+                self._store.add("know", 1)
+                kind = StorageError if said["storage"] else ActionCLIPError
+                return kind(said["what"], hint=said["hint"])
+        return ActionCLIPError(
+            "Another process of this training is gone, or cannot be reached, and did not say why.",
+            hint="Was it killed, perhaps for want of memory? The same command goes on from the "
+            "last save.",
+        )
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether an error only says that another process does not answer."""
+    told = isinstance(error, dist.DistError) or bool(_LOST.search(str(error)))
+    return isinstance(error, RuntimeError) and told
 
 
 class _Gather(torch.autograd.Function):

@@ -45,8 +45,8 @@ INSIDE = "clip."
 """In front of a CLIP that another module keeps as `self.clip`: mmaction2's, and anyone's."""
 
 _MMACTION2 = ("adapter.", "data_preprocessor.")
-_MMENGINE = ("meta", "message_hub")
-"""What tells mmaction2's: names beside the CLIP's, or entries beside the state dict."""
+_MMENGINE = re.compile(r"mm\w+_version")
+"""What tells mmaction2's: names beside the CLIP's, or its version beside the state dict."""
 
 _REMOVE = "Remove these entries where you know what they are, and save it again."
 
@@ -89,7 +89,7 @@ def recognise(loaded: Mapping[str, Any], path: Path) -> Layout:
         used = {"model_state_dict", AUTHORS_HEAD}
     elif wrapped:
         state = _table(loaded, wrapped[0], path)
-        layout = _one_table(state, path, marked=any(key in loaded for key in _MMENGINE))
+        layout = _one_table(state, path, marked=_is_mmengines(loaded))
         used = {wrapped[0]}
     else:
         state = without_module({k: v for k, v in loaded.items() if isinstance(v, Tensor)})
@@ -97,6 +97,13 @@ def recognise(loaded: Mapping[str, Any], path: Path) -> Layout:
         used = {key for key, value in loaded.items() if isinstance(value, Tensor)}
     _account_for_rest({k: v for k, v in loaded.items() if k not in used}, layout, path)
     return layout
+
+
+def _is_mmengines(loaded: Mapping[str, Any]) -> bool:
+    """Whether MMEngine saved it; others have a `meta`, too."""
+    meta = loaded.get("meta")
+    told = isinstance(meta, Mapping) and any(_MMENGINE.fullmatch(str(key)) for key in meta)
+    return told or "message_hub" in loaded
 
 
 def _account_for_rest(rest: Mapping[str, Any], layout: Layout, path: Path) -> None:

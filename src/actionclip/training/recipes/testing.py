@@ -79,7 +79,9 @@ def make_evaluate(recipe: Recipe, model: ActionCLIP) -> RecipeTest | None:
         parts = parts_to_test(find_protocol(settings.protocol), data, choices, None)
     except ActionCLIPError as error:
         raise ActionCLIPError(
-            f"[evaluation] cannot be done: {error.what}", expected=error.expected, hint=error.hint
+            f"[evaluation] cannot be done: {error.what}",
+            expected=error.expected,
+            hint=error.hint.replace("--split", "evaluation.split"),  # `train` has no such option
         ) from None
     clips = frozenset(place for part in parts for place in places(part.manifest))
     return RecipeTest(settings, data, recipe.data.decoders, clips)

@@ -94,5 +94,5 @@ class Watch:
         """A picture more or less is never worth a run: what goes wrong here is let go."""
         self._drawn = time.monotonic()
         if self.active and (self.folder / METRICS).is_file():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 draw_curves(self.folder / METRICS, self.folder / CURVES)

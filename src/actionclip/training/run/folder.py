@@ -12,6 +12,7 @@ interpolated/           a model folder: between the start and the end, if that i
 
 import fcntl
 import json
+import math
 import os
 import platform
 import socket
@@ -132,6 +133,11 @@ class RunFolder:
             pass  # a full disk again: it was reported when the line was written
         finally:
             self._lock.close()
+
+
+def finite(value: float) -> float | None:
+    """The number, or None: JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _take(lock: Any, path: Path) -> None:
@@ -264,6 +270,30 @@ def environment() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
+
+
+def what_changed(folder: Path) -> str:
+    """A sentence about what a run runs on now and did not when it was started last, if anything.
+
+    Weights depend on it in their last digits.
+    """
+    try:
+        before = _flat(json.loads((folder / ENVIRONMENT).read_text("utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return ""
+    now = _flat(environment())
+    names = [name for name in now if name.startswith("versions.")]
+    told = [
+        f"{name.removeprefix('versions.')} {before[name]} and now {now[name]}"
+        for name in (*names, "threads", "gpus", "processes")
+        if name in before and before[name] != now[name]
+    ]
+    if not told:
+        return ""
+    return (
+        f"The run was started with {', '.join(told)}: it goes on, and its weights may differ in "
+        "their last digits from those of one start."
+    )
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:

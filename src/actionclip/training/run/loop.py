@@ -6,7 +6,7 @@ same weights to the bit (on a CPU, with the same number of threads and processes
 """
 
 import contextlib
-import math
+import dataclasses
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from actionclip.errors import ActionCLIPError
 from actionclip.model.actionclip import ActionCLIP
@@ -26,8 +25,8 @@ from actionclip.training.ranks import (
     all_see,
     any_rank,
     current_ranks,
-    join,
     of_first,
+    together,
     wait_for_all,
 )
 from actionclip.training.run.batches import Batch, Batches, ClipSource, Texts
@@ -39,20 +38,30 @@ from actionclip.training.run.folder import (
     START,
     Record,
     RunFolder,
+    finite,
 )
 from actionclip.training.run.signals import Stopped, StopRequests
 from actionclip.training.run.state import (
     Learner,
     Progress,
     TrainResult,
+    check_clips,
     check_end,
+    give_saved,
     load_state,
     save_state,
 )
-from actionclip.training.run.step import Abandoned, Average, apply_gradients, find_gradients
+from actionclip.training.run.step import (
+    Abandoned,
+    Average,
+    apply_gradients,
+    find_gradients,
+    loss_again,
+)
 from actionclip.training.schedule import factor_at_step
 from actionclip.training.settings import TrainConfig
 from actionclip.training.spread.compiled import compiled
+from actionclip.training.spread.memory import said_plainly
 from actionclip.training.spread.norms import Norms
 from actionclip.training.spread.sharded import shard, take_back, taken_back
 from actionclip.training.trained import adapting, checkpointed, set_training_mode
@@ -85,9 +94,10 @@ def train(
 
     Args:
         config: the settings.
-        model: is changed in place, and left in evaluation mode with the weights that were saved.
-            Build it the same way each time; where its numbers come from does not matter when the
-            folder already holds a state.
+        model: is changed in place, and left in evaluation mode with the weights that were saved;
+            after an error with the newest, or if they are shared out with those of `last/`. Build
+            it the same way each time; where its numbers come from does not matter when the folder
+            already holds a state.
         source: the videos. It must be a pure function of index and epoch.
         folder: where the run is kept; see `actionclip.training.run.folder`.
         evaluate: called at the end of epochs; see `Evaluate`. Without it there is no best/.
@@ -96,14 +106,17 @@ def train(
 
     Raises:
         ActionCLIPError: for settings that do not fit the model or the data, a folder that holds
-            another run or that not all processes see, or a training that goes on diverging.
+            another run or that not all processes see, a training that goes on diverging, or an
+            error of another process.
         StorageError: when the disk is full; the state before is untouched.
         Stopped: see above.
     """
-    joined = join(model.device)
+    device = model.device
     try:
         with (
-            torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []),
+            together(device),
+            said_plainly(),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             checkpointed(model, config.activation_checkpointing),
             compiled(model, config.compile),
             adapting(model, config) as adapted,
@@ -112,10 +125,8 @@ def train(
             trainer.learner.adapted = adapted
             return trainer.run()
     finally:
-        model.eval()
+        model.eval().to(device)  # where it was, also if it could not take back shared weights
         model.zero_grad(set_to_none=True)
-        if joined:
-            dist.destroy_process_group()
 
 
 class Trainer:
@@ -164,28 +175,28 @@ class Trainer:
         wait_for_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if self.files is not None:
             self.files.close()
+        if self.model is not self.own:
+            if isinstance(error, Stopped):  # so do the others, which have to take part
+                take_back(self.own, self.model)
+            else:
+                give_saved(self.own, self.path)
 
     def run(self) -> TrainResult:
         """Do the steps that are left."""
         all_see(self.path / CONFIG, self.model.device)
         found = load_state(self.learner, self.path)
-        if found and self.progress.clips != len(self.source):
-            raise ActionCLIPError(
-                f"The run in {self.path} was begun with {self.progress.clips} videos, and now "
-                f"there are {len(self.source)}.",
-                expected="A run goes on with the data it was started with.",
-                hint="Train in another folder.",
-            )
+        if found:
+            check_clips(self.progress, len(self.source), self.path)
         if self.files is not None:
             self.files.open_metrics(self.progress.metrics_bytes)
         self.find_start(found)
         if not found:
             self.save()  # what a rollback in the first epoch goes back to
         else:
-            with self.averaged():
+            with self.learner.averaged():
                 self.write_model(LAST, "")  # the last process may have ended before it could
         wait_for_all()
         with self.stop:
@@ -261,6 +272,9 @@ class Trainer:
         progress.step += 1
         progress.bad_in_a_row = 0 if norm is not None else progress.bad_in_a_row + 1
         progress.skipped += norm is None
+        if progress.step == self.steps:  # no later step will say what became of the weights
+            found = loss_again(self.model, batch, self.config, progress.step - 1)
+            progress.end_loss, progress.end_chance = found
         self.tell(loss.item(), norm, time.monotonic() - began, waited)
         if progress.bad_in_a_row >= MOST_BAD_IN_A_ROW:
             self.roll_back()
@@ -275,10 +289,10 @@ class Trainer:
         line = {
             "step": self.progress.step,
             "epoch": round(self.progress.step / self.steps_per_epoch, 4),
-            "loss": _finite(loss),
+            "loss": finite(loss),
             "gradient": norm,
             "lr": shown_rate(self.learner.optimizer),
-            "scale": _finite(self.model.logit_scale.exp().item()),
+            "scale": finite(self.model.logit_scale.exp().item()),
             "clips_per_second": round(self.config.batch_size / max(took + waited, 1e-9), 3),
             "waited": round(waited / max(took + waited, 1e-9), 4),
         }
@@ -302,13 +316,11 @@ class Trainer:
         wait_for_all()
         load_state(self.learner, self.path)
         saved = self.progress
-        self.learner.progress = Progress(
-            **{
-                **vars(before),
-                "rate_scale": before.rate_scale / 2,
-                "rollbacks": before.rollbacks + 1,
-                "bad_in_a_row": 0,
-            }
+        self.learner.progress = dataclasses.replace(
+            before,
+            rate_scale=before.rate_scale / 2,
+            rollbacks=before.rollbacks + 1,
+            bad_in_a_row=0,
         )
         self.log({"step": before.step, "rolled_back_to": saved.step})
         wait_for_all()
@@ -318,11 +330,11 @@ class Trainer:
         """Evaluate, keep the best, save."""
         last = self.progress.step >= self.steps
         if self.evaluate is not None and (last or epoch % self.config.eval_every == 0):
-            with self.averaged(), torch.no_grad():
+            with self.learner.averaged(), torch.no_grad():
                 with self.ordinary() as model:
                     own = dict(self.evaluate(model.eval()))
                 scores = of_first(own) if self.learner.is_shared else own
-                said = {name: _finite(float(value)) for name, value in scores.items()}
+                said = {name: finite(float(value)) for name, value in scores.items()}
                 self.log({"step": self.progress.step, "epoch": epoch, "scores": said})
                 name, first = next(iter(scores.items()))
                 if self.learner.take_best(first, f"{name} {self.record.measure}".strip()):
@@ -356,7 +368,7 @@ class Trainer:
         tensors = self.learner.tensors()
         if self.ranks.is_first:
             save_state(tensors, self.path)
-        with self.averaged():
+        with self.learner.averaged():
             self.write_model(LAST, "")
 
     def write_model(self, name: str, about: str) -> None:
@@ -373,13 +385,8 @@ class Trainer:
 
     @property
     def labels(self) -> Sequence[str] | None:
-        """What labels.txt of the model folders holds; None: what it did before."""
+        """Of labels.txt in the model folders; None: what it held before."""
         return self.source.labels if self.config.loss == "kl" else None
-
-    def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Within it the model has its averaged weights, if there are any."""
-        average = self.learner.average
-        return contextlib.nullcontext() if average is None else average.in_place_of(self.model)
 
     def ordinary(self) -> contextlib.AbstractContextManager[ActionCLIP]:
         """Within it there is a model that this process can use without the others."""
@@ -391,8 +398,3 @@ class Trainer:
         """A line of metrics.jsonl."""
         if self.files is not None:
             self.progress.metrics_bytes = self.files.log(line)
-
-
-def _finite(value: float) -> float | None:
-    """The number, or None: JSON has no NaN."""
-    return value if math.isfinite(value) else None

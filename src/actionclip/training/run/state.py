@@ -11,6 +11,7 @@ The learning rate, the order of the videos, the templates and the draws of dropo
 the step and the seed: there is nothing of them to save.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -30,12 +31,17 @@ from actionclip.model.weights.files import (
     tensor_content,
     write_together,
 )
+from actionclip.model.weights.folder import WEIGHTS
 from actionclip.training.adapt.lora import Adapted
 from actionclip.training.ranks import all_see, any_rank, not_one_folder, of_first
+from actionclip.training.run.folder import LAST
 from actionclip.training.run.step import Average
 from actionclip.training.spread.sharded import gathered, is_shared, like, local
 
 STATE = "training.safetensors"
+
+_NOTHING = 0.05
+"""A loss by chance below which there is nothing to tell apart: one label, or one video."""
 
 
 @dataclass
@@ -58,6 +64,10 @@ class Progress:
     metrics_bytes: int = 0
     """Length of metrics.jsonl at the time of the save."""
     seconds: float = 0.0
+    end_loss: float | None = None
+    """Of the last batch, with the weights after the last step."""
+    end_chance: float | None = None
+    """What it would be if all texts were equally near to all videos."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,17 @@ class TrainResult:
     best_step: int | None
     seconds: float
     """Over all starts of the run."""
+    end_loss: float | None = None
+    """Of the last batch, with the newest weights."""
+    end_chance: float | None = None
+    """What it would be if all texts were equally near to all videos."""
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether the newest weights tell the last batch apart no better than chance does."""
+        if self.end_loss is None or self.end_chance is None or self.end_chance < _NOTHING:
+            return False
+        return self.end_loss > 0.99 * self.end_chance
 
     @classmethod
     def of(cls, folder: Path, progress: Progress) -> "TrainResult":
@@ -85,6 +106,8 @@ class TrainResult:
             best=progress.best,
             best_step=progress.best_step,
             seconds=progress.seconds,
+            end_loss=progress.end_loss,
+            end_chance=progress.end_chance,
         )
 
 
@@ -149,10 +172,13 @@ class Learner:
         self.progress = read_progress(tensors)
 
     def is_finite(self) -> bool:
-        """Whether all of it can be saved: a state with NaN in it is not a good one.
+        """Whether all of it can be saved: a state with NaN in it is not a good one, nor are weights
+        that are finite and make NaN of a batch.
 
         Of what is shared out each process looks at the part that it holds.
         """
+        if self.progress.end_loss is not None and not math.isfinite(self.progress.end_loss):
+            return False
         own = all(bool(torch.isfinite(local(value)).all()) for value in self._held().values())
         return not any_rank(not own, self.model.device) if self.is_shared else own
 
@@ -175,6 +201,11 @@ class Learner:
             return False
         progress.best, progress.best_step, progress.best_by = score, progress.step, by
         return True
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the model has its averaged weights, if there are any."""
+        none = contextlib.nullcontext()
+        return none if self.average is None else self.average.in_place_of(self.model)
 
     @property
     def is_shared(self) -> bool:
@@ -230,19 +261,48 @@ def load_state(learner: Learner, folder: Path) -> bool:
     return True
 
 
+def check_clips(progress: Progress, clips: int, folder: Path) -> None:
+    """Refuse to go on with another number of videos.
+
+    Raises:
+        ActionCLIPError: naming both.
+    """
+    if progress.clips != clips:
+        raise ActionCLIPError(
+            f"The run in {folder} was begun with {progress.clips} videos, and now there are "
+            f"{clips}.",
+            expected="A run goes on with the data it was started with.",
+            hint="Train in another folder.",
+        )
+
+
+def give_saved(model: ActionCLIP, folder: Path) -> None:
+    """Give a model the weights of a run's last/, if they are there and whole.
+
+    No other process takes part: they may be gone.
+    """
+    path = folder / LAST / WEIGHTS
+    with contextlib.suppress(ActionCLIPError, OSError):
+        if path.is_file():
+            check_against(read_header(path), model.state_dict(), path)
+            model.load_state_dict(read_tensors(path))
+
+
 def check_end(learner: Learner, folder: Path) -> None:
     """Refuse to call a run finished whose weights cannot be saved; the last saved ones come back.
 
     Raises:
-        ActionCLIPError: when something is NaN or infinite after the last step: it is too late then
-            for the bad steps that would lead back.
+        ActionCLIPError: when something is NaN or infinite after the last step, weights or the loss
+            of the last batch: it is too late then for the bad steps that would lead back.
     """
     if learner.is_finite():
         return
-    steps = learner.progress.step
+    steps, back = learner.progress.step, learner.progress.rollbacks
+    after = f"{steps}, and {back} rollbacks" if back else str(steps)
     load_state(learner, folder)
     raise ActionCLIPError(
-        f"Training diverged: weights were not finite after the last step, {steps}.",
+        "Training diverged: weights, or what they make of the last batch, were not finite after "
+        f"the last step, {after}.",
         expected=f"Finite ones. {folder} holds those of step {learner.progress.step}.",
         hint="Lower optim.lr, or set clip_norm = 1.0, and train in another folder.",
     )

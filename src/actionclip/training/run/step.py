@@ -209,6 +209,33 @@ def _in_parts(
     return loss
 
 
+@torch.no_grad()
+def loss_again(
+    model: ActionCLIP, batch: Batch, settings: TrainConfig, step: int
+) -> tuple[float, float]:
+    """The loss of a batch with the weights as they are now, without a teacher's part in it.
+
+    Nothing learns; every rank has to take part.
+
+    Returns:
+        The loss, and what it would be if all texts were equally near to all videos.
+    """
+    norms = Norms(model)
+    size = len(batch.frames) // settings.accumulate
+    pairs = []
+    with quick_on_cpu(model, wanted=not settings.compile):
+        for place, start in enumerate(range(0, len(batch.frames), size)):
+            sow(settings.seed, step, current_ranks().rank, place)
+            part = batch.rows(start, start + size)
+            pairs.append(encode(model, part.frames, part.tokens, settings.precision))
+            norms.restore()
+        video, text = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+    video, text = gather(video), gather(text)
+    nowhere = torch.zeros_like(video)
+    loss, chance = (_contrast(model, v, text, batch, settings) for v in (video, nowhere))
+    return loss.item(), chance.item()
+
+
 def apply_gradients(
     model: ActionCLIP,
     optimizer: torch.optim.Optimizer,
