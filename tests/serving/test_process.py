@@ -48,8 +48,10 @@ def test_what_is_asked_before_the_end_is_answered_and_nothing_is_left(tmp_path, 
         while not client.get("/health").json["queue"]["busy"] and not answers:
             time.sleep(0.001)
         client.process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
         with slow:
             _check_told_to_come_again(slow)
+        assert time.monotonic() - told < 4  # after any other answer a sender has 5 s to hear it
         late.join()
         assert client.process.wait(timeout=30) == 0
     assert answers[0].status == 200

@@ -86,8 +86,9 @@ def serve(
         library = Library(settings.index, recognizer, name)
     listener = listen(settings.host, settings.port)
     application = create_app(recognizer, name, settings, library)
+    arrivals = application.state.arrivals
     config = uvicorn.Config(
-        Guard(application, settings),
+        Guard(application, settings, arrivals),
         http=patient_for(settings.patience, most_at_once()),
         ws="none",
         lifespan="on",
@@ -102,8 +103,7 @@ def serve(
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stop)
-    ending = application.state.arrivals.end
-    server = Server(config, lambda: ready(_address(listener, settings)), ending)
+    server = Server(config, lambda: ready(_address(listener, settings)), arrivals.end)
     server.run(sockets=[listener])
 
 

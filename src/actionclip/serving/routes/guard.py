@@ -9,7 +9,6 @@
   was taken in for a moment: closing at once could lose the answer.
 """
 
-import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 
 from actionclip.serving.answers import RequestError
 from actionclip.serving.settings import MIB, ServeConfig
+from actionclip.serving.uploads.receive import Arrivals
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -65,10 +65,12 @@ class Guard:
     Args:
         app: what answers.
         settings: host and token.
+        arrivals: told of bodies that are still taken in after their answer.
     """
 
-    def __init__(self, app: App, settings: ServeConfig) -> None:
+    def __init__(self, app: App, settings: ServeConfig, arrivals: Arrivals | None = None) -> None:
         self._app, self._settings = app, settings
+        self._arrivals = arrivals or Arrivals()
         own = {settings.host.lower(), f"[{settings.host.lower()}]"}
         self._names = (
             OWN_NAMES | own | {_without_port(name.lower()) for name in settings.allow_hosts}
@@ -79,7 +81,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._arrivals)
         try:
             self._check(scope)
         except RequestError as error:
@@ -123,8 +125,8 @@ class Guard:
 class _Exchange:
     """One request and its answer, with headers added and the end of the body looked after."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, arrivals: Arrivals) -> None:
+        self._receive, self._send, self._arrivals = receive, send, arrivals
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0").strip()
         self._whole = b"transfer-encoding" not in headers and length == b"0"
@@ -168,7 +170,7 @@ class _Exchange:
     async def _drain(self) -> None:
         taken = 0
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with self._arrivals.drained(DRAIN_SECONDS):
                 while not self._whole and taken < DRAINED:
                     taken += len((await self.receive()).get("body", b""))
         except TimeoutError:
