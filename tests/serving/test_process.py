@@ -158,6 +158,15 @@ def test_a_port_that_is_taken_is_an_error_that_says_so():
             server.listen("127.0.0.1", port)
 
 
+def test_a_port_that_is_taken_is_told_before_a_model_is_looked_for(command_line, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ActionCLIPError, match=f"port {port}") as caught:
+            command_line("serve", str(tmp_path / "no-model"), "--port", str(port))
+
+    assert "--port" in caught.value.hint
+
+
 def test_a_folder_for_uploads_that_is_not_there_is_an_error_that_says_so(command_line):
     with pytest.raises(StorageError, match="Uploads cannot be kept in nothere") as caught:
         command_line("serve", "tiny", "--uploads", "nothere", "--port", "0")

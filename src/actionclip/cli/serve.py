@@ -87,7 +87,7 @@ def serve(
     as_json: options.Json = False,
 ) -> None:
     """Answer over HTTP, and show a page, until Ctrl-C."""
-    from actionclip.serving.server import check_packages, check_uploads
+    from actionclip.serving.server import check_address, check_packages, check_uploads
     from actionclip.serving.server import serve as answer
     from actionclip.serving.settings import MIB, ServeConfig
 
@@ -107,6 +107,7 @@ def serve(
         folder=uploads,
     )
     check_uploads(settings)  # before a model is loaded for nothing
+    check_address(settings)
     with plain_warnings():
         recognizer = options.open_model(
             model,

@@ -52,6 +52,15 @@ def check_uploads(settings: ServeConfig) -> None:
     Spool(settings.folder, settings.max_spool).close()
 
 
+def check_address(settings: ServeConfig) -> None:
+    """Make sure that the address can be had, before a model is loaded for nothing.
+
+    Raises:
+        ActionCLIPError: for an address that is taken, or not this machine's.
+    """
+    listen(settings.host, settings.port).close()
+
+
 def serve(
     recognizer: Recognizer, name: str, settings: ServeConfig, ready: Callable[[Address], None]
 ) -> None:
