@@ -167,6 +167,13 @@ def test_a_port_that_is_taken_is_told_before_a_model_is_looked_for(command_line,
     assert "--port" in caught.value.hint
 
 
+def test_an_index_that_is_not_there_is_told_before_a_model_is_looked_for(command_line, tmp_path):
+    pytest.importorskip("lancedb")
+    place = str(tmp_path / "nowhere")
+    with pytest.raises(ActionCLIPError, match=f"There is no index at {place}"):
+        command_line("serve", str(tmp_path / "no-model"), "--index", place, "--port", "0")
+
+
 def test_a_folder_for_uploads_that_is_not_there_is_an_error_that_says_so(command_line):
     with pytest.raises(StorageError, match="Uploads cannot be kept in nothere") as caught:
         command_line("serve", "tiny", "--uploads", "nothere", "--port", "0")

@@ -52,6 +52,19 @@ def check_uploads(settings: ServeConfig) -> None:
     Spool(settings.folder, settings.max_spool).close()
 
 
+def check_index(settings: ServeConfig) -> None:
+    """Make sure that there is an index where one is named, before a model is loaded for nothing.
+
+    Raises:
+        ActionCLIPError: when there is none.
+    """
+    if settings.index is not None:
+        from actionclip.inference.search.index import Index, no_index
+
+        if Index.info(settings.index) is None:
+            raise no_index(settings.index)
+
+
 def check_address(settings: ServeConfig) -> None:
     """Make sure that the address can be had, before a model is loaded for nothing.
 
