@@ -344,8 +344,9 @@ def test_memory_does_not_grow_with_the_number_of_videos(folder):
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ActionCLIPError, match="Did you mean 'pyav'"):
         DecodePool(decoder="pyavi")
-    with pytest.raises(ActionCLIPError, match="workers is 0"):
-        DecodePool(0)
+    for workers in (0, -1):
+        with pytest.raises(ActionCLIPError, match=f"workers is {workers}"):
+            DecodePool(workers)
 
 
 def test_an_installation_that_cannot_decode_is_an_error_and_not_a_row(good, monkeypatch):

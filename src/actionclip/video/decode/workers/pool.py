@@ -22,7 +22,7 @@ from actionclip.video.decode.workers.handover import Handover, opened
 from actionclip.video.decode.workers.process import Decoder, WorkerProcess, allowed_seconds
 from actionclip.video.decode.workers.protocol import Nonsense
 from actionclip.video.outcomes import Outcome, VideoError
-from actionclip.video.settings import Limits, ReadRequest
+from actionclip.video.settings import Limits, ReadRequest, check_counts
 from actionclip.video.sources import Source
 
 MOST_WORKERS = 8
@@ -46,16 +46,13 @@ class DecodePool:
         decoder: `pyav`, or `torchcodec` where that is installed.
 
     Raises:
-        ActionCLIPError: for an unknown decoder.
+        ActionCLIPError: for an unknown decoder, or a number of workers that is none.
     """
 
     def __init__(
         self, workers: int | None = None, limits: Limits | None = None, decoder: str = "pyav"
     ) -> None:
-        if decoder not in get_args(Decoder):
-            raise unknown("decoder", decoder, get_args(Decoder))
-        if workers is not None and workers < 1:
-            raise ActionCLIPError(f"workers is {workers}.", expected="It must be 1 or more.")
+        check_pool(workers, decoder)
         self.workers = workers or min(processors(), MOST_WORKERS)
         self.limits = limits or Limits()
         self.decoder: Decoder = cast(Decoder, decoder)
@@ -135,6 +132,18 @@ class DecodePool:
         crew = _Crew(self.workers, self.limits, self.decoder)
         self._finalizer = weakref.finalize(self, crew.dismiss)
         return crew
+
+
+def check_pool(workers: Any, decoder: Any) -> None:
+    """Refuse what no pool can be made with.
+
+    Raises:
+        ActionCLIPError: for an unknown decoder, or a number of workers that is none.
+    """
+    if decoder not in get_args(Decoder):
+        raise unknown("decoder", decoder, get_args(Decoder))
+    if workers is not None:
+        check_counts(workers=workers)
 
 
 class _Crew:
