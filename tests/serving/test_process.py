@@ -84,7 +84,15 @@ def _check_token(client, clips):
     token, client.token = client.token, None
     assert len(token) > 20
     assert client.get("/health").json == {"status": "ok"}
-    assert client.get("/openapi.json").status == 200
+    api = client.get("/openapi.json").json
+    [(name, scheme)] = api["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert api["security"] == [{name: []}]
+    assert "Authorization: Bearer" in client.get("/docs").body.decode()
+    for path, methods in api["paths"].items():
+        [what] = methods.values()
+        assert ("401" in what["responses"]) == (path != "/health")
+        assert ({} in what.get("security", [])) == (path == "/health")
     for path in ("/models", "/labels", "/videos/x/frames"):
         assert client.get(path).status == 401
     for wrong in ("Bearer wrong", f"Basic {token}", f"Bearer {token}x", "Bearer"):

@@ -70,7 +70,7 @@ def create_app(
     for routes in (questions.router, facts.router, page.routes()):
         app.include_router(routes)
         app.include_router(_heads(routes))
-    reference.correct(app.openapi())
+    reference.correct(app.openapi(), token=settings.token is not None)
     return app
 
 
