@@ -145,6 +145,9 @@ def test_timeline_and_player_go_together(shown):
     shown.plays_at(2.2)
     expect(head).not_to_have_attribute("aria-valuenow", "2.0")
 
+    shown.page.locator("#to-search").click()  # nobody hears what nobody can see or stop
+    assert shown.page.evaluate("document.getElementById('film').paused")
+
 
 @pytest.fixture
 def late_film(film, tmp_path):
