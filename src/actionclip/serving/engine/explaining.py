@@ -50,7 +50,7 @@ async def explain(service: Service, received: Received, asked: ExplainRequest) -
 def _explain(
     recognizer: Recognizer, source: Source, question: Question, views: Views, maps: str, heed: Heed
 ) -> Explanation:
-    clip = recognizer.encoder.read(source, views)
+    clip = recognizer.encoder.read(source, views, heed=heed)
     with heeding(heed):
         return explain_clip(recognizer.model, clip, question, views, maps=maps)
 

@@ -260,7 +260,7 @@ class Service:
         """
         library = self.library
         async with self.place():
-            return await self._run(self._decoding, library.picture, id, time)
+            return await while_wanted(self._decoding, lambda heed: library.picture(id, time, heed))
 
     def frames(self, id: str) -> list[Thumbnail]:
         """Pictures of the frames of a kept video.
@@ -353,7 +353,9 @@ class Service:
         async with self._ahead:
             self._coming += 1
             try:
-                clip = await self._run(self._decoding, encoder.read, source, views)
+                clip = await while_wanted(
+                    self._decoding, lambda heed: encoder.read(source, views, heed=heed)
+                )
             finally:
                 self._coming -= 1
             result = VideoResult.of(clip, [], precision, keep=False)
