@@ -203,6 +203,22 @@ def test_one_content_under_two_names_is_called_as_it_came_last(service, clips, p
         assert named["source"] == "third.mp4"
 
 
+@pytest.mark.parametrize("path", ["/classify", "/timeline"])
+def test_who_sends_the_same_file_by_another_name_learns_and_changes_nothing(service, clips, path):
+    content, labels = clips[1] + b"shared" + path.encode(), ("labels", "running,clapping")
+    mine = service.send_form(path, ("file", "my holiday.mp4", content), labels).json
+    before = service.get("/health").json["passes"]
+    frames = service.get(f"/videos/{mine['video']}/frames").json["frames"]
+    theirs = service.send_form(path, ("file", "theirs.mp4", content), labels).json
+    assert service.get("/health").json["passes"] == before  # it was worked on once
+    service.send("/classify", content, labels="a,b", frames=2, windows=1, name="theirs.mp4")
+
+    assert theirs["video"] != mine["video"]
+    for one, name in ((mine, "my holiday.mp4"), (theirs, "theirs.mp4")):
+        assert service.ask(path, video=one["video"], labels=LABELS).json["source"] == name
+    assert service.get(f"/videos/{mine['video']}/frames").json["frames"] == frames
+
+
 EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
 
 
