@@ -2,7 +2,8 @@
 
 - On loopback the header `Host` has to name this machine: a page elsewhere whose name was made to
   point here (DNS rebinding) names itself.
-- A request that a page of another origin sends is refused; there are no CORS headers.
+- A request that a page of another origin sends is refused; there are no CORS headers. A name that
+  was allowed is ours, also where a proxy does not pass on the header `Host`.
 - Where a token is set, everything but the page and the reference needs it; it is compared in
   constant time.
 - An answer that comes before the whole body was read ends the connection, after what is under way
@@ -72,9 +73,8 @@ class Guard:
         self._app, self._settings = app, settings
         self._arrivals = arrivals or Arrivals()
         own = {settings.host.lower(), f"[{settings.host.lower()}]"}
-        self._names = (
-            OWN_NAMES | own | {_without_port(name.lower()) for name in settings.allow_hosts}
-        )
+        self._allowed = {_without_port(name.lower()) for name in settings.allow_hosts}
+        self._names = OWN_NAMES | own | self._allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -100,11 +100,17 @@ class Guard:
                 hint="Use 127.0.0.1 or localhost; or start it with --allow-host NAME.",
             )
         origin = headers.get(b"origin")
-        foreign = origin is not None and origin.lower().partition("://")[2] != host
+        asking = host if origin is None else origin.lower().partition("://")[2]
+        foreign = asking != host and _without_port(asking) not in self._allowed
         if foreign or headers.get(b"sec-fetch-site", "none") not in OWN_SITES:
             if scope["method"] == "GET" and scope["path"] == "/" and origin is None:
                 return  # a link on another page leads here
-            raise RequestError(403, "origin", "Pages of other origins may not use this service.")
+            raise RequestError(
+                403,
+                "origin",
+                "Pages of other origins may not use this service.",
+                hint="If it is its own page behind a proxy, start it with --allow-host NAME.",
+            )
         scope["state"] = {**scope.get("state", {}), "known": self._is_known(headers)}
         path = scope["path"]
         is_open = path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
