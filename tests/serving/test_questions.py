@@ -285,6 +285,15 @@ def test_labels_are_never_read_from_a_file_of_the_server(service, clips, tmp_pat
         assert b"the secret" not in answer.body
 
 
+@pytest.mark.parametrize("path", ["/classify/", "/health/", "/labels/"])
+def test_an_address_with_a_slash_too_many_is_an_error_and_leads_nowhere(service, path):
+    method = "POST" if path == "/classify/" else "GET"
+    answer = service.request(method, path, headers={"X-Forwarded-Host": "films.example"})
+
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert "location" not in answer.headers
+
+
 def test_facts_can_be_looked_up(service):
     health = service.get("/health").json
     models = service.get("/models").json

@@ -59,6 +59,7 @@ def create_app(
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy the address would be another
         lifespan=lifespan,
     )
     app.state.arrivals = Arrivals()
