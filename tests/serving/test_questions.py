@@ -319,6 +319,9 @@ def test_the_reference_lists_every_route_and_loads_nothing_from_elsewhere(servic
     assert "https://" not in page
     fields = {field["name"] for field in api["paths"]["/classify"]["post"]["parameters"]}
     assert {"labels", "top_k", "templates", "reject", "threshold", "video"} <= fields
+    about_search = page.partition("POST /search")[2].partition("<section>")[0]
+    assert "What to look for, in words." in about_search
+    assert "How many moments to report." in about_search
 
 
 NEEDED = {path: [("labels", "a,b")] for path in ("/classify", "/timeline", "/explain")}

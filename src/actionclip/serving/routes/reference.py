@@ -239,8 +239,10 @@ def _token(api: dict[str, Any]) -> str:
 
 
 def _fields(what: dict[str, Any]) -> str:
-    rows = [(field["name"], field.get("description", "")) for field in what.get("parameters", [])]
     body = what.get("requestBody", {}).get("content", {})
+    rows = [(field["name"], field.get("description", "")) for field in what.get("parameters", [])]
+    in_json = body.get("application/json", {}).get("schema", {}).get("properties", {})
+    rows = rows or [(name, field.get("description", "")) for name, field in in_json.items()]
     kinds = "".join(f"<li><code>{html.escape(kind)}</code></li>" for kind in body)
     table = _table("field", rows) if rows else ""
     return table + (f"<p>Body:</p><ul>{kinds}</ul>" if kinds else "")
