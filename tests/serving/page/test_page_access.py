@@ -188,15 +188,22 @@ def test_all_of_it_without_a_mouse(visit, film):
     expect(head).to_have_attribute("aria-valuetext", "0:00.5")
 
 
-@pytest.mark.parametrize("view", ["", "#search"])
+@pytest.mark.parametrize("view", ["", "film", "#search"])
 def test_a_phone_scrolls_only_downwards(visit, shown, view):
-    if view:
+    if view != "film":
         seen = visit(view=view, viewport={"width": 320, "height": 800}).ready()
     else:
         seen = shown(viewport={"width": 320, "height": 800}, has_touch=True)
         seen.label("a label that is a good deal longer than all the others are, and then some more")
 
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    margin = 16  # nothing that can be pressed reaches into it
+    wide = seen.page.locator("button:visible:not(#timeline *), .button:visible").evaluate_all(
+        """(all, most) => all.filter(b => b.getBoundingClientRect().right > most)
+          .map(b => b.textContent)""",
+        320 - margin + 0.5,
+    )
+    assert wide == []
     small = seen.page.locator(
         "button:visible:not(.segment):not(.link):not(#frames *)"
     ).evaluate_all(
