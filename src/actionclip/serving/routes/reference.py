@@ -79,7 +79,8 @@ class ExplainAnswer(BaseModel):
     """What carried the answer."""
 
     source: str
-    status: str
+    status: str = Field(description="An outcome code: `ok` or `degraded`.")
+    error: ErrorAnswer | None = Field(None, description="Only when `status` is not `ok`.")
     explanation: dict[str, Any] = Field(
         description="The keys of `Explanation.to_dict()`; with `maps` their numbers too."
     )
