@@ -165,6 +165,7 @@ def test_nothing_is_found_where_there_is_nothing(search):
     assert done.exit_code == 0
     assert done.stdout == ""
     assert "Nothing was found" in done.stderr
+    assert "there is no folder nowhere." in search("running", "--folder", "nowhere").stderr
 
 
 def test_a_page_that_cannot_be_written(search, tmp_path):

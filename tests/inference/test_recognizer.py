@@ -298,10 +298,20 @@ def test_auto_precision_leaves_a_small_model_in_fp32():
 def test_unknown_options_are_refused_with_the_nearest_name(recognizer, folder):
     with pytest.raises(actionclip.ActionCLIPError, match="Did you mean 'embeddings'"):
         recognizer.classify(folder / "0.mp4", LABELS, ensemble="embedings")
-    with pytest.raises(actionclip.ActionCLIPError, match="Did you mean 'fp32'"):
-        actionclip.load("tiny", precision="fp23")
-    with pytest.raises(actionclip.ActionCLIPError, match="cpu"):
-        actionclip.load("tiny", device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(({"workers": workers}, f"workers is {workers}") for workers in (0, -1, 1.5, "2", True)),
+        ({"decoder": "pyavi"}, "Did you mean 'pyav'"),
+        ({"precision": "fp23"}, "Did you mean 'fp32'"),
+        ({"device": "gpu"}, "cpu"),
+    ],
+)
+def test_what_no_model_can_be_loaded_with_is_told_before_one_is(options, words, tmp_path):
+    with pytest.raises(actionclip.ActionCLIPError, match=words):
+        actionclip.load(tmp_path / "no-model", **options)
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,14 @@ def test_what_cannot_be_explained(service):
 
     assert (broken.status, broken.code) == (422, "unreadable")
     assert (absent.status, absent.code) == (400, "request")
+
+
+def test_of_a_damaged_video_an_explanation_says_so_as_scores_do(service, clips):
+    middle = len(clips[0]) // 2
+    damaged = clips[0][:middle] + bytes(200) + clips[0][middle + 200 :]
+    scored = service.send("/classify", damaged, labels="running,walking").json
+    explained = service.send("/explain", damaged, labels="running,walking").json
+
+    assert scored["status"] == "degraded"
+    assert (explained["status"], explained["error"]) == ("degraded", scored["error"])
+    assert "error" not in service.send("/explain", clips[0], labels="running,walking").json

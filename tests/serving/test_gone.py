@@ -1,12 +1,15 @@
 """Clients that go away while something long is done for them: it stops, and counts until then."""
 
 import json
+import os
+import signal
 import threading
 import time
 
 import pytest
 
 import actionclip
+from actionclip.video.settings import Limits
 from serving_client import Client, served
 
 
@@ -68,6 +71,28 @@ def test_an_explanation_for_a_client_that_went_away_ends(watched, monkeypatch, c
     path = "/explain?labels=running,walking&maps=occlusion"
 
     assert go_away(client, slow, path, "video/mp4", clips[0]) < 5
+
+
+@pytest.mark.parametrize("path", ["/classify", "/explain"])
+def test_a_video_of_a_client_that_went_away_is_not_decoded_to_its_end(spool, clips, path):
+    model = actionclip.load("tiny", device="cpu", workers=1, limits=Limits(seconds=300))
+    with served(model, folder=spool) as (url, insides):
+        client, decoders = Client(url), insides.service.recognizer.encoder.decoders
+        assert client.send("/classify", clips[0], labels="running,walking").status == 200
+        [pid] = decoders.pids
+        os.kill(pid, signal.SIGSTOP)  # as with a video that takes its time
+        head = f"POST {path}?labels=running,walking HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        head += f"Content-Type: video/mp4\r\nContent-Length: {len(clips[1])}\r\n\r\n"
+        with client.connect() as connection:
+            connection.sendall(head.encode() + clips[1])
+            while not busy(client):
+                time.sleep(0.01)
+            time.sleep(0.3)  # so that the worker has it
+        while busy(client):
+            time.sleep(0.01)
+
+        assert client.send("/classify", clips[2], labels="running,walking").status == 200
+        assert decoders.pids != [pid]
 
 
 @pytest.mark.filterwarnings("ignore:The text tower hardly")

@@ -69,6 +69,23 @@ def test_pages_of_other_origins_are_refused(headers):
     assert (status, body["error"]["code"]) == (403, "origin")
 
 
+def test_behind_a_proxy_that_names_another_host_its_own_page_is_known_by_the_allowed_name():
+    """What nginx does unless it is told otherwise. Scripts of a page have an origin too."""
+    behind = {"origin": "https://Films.example", "sec_fetch_site": "same-origin"}
+    for method, path in (("GET", "/page/main.js"), ("POST", "/classify")):
+        status, body, _ = ask(ServeConfig(), method=method, path=path, **behind)
+        assert (status, body["error"]["code"]) == (403, "origin")
+        assert "--allow-host" in body["error"]["hint"]
+        for settings in (
+            ServeConfig(allow_hosts=("films.example",)),
+            ServeConfig(allow_hosts=("films.example:80",), host="0.0.0.0"),
+        ):
+            assert ask(settings, method=method, path=path, **behind)[0] == 200
+    settings = ServeConfig(allow_hosts=("films.example",))
+    for foreign in ("https://films.example.evil", "https://127.0.0.1:9", "null"):
+        assert ask(settings, method="POST", path="/classify", origin=foreign)[0] == 403
+
+
 def test_the_own_page_and_links_to_it_are_not():
     own = {"origin": "http://127.0.0.1:8000", "sec_fetch_site": "same-origin"}
 

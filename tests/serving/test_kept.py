@@ -71,16 +71,23 @@ def test_what_is_too_much_by_itself_is_not_kept():
     assert (len(kept), kept.nbytes) == (1, small.nbytes)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 900)), max_size=40))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.integers(0, 900)), max_size=40)
+)
 def test_memory_is_never_more_than_allowed_and_is_counted_right(asked):
     kept = KeptVideos(12_000, 60)
     latest = {}
-    for content, numbers in asked:
-        video = kept.keep(str(content), adds(numbers))
+    for content, name, numbers in asked:
+        video = kept.keep(str(content), adds(numbers), name)
         assert video is not None
-        latest[content] = video.id
+        latest[content, name] = video.id
         assert kept.nbytes <= 12_000
-    alive = [video for content in latest if (video := kept.find(str(content)))]
+    alive = [
+        video
+        for content, name in latest
+        if (video := kept.find(str(content), lambda video, name=name: video.name == name))
+    ]
+    assert {video.id for video in alive} <= set(latest.values())
     assert kept.nbytes == sum(video.nbytes for video in alive)
     assert len(kept) == len(alive)
 

@@ -48,8 +48,10 @@ def test_what_is_asked_before_the_end_is_answered_and_nothing_is_left(tmp_path, 
         while not client.get("/health").json["queue"]["busy"] and not answers:
             time.sleep(0.001)
         client.process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
         with slow:
             _check_told_to_come_again(slow)
+        assert time.monotonic() - told < 4  # after any other answer a sender has 5 s to hear it
         late.join()
         assert client.process.wait(timeout=30) == 0
     assert answers[0].status == 200
@@ -82,7 +84,15 @@ def _check_token(client, clips):
     token, client.token = client.token, None
     assert len(token) > 20
     assert client.get("/health").json == {"status": "ok"}
-    assert client.get("/openapi.json").status == 200
+    api = client.get("/openapi.json").json
+    [(name, scheme)] = api["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert api["security"] == [{name: []}]
+    assert "Authorization: Bearer" in client.get("/docs").body.decode()
+    for path, methods in api["paths"].items():
+        [what] = methods.values()
+        assert ("401" in what["responses"]) == (path != "/health")
+        assert ({} in what.get("security", [])) == (path == "/health")
     for path in ("/models", "/labels", "/videos/x/frames"):
         assert client.get(path).status == 401
     for wrong in ("Bearer wrong", f"Basic {token}", f"Bearer {token}x", "Bearer"):
@@ -154,6 +164,22 @@ def test_a_port_that_is_taken_is_an_error_that_says_so():
         port = taken.getsockname()[1]
         with pytest.raises(ActionCLIPError, match=f"port {port}"):
             server.listen("127.0.0.1", port)
+
+
+def test_a_port_that_is_taken_is_told_before_a_model_is_looked_for(command_line, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ActionCLIPError, match=f"port {port}") as caught:
+            command_line("serve", str(tmp_path / "no-model"), "--port", str(port))
+
+    assert "--port" in caught.value.hint
+
+
+def test_an_index_that_is_not_there_is_told_before_a_model_is_looked_for(command_line, tmp_path):
+    pytest.importorskip("lancedb")
+    place = str(tmp_path / "nowhere")
+    with pytest.raises(ActionCLIPError, match=f"There is no index at {place}"):
+        command_line("serve", str(tmp_path / "no-model"), "--index", place, "--port", "0")
 
 
 def test_a_folder_for_uploads_that_is_not_there_is_an_error_that_says_so(command_line):

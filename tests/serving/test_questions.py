@@ -203,6 +203,22 @@ def test_one_content_under_two_names_is_called_as_it_came_last(service, clips, p
         assert named["source"] == "third.mp4"
 
 
+@pytest.mark.parametrize("path", ["/classify", "/timeline"])
+def test_who_sends_the_same_file_by_another_name_learns_and_changes_nothing(service, clips, path):
+    content, labels = clips[1] + b"shared" + path.encode(), ("labels", "running,clapping")
+    mine = service.send_form(path, ("file", "my holiday.mp4", content), labels).json
+    before = service.get("/health").json["passes"]
+    frames = service.get(f"/videos/{mine['video']}/frames").json["frames"]
+    theirs = service.send_form(path, ("file", "theirs.mp4", content), labels).json
+    assert service.get("/health").json["passes"] == before  # it was worked on once
+    service.send("/classify", content, labels="a,b", frames=2, windows=1, name="theirs.mp4")
+
+    assert theirs["video"] != mine["video"]
+    for one, name in ((mine, "my holiday.mp4"), (theirs, "theirs.mp4")):
+        assert service.ask(path, video=one["video"], labels=LABELS).json["source"] == name
+    assert service.get(f"/videos/{mine['video']}/frames").json["frames"] == frames
+
+
 EMPTY = ["video", "name", "keep", "templates", "ensemble", "reject", "clean_labels", "threshold"]
 
 
@@ -269,6 +285,15 @@ def test_labels_are_never_read_from_a_file_of_the_server(service, clips, tmp_pat
         assert b"the secret" not in answer.body
 
 
+@pytest.mark.parametrize("path", ["/classify/", "/health/", "/labels/"])
+def test_an_address_with_a_slash_too_many_is_an_error_and_leads_nowhere(service, path):
+    method = "POST" if path == "/classify/" else "GET"
+    answer = service.request(method, path, headers={"X-Forwarded-Host": "films.example"})
+
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert "location" not in answer.headers
+
+
 def test_facts_can_be_looked_up(service):
     health = service.get("/health").json
     models = service.get("/models").json
@@ -294,6 +319,9 @@ def test_the_reference_lists_every_route_and_loads_nothing_from_elsewhere(servic
     assert "https://" not in page
     fields = {field["name"] for field in api["paths"]["/classify"]["post"]["parameters"]}
     assert {"labels", "top_k", "templates", "reject", "threshold", "video"} <= fields
+    about_search = page.partition("POST /search")[2].partition("<section>")[0]
+    assert "What to look for, in words." in about_search
+    assert "How many moments to report." in about_search
 
 
 NEEDED = {path: [("labels", "a,b")] for path in ("/classify", "/timeline", "/explain")}
@@ -301,6 +329,7 @@ NEEDED = {path: [("labels", "a,b")] for path in ("/classify", "/timeline", "/exp
 
 def test_the_reference_says_what_is_answered(service, clips):
     api = service.get("/openapi.json").json
+    assert "security" not in json.dumps(api)  # of this service nobody has to know a token
     assert "ValidationError" not in json.dumps(api)  # what is wrong with a field is a 400
     for path, methods in api["paths"].items():
         [(method, what)] = methods.items()

@@ -3,9 +3,11 @@
 import os
 import resource
 import shutil
+import tempfile
 
 import pytest
 
+from actionclip.errors import StorageError
 from actionclip.serving.answers import RequestError
 from actionclip.serving.uploads.spool import LOCK, Spool, sweep
 
@@ -80,6 +82,16 @@ def test_where_nothing_can_be_kept_the_answer_says_so(tmp_path):
     spool.new(most=80).remove()
     spool.close()
     assert list(place.iterdir()) == []
+
+
+def test_a_machine_without_any_folder_to_write_to_is_told_how_to_name_one(monkeypatch, tmp_path):
+    """As a container whose disk is read-only, without a place for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "nowhere")])
+
+    with pytest.raises(StorageError, match="Uploads cannot be kept in any") as caught:
+        Spool(None, limit=100)
+    assert "--uploads FOLDER" in caught.value.hint
 
 
 def test_uploads_at_once_leave_files_for_everything_else(tmp_path, monkeypatch):

@@ -238,6 +238,29 @@ def test_a_worker_that_hangs_is_given_up_in_time(good):
         assert pool.read(good[1], FOUR).status is Outcome.OK
 
 
+def test_a_video_that_nobody_waits_for_any_more_frees_its_worker(good):
+    class GoneAwayError(Exception):
+        pass
+
+    def leave():
+        raise GoneAwayError
+
+    with DecodePool(1) as pool:
+        assert pool.read(good[0], FOUR, heed=lambda: None).status is Outcome.OK
+        [pid] = pool.pids
+        os.kill(pid, signal.SIGSTOP)  # as with a video that takes ten seconds
+        waiting = threading.Thread(target=lambda: pool.read(good[1], FOUR, heed=lambda: None))
+        with pytest.raises(GoneAwayError):
+            pool.read(good[2], FOUR, heed=leave)
+        waiting.start()
+        start = time.monotonic()
+
+        assert pool.read(good[3], FOUR).status is Outcome.OK
+        assert time.monotonic() - start < 8
+        assert gone(pid)
+        waiting.join()
+
+
 def test_a_worker_is_replaced_after_its_share(good):
     with DecodePool(1, Limits(recycle=2)) as pool:
         seen = []
@@ -344,8 +367,9 @@ def test_memory_does_not_grow_with_the_number_of_videos(folder):
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ActionCLIPError, match="Did you mean 'pyav'"):
         DecodePool(decoder="pyavi")
-    with pytest.raises(ActionCLIPError, match="workers is 0"):
-        DecodePool(0)
+    for workers in (0, -1):
+        with pytest.raises(ActionCLIPError, match=f"workers is {workers}"):
+            DecodePool(workers)
 
 
 def test_an_installation_that_cannot_decode_is_an_error_and_not_a_row(good, monkeypatch):

@@ -114,7 +114,9 @@ def search(
             )
     _print(moments, as_json=as_json, as_csv=as_csv)
     if not moments:
-        say("Nothing was found: no file of the index is as asked.")
+        is_there = folder is None or folder.exists()
+        why = "no file of the index is as asked" if is_there else f"there is no folder {folder}"
+        say(f"Nothing was found: {why}.")
     if html is not None:
         _write_page(html, query or f"like {like}", moments, timeout)
 

@@ -87,11 +87,10 @@ def serve(
     as_json: options.Json = False,
 ) -> None:
     """Answer over HTTP, and show a page, until Ctrl-C."""
-    from actionclip.serving.server import check_packages, check_uploads
-    from actionclip.serving.server import serve as answer
+    from actionclip.serving import server
     from actionclip.serving.settings import MIB, ServeConfig
 
-    check_packages()
+    server.check_packages()
     settings = ServeConfig(
         host=host,
         port=port,
@@ -106,7 +105,8 @@ def serve(
         index=index,
         folder=uploads,
     )
-    check_uploads(settings)  # before a model is loaded for nothing
+    for check in (server.check_uploads, server.check_address, server.check_index):
+        check(settings)  # before a model is loaded for nothing
     with plain_warnings():
         recognizer = options.open_model(
             model,
@@ -117,7 +117,7 @@ def serve(
             decoder=decoder,
         )
         name = model or _default()
-        answer(recognizer, name, settings, lambda address: _announce(address, name, as_json))
+        server.serve(recognizer, name, settings, lambda address: _announce(address, name, as_json))
 
 
 serve.__doc__ = documented(serve, EXAMPLES)

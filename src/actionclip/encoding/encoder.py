@@ -8,7 +8,7 @@ import itertools
 import math
 import reprlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -170,13 +170,20 @@ class VideoEncoder:
             for clip in batch:
                 yield clip, next(embeddings) if clip.status.usable else None
 
-    def read(self, source: Source, views: Views) -> Clip:
+    def read(
+        self, source: Source, views: Views, *, heed: Callable[[], object] | None = None
+    ) -> Clip:
         """The frames of one file; for callers with threads of their own, which may share this.
 
         A bad file is a clip with another status than `ok`, never an exception.
+
+        Args:
+            source: which file.
+            views: which frames.
+            heed: called now and then meanwhile; what it raises ends the reading.
         """
         request = ReadRequest(sampling=views.sampling, resize=views.preprocess.resize)
-        return self.decoders.read(source, request)
+        return self.decoders.read(source, request, heed=heed)
 
     def forward(self, clips: list[Clip], views: Views) -> list[Float[Tensor, "V D"]]:
         """The unit vectors of clips that have frames, read for these views, in one go."""

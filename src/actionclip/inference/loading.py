@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actionclip.inference.precision import choose_device
+from actionclip.inference.precision import check_precision, choose_device
 from actionclip.inference.recognizer import Recognizer
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.weights.folder import save as save_folder
 from actionclip.model.weights.hub import push_folder
 from actionclip.model.zoo.pretrained import DEFAULT, build
+from actionclip.video.decode import check_pool
 
 
 def load(
@@ -30,10 +31,14 @@ def load(
         options: `workers`, `limits` and `decoder`, as for `Recognizer`.
 
     Raises:
-        ActionCLIPError: for a name we do not know, or weights that cannot be had.
+        ActionCLIPError: for a name we do not know, or weights that cannot be had. What is wrong
+            with the other arguments is told before a model is loaded.
     """
+    check_pool(options.get("workers"), options.get("decoder", "pyav"))
+    check_precision(precision)
+    place = choose_device(device)
     model = build(str(name))
-    recognizer = Recognizer(model.to(choose_device(device)), precision=precision, **options)
+    recognizer = Recognizer(model.to(place), precision=precision, **options)
     recognizer.origin = str(name)
     return recognizer
 

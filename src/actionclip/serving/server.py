@@ -52,6 +52,28 @@ def check_uploads(settings: ServeConfig) -> None:
     Spool(settings.folder, settings.max_spool).close()
 
 
+def check_index(settings: ServeConfig) -> None:
+    """Make sure that there is an index where one is named, before a model is loaded for nothing.
+
+    Raises:
+        ActionCLIPError: when there is none.
+    """
+    if settings.index is not None:
+        from actionclip.inference.search.index import Index, no_index
+
+        if Index.info(settings.index) is None:
+            raise no_index(settings.index)
+
+
+def check_address(settings: ServeConfig) -> None:
+    """Make sure that the address can be had, before a model is loaded for nothing.
+
+    Raises:
+        ActionCLIPError: for an address that is taken, or not this machine's.
+    """
+    listen(settings.host, settings.port).close()
+
+
 def serve(
     recognizer: Recognizer, name: str, settings: ServeConfig, ready: Callable[[Address], None]
 ) -> None:
@@ -86,8 +108,9 @@ def serve(
         library = Library(settings.index, recognizer, name)
     listener = listen(settings.host, settings.port)
     application = create_app(recognizer, name, settings, library)
+    arrivals = application.state.arrivals
     config = uvicorn.Config(
-        Guard(application, settings),
+        Guard(application, settings, arrivals),
         http=patient_for(settings.patience, most_at_once()),
         ws="none",
         lifespan="on",
@@ -102,8 +125,7 @@ def serve(
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stop)
-    ending = application.state.arrivals.end
-    server = Server(config, lambda: ready(_address(listener, settings)), ending)
+    server = Server(config, lambda: ready(_address(listener, settings)), arrivals.end)
     server.run(sockets=[listener])
 
 

@@ -225,6 +225,24 @@ def test_files_behind_links_are_found_in_the_folder_of_the_links(index, links):
     assert names_in(index, links.parent / "link") == set()
 
 
+def test_links_are_followed_in_folders_below_the_one_that_was_indexed(index, films, tmp_path):
+    store, tree = tmp_path / "store", tmp_path / "tree"
+    (store / "inner").mkdir(parents=True)
+    (tree / "files").mkdir(parents=True)
+    (tree / "empty").mkdir()
+    for name in ("one.mp4", "two.mp4", "inner/three.mp4"):
+        (store / name).write_text(f"3\n{name}")
+    (tree / "files" / "other name.mp4").symlink_to(store / "one.mp4")
+    (tree / "files" / "own.mp4").write_text("3\nown")
+    (tree / "folder").symlink_to(store / "inner")
+    index.add([films, tree])
+
+    assert names_in(index, tree / "files") == {"one.mp4", "own.mp4"}
+    assert names_in(index, tree / "folder") == {"three.mp4"}
+    assert names_in(index, tree) == {"one.mp4", "own.mp4", "three.mp4"}
+    assert names_in(index, tree / "empty") == set()
+
+
 def test_what_a_list_names_is_not_in_the_folder_of_the_list(index, films, tmp_path):
     lists = tmp_path / "lists"
     lists.mkdir()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -58,6 +59,24 @@ def test_pictures_are_of_the_moment(tmp_path):
     assert first.shape == second.shape == (240, 320, 3)
     assert np.abs(first.astype(int) - second).mean() > 5
     assert gone is None
+
+
+def test_pictures_of_thousands_are_not_held_together(tmp_path):
+    film = write_video(tmp_path / "film.mp4", frames=48, fps=12)
+    alive = set()
+
+    def watched(pictures):
+        for number, picture in enumerate(pictures):
+            alive.add(number)
+            weakref.finalize(picture, alive.discard, number)
+            yield picture
+            del picture
+            assert len(alive) < 40
+
+    moments = [Moment(str(film), 0, 2, 0.1, 1)] * 100
+    page = render_page("q", moments, watched(pictures_of(moments, workers=1)))
+
+    assert page.count("data:image/jpeg") == 100
 
 
 @pytest.fixture

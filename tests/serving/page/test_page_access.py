@@ -1,5 +1,6 @@
 """The page for everybody: keyboard, screen reader, contrast, a phone."""
 
+import json
 import re
 
 import pytest
@@ -187,21 +188,49 @@ def test_all_of_it_without_a_mouse(visit, film):
     expect(head).to_have_attribute("aria-valuetext", "0:00.5")
 
 
-@pytest.mark.parametrize("view", ["", "#search"])
+@pytest.mark.parametrize("view", ["", "film", "#search"])
 def test_a_phone_scrolls_only_downwards(visit, shown, view):
-    if view:
-        seen = visit(view=view, viewport={"width": 375, "height": 800}).ready()
+    if view != "film":
+        seen = visit(view=view, viewport={"width": 320, "height": 800}).ready()
     else:
-        seen = shown(viewport={"width": 375, "height": 800}, has_touch=True)
+        seen = shown(viewport={"width": 320, "height": 800}, has_touch=True)
         seen.label("a label that is a good deal longer than all the others are, and then some more")
 
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    margin = 16  # nothing that can be pressed reaches into it
+    wide = seen.page.locator("button:visible:not(#timeline *), .button:visible").evaluate_all(
+        """(all, most) => all.filter(b => b.getBoundingClientRect().right > most)
+          .map(b => b.textContent)""",
+        320 - margin + 0.5,
+    )
+    assert wide == []
     small = seen.page.locator(
         "button:visible:not(.segment):not(.link):not(#frames *)"
     ).evaluate_all(
         "all => all.filter(b => b.getBoundingClientRect().height < 24).map(b => b.textContent)"
     )
     assert small == []
+
+
+def test_on_a_phone_no_number_breaks_and_no_box_is_longer_than_the_screen(shown):
+    seen = shown(viewport={"width": 320, "height": 640})
+    seen.page.get_by_text("The same as a table").click()
+    lines = seen.page.locator("#segments :is(th, td):not(:nth-child(3))").evaluate_all(
+        """all => all.map((cell) => {
+          const words = document.createRange();
+          words.selectNodeContents((cell.querySelector("button") ?? cell).firstChild);
+          return [cell.textContent, words.getClientRects().length];
+        })"""
+    )
+    broken = [text for text, count in lines if count > 1]
+    assert len(lines) == 3 * (1 + len(seen.table()))
+    assert broken == []
+    labels = json.dumps([f"somebody does number {number}" for number in range(200)])
+    seen.page.evaluate("labels => sessionStorage.setItem('labels', labels)", labels)
+    seen.page.reload()
+    seen.ready()
+    heights = seen.page.locator("pre:visible").evaluate_all("all => all.map(b => b.clientHeight)")
+    assert max(heights) < 640
 
 
 @pytest.mark.slow

@@ -88,6 +88,26 @@ def test_a_moment_plays_from_its_start_and_can_be_left_by_the_keyboard(searched,
     assert searched.page.locator("#moment-video").get_attribute("src") is None
 
 
+def test_back_closes_a_moment_and_leads_nowhere_else(visit, indexed):
+    seen = visit(indexed[0]).ready()
+    seen.page.locator("#to-search").click()
+    searched = search(seen, indexed)
+    moments, dialog = searched.page.locator("#moments button"), searched.page.locator("#moment")
+    places = searched.page.evaluate("history.length")
+    for leave in (searched.page.go_back, lambda: searched.page.keyboard.press("Escape")):
+        moments.first.click()
+        expect(dialog).to_be_visible()
+        leave()
+        expect(dialog).to_be_hidden()
+        wait_for(searched.page, "() => !history.state && location.hash === '#search'")
+        expect(searched.page.locator("#view-search")).to_be_visible()
+        wait_for(searched.page, "() => !document.getElementById('moment-video').src")
+    assert searched.page.evaluate("history.length") == places + 1
+    searched.page.go_back()
+
+    expect(searched.page.locator("#view-video")).to_be_visible()
+
+
 def test_of_what_no_browser_plays_the_best_frame_is_shown(visit, indexed):
     searched = search(visit(indexed[0], view="#search", refused=True), indexed)
     place = next(n for n, one in enumerate(indexed[1]) if one.source.endswith("frames"))

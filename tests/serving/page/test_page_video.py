@@ -18,6 +18,7 @@ from playwright.sync_api import expect
 from actionclip.inference.explain.picture import frames_to_show
 from actionclip.inference.results import CSV_COLUMNS, csv_lines
 from actionclip.inference.timeline.text import to_csv, to_srt
+from sample_videos import write_video
 from serving_client import Client
 
 LABELS = ["jumping jacks", "walking", "waving one hand"]
@@ -145,6 +146,9 @@ def test_timeline_and_player_go_together(shown):
     shown.plays_at(2.2)
     expect(head).not_to_have_attribute("aria-valuenow", "2.0")
 
+    shown.page.locator("#to-search").click()  # nobody hears what nobody can see or stop
+    assert shown.page.evaluate("document.getElementById('film').paused")
+
 
 @pytest.fixture
 def late_film(film, tmp_path):
@@ -251,6 +255,20 @@ def test_pictures_that_come_after_the_scores_are_counted(visit, film):
     )
 
 
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [(1, "frames: all of them this one."), (3, "frames: 3 different ones, some of them several")],
+)
+def test_of_a_short_video_it_is_said_that_frames_are_seen_several_times(
+    visit, tmp_path, frames, told
+):
+    seen = visit().ready().label(*LABELS)
+    seen.open(write_video(tmp_path / "short.mp4", frames=frames)).scores()
+
+    expect(seen.page.locator("#frames img")).to_have_count(frames)
+    expect(seen.page.locator("#frames-hint")).to_contain_text(told)
+
+
 def test_an_explanation_stays_when_more_scores_are_shown(visit, film):
     seen = visit().ready().label(*LABELS, *(f"thing {number}" for number in range(9)))
     seen.open(film).scores("jumping jacks")
@@ -262,6 +280,10 @@ def test_an_explanation_stays_when_more_scores_are_shown(visit, film):
     expect(seen.page.locator("#scores li")).to_have_count(12)
     expect(seen.page.locator("#places li").first).to_be_visible()
     expect(seen.page.get_by_role("button", name="Show the first ten")).to_be_visible()
+
+    seen.page.get_by_role("button", name="What carried the answer?").click()
+    seen.settled()
+    assert seen.page.locator("#frames .lean").count() == seen.page.locator("#frames img").count()
 
 
 def place_of(chosen):

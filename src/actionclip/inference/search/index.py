@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionclip.errors import ActionCLIPError
-from actionclip.inference.search.changes.files import TIMES, Entry, find, make_plan
+from actionclip.inference.search.changes.files import TIMES, Entry, behind_links, find, make_plan
 from actionclip.inference.search.changes.report import FileReport, Report
 from actionclip.inference.search.changes.run import Run
 from actionclip.inference.search.moments import Hit, Moment, best_moments, moments_of
@@ -198,7 +198,8 @@ class Index:
         Args:
             query: words, put into the model's templates; or a `Path`: a video as the example.
             top: how many.
-            folder: only files below it.
+            folder: only files below it; or those to which a link below it leads, where it was
+                indexed or lies in a folder that was.
             since: only files modified at that time or later; a day begins at midnight, local time.
             until: only files modified before that time; of a day, until its end.
             templates: sentences with `{}`, in place of the model's; for words only.
@@ -212,7 +213,7 @@ class Index:
         if top < 1:
             raise ActionCLIPError(f"top is {top}.", expected="It must be 1 or more.")
         store = self._ready()
-        where = _condition(folder, since, until)
+        where = _condition(store, folder, since, until)
         if isinstance(query, Path) and templates is not None:
             raise ActionCLIPError(
                 "Templates are for words, and the query is an example.", hint="Leave one out."
@@ -362,12 +363,17 @@ def hits_of(rows: Iterable[Mapping[str, Any]]) -> list[Hit]:
 
 
 def _condition(
-    folder: str | Path | None, since: date | datetime | None, until: date | datetime | None
+    store: Store,
+    folder: str | Path | None,
+    since: date | datetime | None,
+    until: date | datetime | None,
 ) -> str | None:
     """What a file has to be like, in the words of the store."""
     parts = []
     if folder is not None:
-        parts.append(below(os.path.realpath(folder)))
+        real = os.path.realpath(folder)
+        linked = behind_links(real, store.entries())
+        parts.append(f"({below(real)} OR {among(linked)})" if linked else below(real))
     if since is not None:
         parts.append(f"modified >= {_nanoseconds(since)}")
     if until is not None:

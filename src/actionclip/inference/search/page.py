@@ -8,7 +8,7 @@ escaped, and the page allows no script but its own.
 import base64
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -85,8 +85,11 @@ box.querySelector("button").addEventListener("click", () => box.close());
 
 def pictures_of(
     moments: Sequence[Moment], *, workers: int | None = None, limits: Limits | None = None
-) -> list[NDArray[np.uint8] | None]:
-    """A frame [H, W, 3] of each moment, from the middle of its best window; None if unreadable."""
+) -> Iterator[NDArray[np.uint8] | None]:
+    """A frame [H, W, 3] of each moment, from the middle of its best window; None if unreadable.
+
+    They come as they are taken, so that those of thousands need not be in memory together.
+    """
     request = ReadRequest(sampling=Sampling(frames=1), resize=Resize(mode="longest", size=WIDTH))
     sources = [
         Source(
@@ -99,19 +102,19 @@ def pictures_of(
         for moment in moments
     ]
     with DecodePool(workers, limits) as pool:
-        clips = list(pool.read_all(sources, request))
-    return [None if clip.frames is None else clip.frames[0] for clip in clips]
+        for clip in pool.read_all(sources, request):
+            yield None if clip.frames is None else clip.frames[0]
 
 
 def render_page(
-    title: str, moments: Sequence[Moment], pictures: Sequence[NDArray[np.uint8] | None]
+    title: str, moments: Sequence[Moment], pictures: Iterable[NDArray[np.uint8] | None]
 ) -> str:
     """The page: a card for each moment, best first.
 
     Args:
         title: the query.
         moments: what was found.
-        pictures: see `pictures_of`.
+        pictures: see `pictures_of`; one for each.
     """
     cards = "\n".join(
         _card(number, moment, picture)

@@ -16,7 +16,8 @@ from actionclip.serving.engine.batching import Heed, heeding
 from actionclip.serving.engine.service import Service
 from actionclip.serving.engine.thumbnails import data_address, jpeg
 from actionclip.serving.uploads.receive import Received
-from actionclip.video.outcomes import VideoError
+from actionclip.video.decode.clip import Clip
+from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.sources import Source
 
 
@@ -33,14 +34,16 @@ async def explain(service: Service, received: Received, asked: ExplainRequest) -
     question, warnings = await service.question(service.words.wording(asked), None)
     source = Source(asked.source(received.name), received.upload.path)
     try:
-        why = await service.explain(
+        clip, why = await service.explain(
             lambda heed: _explain(service.recognizer, source, question, views, asked.maps, heed)
         )
     except VideoError as error:
         raise RequestError(422, str(error.code), error.what, hint=error.hint) from None
+    damaged = {"code": str(clip.status), "message": clip.message, "hint": clip.hint}
     return {
         "source": source.name,
-        "status": "ok",
+        "status": str(clip.status),
+        **({} if clip.status is Outcome.OK else {"error": damaged}),
         "explanation": why.to_dict(maps=True),
         "pictures": [] if why.maps is None else _pictures(why),
         "warnings": warnings,
@@ -49,10 +52,10 @@ async def explain(service: Service, received: Received, asked: ExplainRequest) -
 
 def _explain(
     recognizer: Recognizer, source: Source, question: Question, views: Views, maps: str, heed: Heed
-) -> Explanation:
-    clip = recognizer.encoder.read(source, views)
+) -> tuple[Clip, Explanation]:
+    clip = recognizer.encoder.read(source, views, heed=heed)
     with heeding(heed):
-        return explain_clip(recognizer.model, clip, question, views, maps=maps)
+        return clip, explain_clip(recognizer.model, clip, question, views, maps=maps)
 
 
 def _pictures(why: Explanation) -> list[dict[str, Any]]:

@@ -40,12 +40,15 @@ class Encoded:
 
 @dataclass
 class KeptVideo:
-    """What is known of one content."""
+    """What is known of one content that came by one name.
+
+    Who sends it by another name has another id: what was asked about it, and by what name it came,
+    is no business of others who have the same file.
+    """
 
     id: str
     digest: str
     name: str = ""
-    """What it was called when it last came: the same content may come under several names."""
     encoded: dict[Views, Encoded] = field(default_factory=dict)
     films: dict[tuple[float, float], Watched] = field(default_factory=dict)
     """Seen from beginning to end, by the seconds of a window and from one to the next."""
@@ -82,7 +85,7 @@ class KeptVideos:
     ) -> None:
         self._memory, self._seconds, self._clock = memory, seconds, clock
         self._videos: OrderedDict[str, KeptVideo] = OrderedDict()
-        self._by_content: dict[str, str] = {}
+        self._by_content: dict[str, dict[str, KeptVideo]] = {}
         self.nbytes = 0
 
     def __len__(self) -> int:
@@ -106,20 +109,25 @@ class KeptVideos:
         self._use(video)
         return video
 
-    def find(self, digest: str) -> KeptVideo | None:
-        """The video of a content, by its hash."""
+    def find(
+        self, digest: str, known: Callable[[KeptVideo], object] = lambda _: True
+    ) -> KeptVideo | None:
+        """The video of a content, by its hash, of which something is known; by whatever name."""
         self.tidy()
-        id = self._by_content.get(digest)
-        return None if id is None else self._videos[id]
+        return next(filter(known, self._by_content.get(digest, {}).values()), None)
 
-    def keep(self, digest: str, change: Callable[[KeptVideo], None]) -> KeptVideo | None:
-        """Add to what is known of a content; None when it is too much to be kept."""
-        video = self.find(digest) or KeptVideo(secrets.token_urlsafe(18), digest)
+    def keep(
+        self, digest: str, change: Callable[[KeptVideo], None], name: str = ""
+    ) -> KeptVideo | None:
+        """Add to what is known of a content by a name; None when it is too much to be kept."""
+        self.tidy()
+        names = self._by_content.get(digest, {})
+        video = names.get(name) or KeptVideo(secrets.token_urlsafe(18), digest, name)
         before = video.nbytes if video.id in self._videos else 0
         change(video)
         self.nbytes += video.nbytes - before
         self._videos[video.id] = video
-        self._by_content[digest] = video.id
+        self._by_content.setdefault(digest, {})[name] = video
         self._use(video)
         if video.nbytes > self._memory:  # by itself; the others need not go for it
             self._forget(video)
@@ -136,7 +144,10 @@ class KeptVideos:
             self._forget(video)
 
     def _forget(self, video: KeptVideo) -> None:
-        del self._videos[video.id], self._by_content[video.digest]
+        names = self._by_content[video.digest]
+        del self._videos[video.id], names[video.name]
+        if not names:
+            del self._by_content[video.digest]
         self.nbytes -= video.nbytes
 
     def _use(self, video: KeptVideo) -> None:

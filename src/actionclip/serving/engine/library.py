@@ -16,6 +16,7 @@ from actionclip.inference.recognizer import Recognizer
 from actionclip.inference.search.index import Index, no_index
 from actionclip.inference.search.rows import file_key
 from actionclip.serving.answers import RequestError, wrong
+from actionclip.serving.engine.batching import Heed
 from actionclip.video.settings import Preprocess, Resize, Sampling
 from actionclip.video.sources import Source
 
@@ -91,8 +92,13 @@ class Library:
             )
         return path
 
-    def picture(self, id: str, time: float) -> bytes:
+    def picture(self, id: str, time: float, heed: Heed = lambda: None) -> bytes:
         """A frame of a file, or of a folder of frames, as JPEG, decoded by the workers.
+
+        Args:
+            id: of the file.
+            time: seconds.
+            heed: called now and then meanwhile; what it raises ends the reading.
 
         Raises:
             RequestError: as `file`; 422 for a file that cannot be read there.
@@ -100,7 +106,7 @@ class Library:
         path, start = self._known(id), max(time - SPAN / 2, 0)
         kind = "frames" if path.is_dir() else "file"
         source = Source(path.name, path, kind, start=start, end=start + SPAN)
-        clip = self._recognizer.encoder.read(source, PICTURE)
+        clip = self._recognizer.encoder.read(source, PICTURE, heed=heed)
         if clip.frames is None:
             raise RequestError(422, str(clip.status), clip.message, hint=clip.hint)
         file = io.BytesIO()

@@ -184,24 +184,26 @@ class Service:
             film, kept.views = kept.films[key], Views.of(self.recognizer.config)
             return replace(film, source=asked.source(kept.name)), kept.id
         self._check_one(asked)
-        source = asked.source(received.name)
-        known = self.kept.find(upload.digest)
-        views = Views.of(self.recognizer.config)
-        if known is not None and key in known.films:
-            id = self._reused(known, asked, views, source)
-            return replace(known.films[key], source=source), id
-        async with self.place():
-            _, encoded = await self._see(Source(source, upload.path), views)
-            film = await self._watch(Source(source, upload.path), *key)
+        source, views = asked.source(received.name), Views.of(self.recognizer.config)
+        encoded = self._known(upload.digest, views)
+        before = self.kept.find(upload.digest, lambda video: key in video.films)
+        if before is not None:
+            film = replace(before.films[key], source=source)
+        else:
+            async with self.place():
+                if encoded is None:
+                    _, encoded = await self._see(Source(source, upload.path), views)
+                film = await self._watch(Source(source, upload.path), *key)
         if not film.windows.ending.status.usable or not asked.keep:
             return film, None
 
         def add(video: KeptVideo) -> None:
-            video.films[key], video.name = film, source
+            video.films[key] = film
             if encoded is not None:
-                video.encoded[views], video.views = encoded, views
+                video.encoded[views] = encoded
+            video.views = views
 
-        kept = self.kept.keep(upload.digest, add)
+        kept = self.kept.keep(upload.digest, add, source)
         return film, None if kept is None else kept.id
 
     async def _watch(self, source: Source, window: float, stride: float) -> Watched:
@@ -260,7 +262,7 @@ class Service:
         """
         library = self.library
         async with self.place():
-            return await self._run(self._decoding, library.picture, id, time)
+            return await while_wanted(self._decoding, lambda heed: library.picture(id, time, heed))
 
     def frames(self, id: str) -> list[Thumbnail]:
         """Pictures of the frames of a kept video.
@@ -297,27 +299,26 @@ class Service:
             return self._again(asked, views)
         self._check_one(asked)
         source = asked.source(received.name)
-        known = self.kept.find(upload.digest)
-        if known is not None and views in known.encoded:
-            encoded, id = known.encoded[views], self._reused(known, asked, views, source)
-            return replace(encoded.result, source=source), encoded, id
-        async with self.place():
-            result, encoded = await self._see(Source(source, upload.path), views)
-        if encoded is None or not asked.keep:
+        encoded = self._known(upload.digest, views)
+        if encoded is None:
+            async with self.place():
+                result, encoded = await self._see(Source(source, upload.path), views)
+            if encoded is None:
+                return result, None, None
+        result = replace(encoded.result, source=source)
+        if not asked.keep:
             return result, encoded, None
 
         def add(video: KeptVideo) -> None:
-            video.encoded[views], video.views, video.name = encoded, views, source
+            video.encoded[views], video.views = encoded, views
 
-        kept = self.kept.keep(upload.digest, add)
+        kept = self.kept.keep(upload.digest, add, source)
         return result, encoded, None if kept is None else kept.id
 
-    def _reused(self, video: KeptVideo, asked: Asked, views: Views, source: str) -> str | None:
-        """Note that a video came again, by what name; its id, where it is to be kept."""
-        if not asked.keep:
-            return None
-        video.views, video.name = views, source
-        return self.kept.get(video.id).id
+    def _known(self, digest: str, views: Views) -> Encoded | None:
+        """What the model saw of a content, by whatever name it came."""
+        video = self.kept.find(digest, lambda video: views in video.encoded)
+        return None if video is None else video.encoded[views]
 
     def _again(self, asked: Asked, views: Views) -> tuple[VideoResult, Encoded, str]:
         """A video that is kept."""
@@ -353,7 +354,9 @@ class Service:
         async with self._ahead:
             self._coming += 1
             try:
-                clip = await self._run(self._decoding, encoder.read, source, views)
+                clip = await while_wanted(
+                    self._decoding, lambda heed: encoder.read(source, views, heed=heed)
+                )
             finally:
                 self._coming -= 1
             result = VideoResult.of(clip, [], precision, keep=False)

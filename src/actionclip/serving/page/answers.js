@@ -3,6 +3,7 @@
 import { clock, make, percent } from "./dom.js";
 
 const SHOWN = 10;
+const PICTURES = 16; // most that the service gives
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw scores, best first, all or the first ten; `more` is the button for the others. Rows that are there
@@ -63,9 +64,13 @@ export function drawFrames(list, frames, seek) {
   }));
 }
 
-/** Say how many frames the scores rest on, and how many of them are shown: nothing without an answer. */
+/** Say how many frames the scores rest on, and how many of them are shown: nothing without an answer.
+    Of a short video the model sees frames several times; each of them is shown once. */
 export function drawFramesHint(box, answer, shown) {
-  box.textContent = answer ? `The scores rest on ${answer.frames} frames; ${shown} of them are here.` : "";
+  const all = shown < PICTURES && shown < answer?.frames;
+  const these = shown === 0 ? "" : !all ? `; ${shown} of them are here`
+    : shown === 1 ? ": all of them this one" : `: ${shown} different ones, some of them several times`;
+  box.textContent = answer ? `The scores rest on ${answer.frames} frames${these}.` : "";
 }
 
 /** What a frame is called. */

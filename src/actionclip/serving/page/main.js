@@ -362,7 +362,9 @@ function show() {
     if (here) byId(id).setAttribute("aria-current", "page");
     else byId(id).removeAttribute("aria-current");
   }
-  if (searching) byId("query").focus();
+  if (!searching) return;
+  video.pause(); // or one would hear what one cannot see
+  byId("query").focus();
 }
 
 async function start() {

@@ -6,6 +6,7 @@ import { byId, clock, make, showTrouble } from "./dom.js";
 const TOP = 12;
 let running = new AbortController();
 let shown = null;
+let returning = false; // from the entry that an open moment has in the history
 
 /** Say what can be searched: `index` is the place of an index, or null. */
 export function prepareSearch(index) {
@@ -21,11 +22,28 @@ export function prepareSearch(index) {
   });
   byId("moment-close").addEventListener("click", () => byId("moment").close());
   byId("moment").addEventListener("close", () => {
-    if (!byId("moment").open) leave(); // it may have been opened again before this was said
+    if (byId("moment").open) return; // opened again before this was said
+    leave();
+    returning = isInHistory();
+    if (returning) history.back();
+  });
+  addEventListener("popstate", () => {
+    if (!returning) byId("moment").close(); // the Back button, or another address
+    else if (byId("moment").open) intoHistory();
+    returning = false;
   });
   byId("moment-video").addEventListener("error", (event) => {
     if (event.target.hasAttribute("src")) unplayable();
   });
+}
+
+/** An open moment is an entry of its own, so that Back closes it and leads nowhere else. */
+function intoHistory() {
+  history.pushState({ moment: true }, "");
+}
+
+function isInHistory() {
+  return Boolean(history.state?.moment);
 }
 
 function leave() {
@@ -99,6 +117,7 @@ async function show(moment, when) {
   byId("moment-title").textContent = lastPart(moment.source);
   byId("moment-hint").textContent = when;
   byId("moment").showModal();
+  if (!isInHistory()) intoHistory();
   shown = moment;
   try {
     const place = await playable(`index/${moment.file}`);

@@ -19,6 +19,7 @@ export function drawWhy(list, { label, runner_up: other, frames, sentences }) {
     const bar = make("span", { className: "lean" }, fill);
     bar.setAttribute("aria-hidden", "true");
     row.classList.toggle("for", part > 0);
+    row.querySelector(".lean")?.remove(); // when asked a second time
     row.firstElementChild.append(bar);
     row.firstElementChild.ariaLabel = `${frameName(row.dataset.time)}; speaks ${part > 0 ? "for" : "against"} ${label}, ${percent(Math.abs(part))} of the most`;
   }

@@ -59,6 +59,7 @@ def create_app(
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy the address would be another
         lifespan=lifespan,
     )
     app.state.arrivals = Arrivals()
@@ -70,7 +71,7 @@ def create_app(
     for routes in (questions.router, facts.router, page.routes()):
         app.include_router(routes)
         app.include_router(_heads(routes))
-    reference.correct(app.openapi())
+    reference.correct(app.openapi(), token=settings.token is not None)
     return app
 
 

@@ -2,14 +2,14 @@
 
 - On loopback the header `Host` has to name this machine: a page elsewhere whose name was made to
   point here (DNS rebinding) names itself.
-- A request that a page of another origin sends is refused; there are no CORS headers.
+- A request that a page of another origin sends is refused; there are no CORS headers. A name that
+  was allowed is ours, also where a proxy does not pass on the header `Host`.
 - Where a token is set, everything but the page and the reference needs it; it is compared in
   constant time.
 - An answer that comes before the whole body was read ends the connection, after what is under way
   was taken in for a moment: closing at once could lose the answer.
 """
 
-import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from actionclip.serving.answers import RequestError
 from actionclip.serving.settings import MIB, ServeConfig
+from actionclip.serving.uploads.receive import Arrivals
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -65,21 +66,22 @@ class Guard:
     Args:
         app: what answers.
         settings: host and token.
+        arrivals: told of bodies that are still taken in after their answer.
     """
 
-    def __init__(self, app: App, settings: ServeConfig) -> None:
+    def __init__(self, app: App, settings: ServeConfig, arrivals: Arrivals | None = None) -> None:
         self._app, self._settings = app, settings
+        self._arrivals = arrivals or Arrivals()
         own = {settings.host.lower(), f"[{settings.host.lower()}]"}
-        self._names = (
-            OWN_NAMES | own | {_without_port(name.lower()) for name in settings.allow_hosts}
-        )
+        self._allowed = {_without_port(name.lower()) for name in settings.allow_hosts}
+        self._names = OWN_NAMES | own | self._allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._arrivals)
         try:
             self._check(scope)
         except RequestError as error:
@@ -98,11 +100,17 @@ class Guard:
                 hint="Use 127.0.0.1 or localhost; or start it with --allow-host NAME.",
             )
         origin = headers.get(b"origin")
-        foreign = origin is not None and origin.lower().partition("://")[2] != host
+        asking = host if origin is None else origin.lower().partition("://")[2]
+        foreign = asking != host and _without_port(asking) not in self._allowed
         if foreign or headers.get(b"sec-fetch-site", "none") not in OWN_SITES:
             if scope["method"] == "GET" and scope["path"] == "/" and origin is None:
                 return  # a link on another page leads here
-            raise RequestError(403, "origin", "Pages of other origins may not use this service.")
+            raise RequestError(
+                403,
+                "origin",
+                "Pages of other origins may not use this service.",
+                hint="If it is its own page behind a proxy, start it with --allow-host NAME.",
+            )
         scope["state"] = {**scope.get("state", {}), "known": self._is_known(headers)}
         path = scope["path"]
         is_open = path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
@@ -123,8 +131,8 @@ class Guard:
 class _Exchange:
     """One request and its answer, with headers added and the end of the body looked after."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, arrivals: Arrivals) -> None:
+        self._receive, self._send, self._arrivals = receive, send, arrivals
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0").strip()
         self._whole = b"transfer-encoding" not in headers and length == b"0"
@@ -168,7 +176,7 @@ class _Exchange:
     async def _drain(self) -> None:
         taken = 0
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with self._arrivals.drained(DRAIN_SECONDS):
                 while not self._whole and taken < DRAINED:
                     taken += len((await self.receive()).get("body", b""))
         except TimeoutError:

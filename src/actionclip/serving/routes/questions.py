@@ -94,7 +94,8 @@ async def indexed_frame(request: Request, file: str, time: float = 0.0) -> Respo
     service: Service = request.app.state.service
     if not 0 <= time < 10**6:
         raise RequestError(400, "request", f"time is {time}.", hint="Seconds, 0 or more.")
-    return Response(await service.picture(file, time), media_type="image/jpeg")
+    picture = await _while_there(request, service.picture(file, time))
+    return Response(picture, media_type="image/jpeg")
 
 
 @router.get("/videos/{id}/frames", responses=reference.ERRORS)
@@ -131,7 +132,7 @@ async def _ask(
 async def _while_there(request: Request, work: Awaitable[T]) -> T:
     """Work for a client, and stop when it goes away."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())
+    gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -143,3 +144,9 @@ async def _while_there(request: Request, work: Awaitable[T]) -> T:
             with suppress(asyncio.CancelledError, RequestError):
                 await task
     raise RequestError(400, "disconnected", "The client went away.")
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client goes away; what it sends meanwhile is not looked at."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -79,7 +79,8 @@ class ExplainAnswer(BaseModel):
     """What carried the answer."""
 
     source: str
-    status: str
+    status: str = Field(description="An outcome code: `ok` or `degraded`.")
+    error: ErrorAnswer | None = Field(None, description="Only when `status` is not `ok`.")
     explanation: dict[str, Any] = Field(
         description="The keys of `Explanation.to_dict()`; with `maps` their numbers too."
     )
@@ -147,16 +148,37 @@ def binary(kind: str) -> dict[int | str, dict[str, Any]]:
     return ERRORS | {200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-def correct(api: dict[str, Any]) -> None:
-    """Take out what FastAPI says that it answers to wrong parameters: here that is a 400."""
+def correct(api: dict[str, Any], *, token: bool) -> None:
+    """Take out what FastAPI says that it answers to wrong parameters: here that is a 400.
+
+    Args:
+        api: changed in place.
+        token: whether clients have to know one: then it is said how they send it.
+    """
     for methods in api["paths"].values():
         for what in methods.values():
             if "HTTPValidationError" in str(what["responses"].get("422")):
                 del what["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         api["components"]["schemas"].pop(name, None)
+    if token:
+        api["components"]["securitySchemes"] = {"token": TOKEN}
+        api["security"] = [{"token": []}]
+        for what in (what for path in api["paths"].values() for what in path.values()):
+            what["responses"].setdefault("401", WITHOUT_TOKEN)
+        del api["paths"]["/health"]["get"]["responses"]["401"]
+        api["paths"]["/health"]["get"]["security"] = [{}, {"token": []}]
 
 
+TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The header `Authorization: Bearer TOKEN`. Without it `/health` says less.",
+}
+WITHOUT_TOKEN = {
+    "description": ERRORS[401]["description"],
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}},
+}
 SEARCH = {
     "requestBody": {
         "required": True,
@@ -198,6 +220,7 @@ def page(api: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style><main><h1>{title}</h1><p>{about}</p>"
+        f"{_token(api)}"
         '<p><a href="openapi.json">openapi.json</a> has the same for programs.</p>'
         f"{''.join(parts)}</main></html>"
     )
@@ -211,9 +234,16 @@ STYLE = (
 )
 
 
+def _token(api: dict[str, Any]) -> str:
+    schemes = api["components"].get("securitySchemes", {})
+    return "".join(f"<p>{html.escape(one['description'])}</p>" for one in schemes.values())
+
+
 def _fields(what: dict[str, Any]) -> str:
-    rows = [(field["name"], field.get("description", "")) for field in what.get("parameters", [])]
     body = what.get("requestBody", {}).get("content", {})
+    rows = [(field["name"], field.get("description", "")) for field in what.get("parameters", [])]
+    in_json = body.get("application/json", {}).get("schema", {}).get("properties", {})
+    rows = rows or [(name, field.get("description", "")) for name, field in in_json.items()]
     kinds = "".join(f"<li><code>{html.escape(kind)}</code></li>" for kind in body)
     table = _table("field", rows) if rows else ""
     return table + (f"<p>Body:</p><ul>{kinds}</ul>" if kinds else "")

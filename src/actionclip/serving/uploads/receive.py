@@ -7,6 +7,7 @@ fields are gathered in memory; slow senders, silent ones and those who send too 
 import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,8 @@ MOST_QUERY = 1000
 """Fields in an address."""
 AGAIN = 10
 """Seconds after which to ask again of a service that ends."""
+LAST_SECONDS = 0.5
+"""For which a service that ends still takes in what it has answered already."""
 
 
 class Arrivals:
@@ -29,13 +32,31 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._waits: set[asyncio.Timeout] = set()
+        self._drains: set[asyncio.Timeout] = set()
         self.ended = False
 
     def end(self) -> None:
         """Let none of them come further. Called in the event loop."""
         self.ended = True
+        now = asyncio.get_running_loop().time()
         for wait in self._waits:
-            wait.reschedule(asyncio.get_running_loop().time())
+            wait.reschedule(now)
+        for drain in self._drains:
+            drain.reschedule(min(drain.when() or now, now + LAST_SECONDS))
+
+    @asynccontextmanager
+    async def drained(self, seconds: float) -> AsyncIterator[None]:
+        """So many seconds at most for a body that is answered already; fewer when the service ends.
+
+        Raises:
+            TimeoutError: when they are over.
+        """
+        async with asyncio.timeout(LAST_SECONDS if self.ended else seconds) as drain:
+            self._drains.add(drain)
+            try:
+                yield
+            finally:
+                self._drains.discard(drain)
 
     async def next(self, request: Request, seconds: float) -> MutableMapping[str, Any]:
         """The next message of a request.

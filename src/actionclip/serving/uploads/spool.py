@@ -48,7 +48,7 @@ class Spool:
     """
 
     def __init__(self, parent: Path | None, limit: int) -> None:
-        self.place = Path(tempfile.gettempdir()) if parent is None else parent
+        self.place = _temporary() if parent is None else parent
         self.limit, self.used = limit, 0
         self._most = most_at_once()
         self._arriving: set[Path] = set()
@@ -57,10 +57,7 @@ class Spool:
             sweep(self.place)
             self.folder, self._lock = self._make()
         except OSError as error:
-            raise StorageError(
-                f"Uploads cannot be kept in {self.place}: {error.strerror}.",
-                hint="Name a place that is writable with --uploads FOLDER.",
-            ) from None
+            raise _no_place(f"in {self.place}: {error.strerror}") from None
 
     def _make(self) -> tuple[Path, int]:
         """A new folder, and the file that is locked while it is in use."""
@@ -194,6 +191,21 @@ def sweep(place: Path) -> list[Path]:
         finally:
             os.close(lock)
     return removed
+
+
+def _temporary() -> Path:
+    """The system's folder for temporary files."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        raise _no_place("in any of the system's folders for temporary files") from None
+
+
+def _no_place(where: str) -> StorageError:
+    return StorageError(
+        f"Uploads cannot be kept {where}.",
+        hint="Name a place that is writable with --uploads FOLDER.",
+    )
 
 
 def _busy(what: str) -> RequestError:

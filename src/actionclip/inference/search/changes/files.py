@@ -238,6 +238,30 @@ def _find_gone(
     return gone
 
 
+def behind_links(folder: str, known: Mapping[str, Entry]) -> list[str]:
+    """Files of the index that were found through links, and to which one in a folder leads now.
+
+    What was found in this folder itself, or below it, is not among them: the index remembers that
+    of each file (`Entry.root`). So there is something only for folders within those.
+
+    Args:
+        folder: its path, absolute with links resolved.
+        known: what the index holds, by path.
+    """
+    here = _inside(folder)
+    elsewhere = [
+        path
+        for path, entry in known.items()
+        if here.startswith(root := _inside(entry.root))
+        and here != root
+        and not path.startswith((root, here))
+    ]
+    if not elsewhere:
+        return []
+    reach = _Reach([folder])
+    return [path for path in elsewhere if reach.leads_to(path)]
+
+
 def _inside(folder: str) -> str:
     """What the path of everything in a folder begins with."""
     return folder.rstrip(os.sep) + os.sep

@@ -10,8 +10,9 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -22,7 +23,7 @@ from actionclip.video.decode.workers.handover import Handover, opened
 from actionclip.video.decode.workers.process import Decoder, WorkerProcess, allowed_seconds
 from actionclip.video.decode.workers.protocol import Nonsense
 from actionclip.video.outcomes import Outcome, VideoError
-from actionclip.video.settings import Limits, ReadRequest
+from actionclip.video.settings import Limits, ReadRequest, check_counts
 from actionclip.video.sources import Source
 
 MOST_WORKERS = 8
@@ -32,6 +33,8 @@ STARTS = 5
 """Attempts to start a worker, should something kill it while it starts."""
 LOOK_AHEAD = 2
 """Videos in work or waiting for the consumer, per worker."""
+HEEDED = 0.1
+"""Seconds after which it is asked again whether anybody still waits for a video."""
 
 
 class DecodePool:
@@ -46,34 +49,47 @@ class DecodePool:
         decoder: `pyav`, or `torchcodec` where that is installed.
 
     Raises:
-        ActionCLIPError: for an unknown decoder.
+        ActionCLIPError: for an unknown decoder, or a number of workers that is none.
     """
 
     def __init__(
         self, workers: int | None = None, limits: Limits | None = None, decoder: str = "pyav"
     ) -> None:
-        if decoder not in get_args(Decoder):
-            raise unknown("decoder", decoder, get_args(Decoder))
-        if workers is not None and workers < 1:
-            raise ActionCLIPError(f"workers is {workers}.", expected="It must be 1 or more.")
+        check_pool(workers, decoder)
         self.workers = workers or min(processors(), MOST_WORKERS)
         self.limits = limits or Limits()
         self.decoder: Decoder = cast(Decoder, decoder)
         self._closed = False
         self._crew = self._hire()
 
-    def read(self, source: Source, request: ReadRequest | None = None) -> Clip:
+    def read(
+        self,
+        source: Source,
+        request: ReadRequest | None = None,
+        *,
+        heed: Callable[[], object] | None = None,
+    ) -> Clip:
         """Read one video. A bad one is a clip with another status than `ok`, never an exception.
 
         Args:
             source: which video.
             request: which frames of it, and how large; where it names no stretch, the source may.
+            heed: called now and then meanwhile; what it raises ends the reading, and the worker is
+                free for other videos.
 
         Raises:
             ActionCLIPError: when no worker can be started here.
             RuntimeError: when the pool is closed.
         """
-        return _result(self._submit(source, request or ReadRequest()))
+        future = self._submit(source, request or ReadRequest())
+        if heed is not None:
+            try:
+                while not wait([future], HEEDED).done:
+                    heed()
+            except BaseException:
+                self._crew.give_up(future)
+                raise
+        return _result(future)
 
     def read_all(
         self, sources: Iterable[Source], request: ReadRequest | None = None
@@ -137,6 +153,18 @@ class DecodePool:
         return crew
 
 
+def check_pool(workers: Any, decoder: Any) -> None:
+    """Refuse what no pool can be made with.
+
+    Raises:
+        ActionCLIPError: for an unknown decoder, or a number of workers that is none.
+    """
+    if decoder not in get_args(Decoder):
+        raise unknown("decoder", decoder, get_args(Decoder))
+    if workers is not None:
+        check_counts(workers=workers)
+
+
 class _Crew:
     """The threads of a pool, and what they share. Holds no reference to the pool itself."""
 
@@ -148,6 +176,7 @@ class _Crew:
         self._changed = threading.Condition()  # re-entrant: a finalizer may come in between
         self._tasks: deque[tuple[Future[Clip], Source, ReadRequest]] = deque()
         self._threads: list[threading.Thread] = []
+        self._at_work: dict[Future[Clip], _Seat] = {}
         self._idle = 0
         self._running: set[WorkerProcess] = set()
         self._dismissed = False
@@ -175,6 +204,24 @@ class _Crew:
                 self._changed.wait()
             self._idle -= 1
             return None if self._dismissed else self._tasks.popleft()
+
+    @contextmanager
+    def at_work(self, future: "Future[Clip]", seat: "_Seat") -> Iterator[None]:
+        """While a video is read there."""
+        with self._changed:
+            self._at_work[future], seat.given_up = seat, False
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._at_work[future]
+
+    def give_up(self, future: "Future[Clip]") -> None:
+        """End the reading of a video that nobody waits for any more."""
+        if not future.cancel():  # its turn has come
+            with self._changed:
+                if future in self._at_work:
+                    self._at_work[future].give_up()
 
     def start_worker(self) -> WorkerProcess:
         """A worker that is ready to be asked."""
@@ -249,11 +296,12 @@ def _serve(crew: _Crew) -> None:
     try:
         while (task := crew.next_task()) is not None:
             future, source, request = task
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(seat.read(source, request))
-                except BaseException as error:
-                    future.set_exception(error)
+            with crew.at_work(future, seat):
+                if future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(seat.read(source, request))
+                    except BaseException as error:
+                        future.set_exception(error)
             del task, future, source, request  # or the frames would live until the next video
     finally:
         seat.leave()
@@ -265,6 +313,14 @@ class _Seat:
     def __init__(self, crew: _Crew) -> None:
         self._crew = crew
         self._worker: WorkerProcess | None = None
+        self.given_up = False
+        """Whether nobody waits for the video that is read."""
+
+    def give_up(self) -> None:
+        """End the reading of the video, and no other."""
+        self.given_up = True
+        if (worker := self._worker) is not None:
+            worker.kill(seconds=0)
 
     def read(self, source: Source, request: ReadRequest) -> Clip:
         try:
@@ -283,11 +339,13 @@ class _Seat:
             self.leave()  # killed between two videos: neither is to blame
         if self._worker is None:
             self._worker = self._crew.start_worker()
+        if self.given_up:
+            raise CancelledError
         try:
             clip = self._worker.ask(source, handover, request)
         except ConnectionError:
             self.leave()
-            if self._crew.dismissed:
+            if self._crew.dismissed or self.given_up:
                 raise CancelledError from None
             return None
         except TimeoutError:
