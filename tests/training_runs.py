@@ -1,8 +1,7 @@
-"""What the tests of training share: processes that start fast, and a small model to train."""
+"""What the tests of training share: a small model to train, and processes that train it."""
 
 import hashlib
 import json
-import multiprocessing
 import os
 import socket
 import time
@@ -16,19 +15,7 @@ from actionclip.training import Example, OptimConfig, ScheduleConfig, TrainConfi
 from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts
 from actionclip.video.settings import Preprocess, Sampling
-
-SERVER = multiprocessing.get_context("forkserver")
-"""Processes are forked from one that has imported what is slow and done nothing else."""
-SERVER.set_forkserver_preload(
-    [
-        "actionclip.training.run.loop",
-        "actionclip.training.recipes.running",
-        "actionclip.inference.recognizer",
-        "matplotlib.backends.backend_agg",
-        "matplotlib.figure",
-        "torch.utils.tensorboard.writer",
-    ]
-)
+from forked import SERVER
 
 ARCHITECTURE = {
     "embed_dim": 16,

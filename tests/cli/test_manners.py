@@ -5,13 +5,12 @@ import os
 import pty
 import re
 import shlex
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
 
 import actionclip
+import forked
 from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
 
@@ -92,13 +91,7 @@ def test_letters_that_the_output_lacks_do_not_end_a_run(tmp_path, form):
         write_video(tmp_path / name, seed=0)
     words = ["classify", *names, "--labels", "été, 走る, running", "--model", "tiny", form]
 
-    run = subprocess.run(
-        [sys.executable, "-m", "actionclip", *words],
-        capture_output=True,
-        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
-        cwd=tmp_path,
-        check=False,
-    )
+    run = forked.run(*words, env=os.environ | {"PYTHONIOENCODING": "latin-1"}, cwd=tmp_path)
 
     assert run.returncode == 0, run.stderr
     lines = run.stdout.decode("latin-1").splitlines()
@@ -141,12 +134,8 @@ def test_the_command_that_labels_shows_can_be_typed(command_line):
 def on_a_terminal(folder, *words, **environment):
     """What a command writes to a terminal, both its streams."""
     ours, theirs = pty.openpty()
-    run = subprocess.Popen(
-        [sys.executable, "-m", "actionclip", *words],
-        stdout=theirs,
-        stderr=theirs,
-        cwd=folder,
-        env=os.environ | environment,
+    run = forked.Command(
+        words, stdout=theirs, stderr=theirs, cwd=folder, env=os.environ | environment
     )
     os.close(theirs)
     shown = b""
