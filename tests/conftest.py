@@ -9,8 +9,9 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner
 
-from actionclip.cli.app import app
+import typechecking
 
+typechecking.install()  # before anything that it is to check is imported
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
 
@@ -72,6 +73,8 @@ def pipe():
 @pytest.fixture
 def command_line(monkeypatch, tmp_path):
     """Runs the command line in an empty folder; gives exit code, stdout and stderr."""
+    from actionclip.cli.app import app
+
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, **options):
