@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -160,18 +161,24 @@ def test_doctor_says_what_works(run):
 
 
 def test_demo_renders_clips_and_says_what_happens(run, tmp_path):
-    result = run("demo")
+    """And the command that it shows can be typed."""
+    result = run("demo", "--folder", "my clips")
 
-    clips = sorted((tmp_path / "demo").glob("*.mp4"))
+    clips = sorted((tmp_path / "my clips").glob("*.mp4"))
     assert result.exit_code == 0
     assert len(clips) >= 5
     for clip in clips:
         assert clip.name in result.stdout
         assert clip.with_suffix(".png").is_file()
     assert result.stdout.count("%") == 3 * len(clips)
+    (line,) = [line for line in result.stderr.splitlines() if "Your turn" in line]
+    words = shlex.split(line.partition(": ")[2])[1:]
+    assert words[1] == "my clips/walking.mp4"
+    answered = run(*words)
+    assert (answered.exit_code, len(answered.stdout.splitlines())) == (0, 4)
 
 
-def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch):
+def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch, tmp_path):
     """As where a video library fits neither the machine nor us."""
     render = synthetic.demo_clips
 
@@ -184,6 +191,7 @@ def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch):
 
     result = run("demo")
 
+    assert len(list((tmp_path / "demo").glob("*.mp4"))) == 6
     assert result.exit_code == 3
     assert "1 of 6 clips could not be read: actionclip doctor says more." in result.stderr
 
@@ -219,11 +227,40 @@ def test_a_misspelt_option_or_verb_is_a_usage_error(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_exit_code_5(tmp_path):
+    program = "from actionclip.cli import main; main()"
     with Path("/dev/full").open("w") as full:
-        run = forked.run("labels", "kinetics400", stdout=full, cwd=tmp_path)
+        run = subprocess.run(
+            [sys.executable, "-c", program, "labels", "kinetics400"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
     assert run.returncode == 5
-    assert b"the disk is full" in run.stderr
-    assert b"Traceback" not in run.stderr
+    assert "the disk is full" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_list_of_labels_does_not_wait_for_torch(tmp_path):
+    (tmp_path / "mine.txt").write_text("juggling\nskating\n")
+    program = """
+import sys
+from actionclip.cli import main
+try:
+    main()
+finally:
+    print(sorted({"torch", "numpy", "av"} & set(sys.modules)))
+"""
+    for name, last in (("kinetics400", "zumba"), ("mine.txt", "skating")):
+        shown = subprocess.run(
+            [sys.executable, "-c", program, "labels", name],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+        )
+        assert shown.stdout.splitlines()[-2:] == [last, "[]"]
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
