@@ -40,12 +40,13 @@ class Command:
 
     Args:
         words: what is typed after the name of the program.
+        program: another module, the path of a script, or lines as after `python -c`.
         stdout: a file, a descriptor, or `subprocess.PIPE`; so is `stderr`.
         cwd: the folder where it is typed.
         env: the environment; by default that of the tests.
     """
 
-    def __init__(self, words, *, stdout, stderr, cwd=None, env=None):
+    def __init__(self, words, *, stdout, stderr, cwd=None, env=None, program="actionclip"):
         self.returncode = self.stdout = self.stderr = None
         ends = [os.open(os.devnull, os.O_RDONLY)]
         for name, where in (("stdout", stdout), ("stderr", stderr)):
@@ -56,6 +57,7 @@ class Command:
             else:
                 ends.append(os.dup(where if isinstance(where, int) else where.fileno()))
         told = (
+            program,
             [str(word) for word in words],
             str(cwd or Path.cwd()),
             dict(os.environ if env is None else env),
@@ -118,9 +120,9 @@ def run(*words, **options):
 class _Become:
     """What the new process does first: it makes itself what was started, then it is that."""
 
-    def __init__(self, words, folder, environment, files, ends):
-        self.words, self.folder, self.environment, self.files = words, folder, environment, files
-        self.ends = ends
+    def __init__(self, program, words, folder, environment, files, ends):
+        self.program, self.words, self.ends = program, words, ends
+        self.folder, self.environment, self.files = folder, environment, files
 
     def __getstate__(self):
         return self.__dict__ | {"ends": [DupFd(end) for end in self.ends]}
@@ -136,9 +138,16 @@ class _Become:
         os.environ.update(self.environment)
         _open_streams()
         torch.set_num_threads(1)  # one thread a process, as `make test` asks for
-        sys.argv = ["actionclip", *self.words]
+        sys.argv = [self.program, *self.words]
         try:
-            runpy.run_module("actionclip", run_name="__main__", alter_sys=True)
+            if "\n" in self.program:
+                sys.argv[0] = "-c"
+                exec(compile(self.program, "program", "exec"), {"__name__": "__main__"})
+            elif self.program.endswith(".py"):
+                sys.path.insert(0, str(Path(self.program).parent))
+                runpy.run_path(self.program, run_name="__main__")
+            else:
+                runpy.run_module(self.program, run_name="__main__", alter_sys=True)
         finally:
             atexit._run_exitfuncs()  # as Python itself does, and multiprocessing does not
 

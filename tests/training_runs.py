@@ -8,6 +8,7 @@ import time
 
 import torch
 
+import forked
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
@@ -99,6 +100,12 @@ def on_ranks(world, function, *arguments):
             process.kill()
             process.join()
     return [answers[rank] for rank in range(world)]
+
+
+def torchrun(*words):
+    """`torchrun` on this machine; it and the processes that it starts have imported torch."""
+    standing = ("--standalone", "--start-method=fork", "--run-path")
+    return forked.run(*standing, *words, program="torch.distributed.run")
 
 
 SETTINGS = TrainConfig(

@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +13,7 @@ from actionclip.model.weights.folder import load_folder
 from actionclip.training import ranks
 from actionclip.training.ranks import join
 from actionclip.training.run.state import STATE
-from training_runs import fingerprint, free_port, metrics, on_ranks, run, small_model
+from training_runs import fingerprint, free_port, metrics, on_ranks, run, small_model, torchrun
 
 PROGRAM = """
 import os, pathlib, signal, sys
@@ -65,20 +62,9 @@ def test_a_rank_that_is_killed_costs_nothing_but_time(tmp_path, undisturbed, see
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     run_folder = tmp_path / "run"
-    options = ["--standalone", "--nproc-per-node=2", f"--max-restarts={kills}"]
+    options = ["--nproc-per-node=2", f"--max-restarts={kills}", "--monitor-interval=0.1"]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *options, "--monitor-interval=0.1"]
-        + [str(word) for word in (program, run_folder, seed, kills)],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=550,
-    )
+    done = torchrun(*options, program, run_folder, seed, kills)
 
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("run-killed-*"))) == kills, done.stderr
