@@ -113,16 +113,6 @@ def test_a_demo_where_nothing_can_be_written_says_so(command_line):
     assert "--folder FOLDER" in refused.value.hint
 
 
-def test_the_command_that_a_demo_shows_can_be_typed(command_line):
-    shown = command_line("demo", "--folder", "my clips").stderr
-
-    (command,) = [line.partition(": ")[2] for line in shown.splitlines() if "Your turn" in line]
-    words = shlex.split(command)[1:]
-    assert words[1] == "my clips/walking.mp4"
-    answered = command_line(*words)
-    assert (answered.exit_code, len(answered.stdout.splitlines())) == (0, 4)
-
-
 def test_the_command_that_labels_shows_can_be_typed(command_line):
     with pytest.raises(ActionCLIPError) as refused:
         command_line("labels", "walking, running", "--model", "tiny")
