@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # One thread a process: two test processes with two threads each collapse on a two-core machine.
 export OMP_NUM_THREADS ?= 1
+# Hundreds of processes start while tests run; each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Processes that test side by side; a file's tests stay together. A test that hangs is ended.
 JOBS ?= 2
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile

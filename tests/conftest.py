@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner
 
-from actionclip.cli.app import app
+import typechecking
 
+typechecking.install()  # before anything that it is to check is imported
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
 
@@ -28,6 +30,21 @@ def _own_cache(tmp_path_factory):
     """Tests neither read nor fill the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACTIONCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """Nothing is forced to the disk: killed processes keep what they wrote, machines stay on."""
+    force = os.fsync
+
+    def fsync(file):
+        kind = os.fstat(file if isinstance(file, int) else file.fileno()).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            force(file)  # a pipe, say, refuses
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
         yield
 
 
@@ -72,6 +89,8 @@ def pipe():
 @pytest.fixture
 def command_line(monkeypatch, tmp_path):
     """Runs the command line in an empty folder; gives exit code, stdout and stderr."""
+    from actionclip.cli.app import app
+
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, **options):

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+import forked
+
 
 class Answer:
     """Status, headers and body of an answer."""
@@ -99,17 +101,20 @@ def form(*parts):
     return f"multipart/form-data; boundary={mark}", b"".join([*lines, f"--{mark}--\r\n".encode()])
 
 
+def anew(words, **streams):
+    """A command that begins with starting Python."""
+    command = [sys.executable, "-m", "actionclip", *words]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **streams)
+
+
 @contextmanager
-def running(folder, *arguments, model="tiny"):
+def running(folder, *arguments, model="tiny", start=forked.Command):
     """A service with a model; its client."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "actionclip", "serve", str(model), "--port", "0", "--json"]
-    command += ["--workers", "1", "--uploads", str(folder), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["serve", str(model), "--port", "0", "--json"]
+    words += ["--workers", "1", "--uploads", str(folder), *arguments]
     with (folder.parent / f"{folder.name}.log").open("w+") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-        )
+        process = start(words, stdout=subprocess.PIPE, stderr=log)
         killer = threading.Timer(900, process.kill)
         killer.start()
         try:

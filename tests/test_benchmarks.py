@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import forked
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = {
     "classify": ["--quick"],
@@ -38,12 +40,7 @@ def line_of(clips):
     def run(name):
         if name not in lines:
             where = [] if name in ("text", "synthetic") else [f"--clips={clips}"]
-            done = subprocess.run(
-                [sys.executable, BENCHMARKS / f"{name}.py", *QUICK[name], *where],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                capture_output=True,
-                text=True,
-            )
+            done = forked.run(*QUICK[name], *where, program=str(BENCHMARKS / f"{name}.py"))
             assert done.returncode == 0, done.stderr
             lines[name] = json.loads(done.stdout.splitlines()[-1])
         return lines[name]

@@ -1,14 +1,14 @@
-"""What the tests of training share: processes that start fast, and a small model to train."""
+"""What the tests of training share: a small model to train, and processes that train it."""
 
 import hashlib
 import json
-import multiprocessing
 import os
 import socket
 import time
 
 import torch
 
+import forked
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone
 from actionclip.model.config import BackboneConfig, ModelConfig, PromptConfig
@@ -16,19 +16,7 @@ from actionclip.training import Example, OptimConfig, ScheduleConfig, TrainConfi
 from actionclip.training.ranks import Ranks
 from actionclip.training.run.batches import Batches, Texts
 from actionclip.video.settings import Preprocess, Sampling
-
-SERVER = multiprocessing.get_context("forkserver")
-"""Processes are forked from one that has imported what is slow and done nothing else."""
-SERVER.set_forkserver_preload(
-    [
-        "actionclip.training.run.loop",
-        "actionclip.training.recipes.running",
-        "actionclip.inference.recognizer",
-        "matplotlib.backends.backend_agg",
-        "matplotlib.figure",
-        "torch.utils.tensorboard.writer",
-    ]
-)
+from forked import SERVER
 
 ARCHITECTURE = {
     "embed_dim": 16,
@@ -115,6 +103,12 @@ def on_ranks(world, function, *arguments, killed=0):
             process.kill()
             process.join()
     return [answers[rank] for rank in range(world - killed)]
+
+
+def torchrun(*words):
+    """`torchrun` on this machine; it and the processes that it starts have imported torch."""
+    standing = ("--standalone", "--start-method=fork", "--run-path")
+    return forked.run(*standing, *words, program="torch.distributed.run")
 
 
 SETTINGS = TrainConfig(

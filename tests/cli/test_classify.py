@@ -20,6 +20,8 @@ from film_of_actions import ACTIONS, EACH, shared_film
 from sample_videos import write_video
 
 LABELS = "waving one hand, jumping jacks, running"
+FEW = ("--windows", "1", "--frames", "4")
+"""What is explained is looked at 37 times; 36 frames of `tiny` take a while."""
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +302,9 @@ def test_a_frame_of_a_folder_of_frames_is_not_written_over(run, tmp_path):
 def test_dollars_and_strange_letters_are_words_in_every_picture(run, folder, tmp_path):
     (tmp_path / "a$\\frac$\nb.mp4").symlink_to(folder / "0.mp4")
     video, labels = tmp_path / "a$\\frac$\nb.mp4", "costs $\\frac$ a lot, \u8dd1\u6b65, running"
-    done = run("classify", video, "--labels", labels, "--save-plot", "p.png", "--explain", "w.png")
+    done = run(
+        "classify", video, "--labels", labels, "--save-plot", "p.png", "--explain", "w.png", *FEW
+    )
 
     assert done.exit_code == 0
     assert (tmp_path / "p.png").is_file()
@@ -313,7 +317,9 @@ def test_a_name_as_long_as_names_may_be_leaves_room_for_its_pictures(run, folder
     for name in ("a" * 251, "b"):
         (tmp_path / f"{name}.mp4").symlink_to(folder / "0.mp4")
 
-    done = run("classify", ".", "--labels", LABELS, "--save-plot", "plots", "--explain", "why")
+    done = run(
+        "classify", ".", "--labels", LABELS, "--save-plot", "plots", "--explain", "why", *FEW
+    )
 
     assert done.exit_code == 0, done.stderr
     for place in ("plots", "why"):
@@ -322,7 +328,7 @@ def test_a_name_as_long_as_names_may_be_leaves_room_for_its_pictures(run, folder
 
 
 def test_explain_says_what_carried_the_answer(run, folder, tmp_path):
-    options = ("--labels", LABELS, "--template", "{}", "--template", "a person {}")
+    options = ("--labels", LABELS, "--template", "{}", "--template", "a person {}", *FEW)
     rows = run("classify", folder, *options, "--explain", "why", "--json").stdout.splitlines()
     told = run("classify", folder / "0.mp4", *options, "--explain", "why.png")
 
@@ -359,7 +365,7 @@ def test_a_clip_that_is_gone_keeps_its_scores_and_stops_nobody(
 
     monkeypatch.setattr(Recognizer, "results", classify_and_remove)
     named = ("0.mp4", "1.mp4", "2.mp4", *([form] if form else []))
-    done = run("classify", *named, "--labels", LABELS, "--explain", "why")
+    done = run("classify", *named, "--labels", LABELS, "--explain", "why", *FEW)
 
     assert done.exit_code == 0
     assert "  the answer is not explained: 1.mp4: There is no file '1.mp4'" in done.stderr

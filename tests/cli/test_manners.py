@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import actionclip
+import forked
 from actionclip.cli.console import show_error
 from actionclip.errors import ActionCLIPError, StorageError
 from sample_videos import write_video
@@ -175,13 +176,7 @@ def test_letters_that_the_output_lacks_do_not_end_a_run(tmp_path, form):
         write_video(tmp_path / name, seed=0)
     words = ["classify", *names, "--labels", "été, 走る, running", "--model", "tiny", form]
 
-    run = subprocess.run(
-        [sys.executable, "-m", "actionclip", *words],
-        capture_output=True,
-        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
-        cwd=tmp_path,
-        check=False,
-    )
+    run = forked.run(*words, env=os.environ | {"PYTHONIOENCODING": "latin-1"}, cwd=tmp_path)
 
     assert run.returncode == 0, run.stderr
     lines = run.stdout.decode("latin-1").splitlines()
@@ -203,16 +198,6 @@ def test_a_demo_where_nothing_can_be_written_says_so(command_line):
     assert "--folder FOLDER" in refused.value.hint
 
 
-def test_the_command_that_a_demo_shows_can_be_typed(command_line):
-    shown = command_line("demo", "--folder", "my clips").stderr
-
-    (command,) = [line.partition(": ")[2] for line in shown.splitlines() if "Your turn" in line]
-    words = shlex.split(command)[1:]
-    assert words[1] == "my clips/walking.mp4"
-    answered = command_line(*words)
-    assert (answered.exit_code, len(answered.stdout.splitlines())) == (0, 4)
-
-
 def test_the_command_that_labels_shows_can_be_typed(command_line):
     with pytest.raises(ActionCLIPError) as refused:
         command_line("labels", "walking, running", "--model", "tiny")
@@ -224,12 +209,8 @@ def test_the_command_that_labels_shows_can_be_typed(command_line):
 def on_a_terminal(folder, *words, **environment):
     """What a command writes to a terminal, both its streams."""
     ours, theirs = pty.openpty()
-    run = subprocess.Popen(
-        [sys.executable, "-m", "actionclip", *words],
-        stdout=theirs,
-        stderr=theirs,
-        cwd=folder,
-        env=os.environ | environment,
+    run = forked.Command(
+        words, stdout=theirs, stderr=theirs, cwd=folder, env=os.environ | environment
     )
     os.close(theirs)
     shown = b""

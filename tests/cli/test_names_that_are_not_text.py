@@ -50,7 +50,7 @@ def test_timeline_writes_json_that_is_text(command_line, odd, tmp_path):
     "words",
     [
         ("classify", NAME, "--save-plot", "p.png"),
-        ("classify", NAME, "--explain", "p.png"),
+        ("classify", NAME, "--explain", "p.png", "--windows", "1", "--frames", "4"),
         ("timeline", NAME, "--explain", "parts", "--threshold", "0"),
         ("timeline", NAME, "--save-plot", "p.png"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+import forked
 from actionclip.cli import options
 from actionclip.data.synthetic import clips as synthetic
 from actionclip.errors import ActionCLIPError, StorageError
@@ -159,18 +161,24 @@ def test_doctor_says_what_works(run):
 
 
 def test_demo_renders_clips_and_says_what_happens(run, tmp_path):
-    result = run("demo")
+    """And the command that it shows can be typed."""
+    result = run("demo", "--folder", "my clips")
 
-    clips = sorted((tmp_path / "demo").glob("*.mp4"))
+    clips = sorted((tmp_path / "my clips").glob("*.mp4"))
     assert result.exit_code == 0
     assert len(clips) >= 5
     for clip in clips:
         assert clip.name in result.stdout
         assert clip.with_suffix(".png").is_file()
     assert result.stdout.count("%") == 3 * len(clips)
+    (line,) = [line for line in result.stderr.splitlines() if "Your turn" in line]
+    words = shlex.split(line.partition(": ")[2])[1:]
+    assert words[1] == "my clips/walking.mp4"
+    answered = run(*words)
+    assert (answered.exit_code, len(answered.stdout.splitlines())) == (0, 4)
 
 
-def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch):
+def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch, tmp_path):
     """As where a video library fits neither the machine nor us."""
     render = synthetic.demo_clips
 
@@ -183,8 +191,21 @@ def test_a_demo_whose_clips_cannot_be_read_says_so(run, monkeypatch):
 
     result = run("demo")
 
+    assert len(list((tmp_path / "demo").glob("*.mp4"))) == 6
     assert result.exit_code == 3
     assert "1 of 6 clips could not be read: actionclip doctor says more." in result.stderr
+
+
+def test_a_mistake_is_three_lines_and_exit_code_2(tmp_path):
+    words = ["classify", "x.mp4", "--labels", "a, b", "--model", "tinny"]
+
+    result = forked.run(*words, cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stdout == b""
+    assert b"Traceback" not in result.stderr
+    assert result.stderr.startswith(b"error: ")
+    assert b"Did you mean 'tiny'" in result.stderr
 
 
 def main(*arguments, cwd):
@@ -196,16 +217,6 @@ def main(*arguments, cwd):
         cwd=cwd,
         check=False,
     )
-
-
-def test_a_mistake_is_three_lines_and_exit_code_2(tmp_path):
-    result = main("classify", "x.mp4", "--labels", "a, b", "--model", "tinny", cwd=tmp_path)
-
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert result.stderr.startswith("error: ")
-    assert "Did you mean 'tiny'" in result.stderr
 
 
 def test_a_misspelt_option_or_verb_is_a_usage_error(tmp_path):
@@ -229,6 +240,27 @@ def test_a_full_disk_is_exit_code_5(tmp_path):
     assert run.returncode == 5
     assert "the disk is full" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_list_of_labels_does_not_wait_for_torch(tmp_path):
+    (tmp_path / "mine.txt").write_text("juggling\nskating\n")
+    program = """
+import sys
+from actionclip.cli import main
+try:
+    main()
+finally:
+    print(sorted({"torch", "numpy", "av"} & set(sys.modules)))
+"""
+    for name, last in (("kinetics400", "zumba"), ("mine.txt", "skating")):
+        shown = subprocess.run(
+            [sys.executable, "-c", program, "labels", name],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+        )
+        assert shown.stdout.splitlines()[-2:] == [last, "[]"]
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):

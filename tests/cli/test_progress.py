@@ -4,8 +4,8 @@ import json
 import os
 import pty
 import subprocess
-import sys
 
+import forked
 from sample_videos import write_video
 
 
@@ -13,12 +13,9 @@ def test_results_go_to_the_file_while_the_bar_is_on_the_terminal(tmp_path):
     for seed in range(3):
         write_video(tmp_path / f"{seed}.mp4", seed=seed)
     ours, theirs = pty.openpty()
-    program = "from actionclip.cli import main; main()"
     words = ["classify", str(tmp_path), "--labels", "a, b", "--model", "tiny", "--json"]
 
-    run = subprocess.Popen(
-        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, stderr=theirs, text=True
-    )
+    run = forked.Command(words, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
     shown = b""
     try:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from actionclip.video.settings import Resize
 from evaluation.data_sets import CLASSES, make_clips, two_layers
 from evaluation.sheets import evaluation_of
 from sample_videos import write_video
+from training_runs import torchrun
 
 
 @pytest.fixture(scope="module")
@@ -337,21 +336,7 @@ def test_two_processes_give_the_bits_of_one(model, tmp_path):
     tests = str(Path(__file__).parents[1])
     script.write_text(WORKER.format(tests=tests, manifest=str(tmp_path / "m.csv")))
 
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
-    ]
-    done = subprocess.run(
-        [*command, str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = torchrun("--nproc-per-node=2", script)
     assert done.returncode == 0, done.stderr
     said = [json.loads((tmp_path / f"m.csv.{rank}").read_text()) for rank in (0, 1)]
     torch.set_num_threads(1)

@@ -3,14 +3,13 @@
 import copy
 import json
 import pickle
-import subprocess
-import sys
 import textwrap
 
 import pytest
 import torch
 
 import actionclip
+import forked
 from actionclip.inference.recognizer import Recognizer
 from model_of_each_kind import model_of
 
@@ -60,8 +59,7 @@ def answered(folder):
             "in others": told(lambda: model.classify({{"frames": [content]}}, labels)),
         }}))
     """)
-    command = [sys.executable, "-W", "ignore", "-c", script]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return json.loads(forked.run(program=script).stdout)
 
 
 @pytest.mark.parametrize("given", ["views", "tensor", "part", "window", "stride"])

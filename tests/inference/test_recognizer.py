@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import actionclip
+import forked
 from actionclip.errors import ActionCLIPError
 from actionclip.video.decode import DecodePool
 from actionclip.video.settings import ReadRequest
@@ -353,9 +354,7 @@ def test_what_is_of_another_type_is_refused_in_words(folder):
             except actionclip.ActionCLIPError as error:
                 print(error)
     """)
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    told = forked.run(program=script).stdout.decode().splitlines()
 
     beginnings = ["crops is 2.", "frames is 1.5.", "top_k is 1.5.", "batch_size is 0.5."]
     beginnings += ["A video is None.", "A video is 7."]

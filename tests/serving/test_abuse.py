@@ -13,6 +13,7 @@ import pytest
 
 import actionclip
 from actionclip.serving.engine import explaining
+from actionclip.serving.routes import guard
 from actionclip.video.outcomes import Outcome, VideoError
 from serving_client import Answer, Client, served
 
@@ -200,8 +201,9 @@ def test_only_the_files_of_the_page_are_given_out(service, path):
 
 
 @pytest.fixture
-def hasty(spool):
+def hasty(spool, monkeypatch):
     """A service with little patience; not that of the other tests, who may have to wait."""
+    monkeypatch.setattr(guard, "DRAIN_SECONDS", 0.5)
     model = actionclip.load("tiny", device="cpu", workers=1)
     with served(model, patience=1.0, folder=spool) as (url, insides):
         yield Client(url), insides.service

@@ -17,7 +17,7 @@ import pytest
 
 from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.serving import server
-from serving_client import running
+from serving_client import anew, running
 
 
 def test_what_is_asked_before_the_end_is_answered_and_nothing_is_left(tmp_path, clips):
@@ -136,7 +136,8 @@ def few_files():
 
 
 def test_more_connections_than_files_are_turned_away_and_not_logged(tmp_path, few_files):
-    with running(tmp_path / "spool", "--patience", "300") as client, ExitStack() as stack:
+    alone = running(tmp_path / "spool", "--patience", "300", start=anew)
+    with alone as client, ExitStack() as stack:
         few_files()
         crowd = [stack.enter_context(client.connect()) for _ in range(600)]
         told, until = [], time.monotonic() + 60

@@ -3,11 +3,8 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -28,6 +25,7 @@ from training_runs import (
     on_ranks,
     run,
     small_model,
+    torchrun,
 )
 
 PROGRAM = """
@@ -77,20 +75,9 @@ def test_a_rank_that_is_killed_costs_nothing_but_time(tmp_path, undisturbed, see
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     run_folder = tmp_path / "run"
-    options = ["--standalone", "--nproc-per-node=2", f"--max-restarts={kills}"]
+    options = ["--nproc-per-node=2", f"--max-restarts={kills}", "--monitor-interval=0.1"]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *options, "--monitor-interval=0.1"]
-        + [str(word) for word in (program, run_folder, seed, kills)],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=550,
-    )
+    done = torchrun(*options, program, run_folder, seed, kills)
 
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("run-killed-*"))) == kills, done.stderr

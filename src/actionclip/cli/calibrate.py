@@ -106,7 +106,7 @@ def calibrate(
     measured on clips held out in turn.
     """
     from actionclip.data.layouts.base import Options
-    from actionclip.encoding.questions import resolve_labels
+    from actionclip.encoding.words import resolve_labels
     from actionclip.evaluation.calibration.calibrating import calibrate as calibrated
     from actionclip.evaluation.calibration.calibrating import rows_of
 

@@ -62,7 +62,7 @@ def convert(
 
     Every tensor is accounted for, or the file is refused. Nothing in the file is executed.
     """
-    from actionclip.encoding.questions import resolve_labels
+    from actionclip.encoding.words import resolve_labels
     from actionclip.model.convert import convert as convert_checkpoint
 
     options.check_folder(folder)

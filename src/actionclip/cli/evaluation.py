@@ -203,7 +203,7 @@ def _processes(device: str | None) -> Iterator[tuple[str | None, bool]]:
 
 
 def _names(text: str | list[str]) -> list[str]:
-    from actionclip.encoding.questions import resolve_labels
+    from actionclip.encoding.words import resolve_labels
 
     return resolve_labels(text)
 

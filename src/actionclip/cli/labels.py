@@ -58,7 +58,7 @@ def labels(
             row = {"name": each, "labels": size}
             typer.echo(json.dumps(row) if as_json else f"{each:32} {size:5d} labels")
         return
-    from actionclip.encoding.questions import resolve_labels
+    from actionclip.encoding.words import resolve_labels
 
     words = resolve_labels(name)
     if not check:

@@ -288,11 +288,7 @@ def column_name(name: str) -> str:
 
 
 def check_format(path: Path, formats: Sequence[str] = FORMATS) -> None:
-    """Refuse a file that no manifest can be.
-
-    Raises:
-        ActionCLIPError: for an ending that is not among the formats.
-    """
+    """Refuse, with an ActionCLIPError, a file whose ending is not among the formats."""
     if path.suffix.lower() not in formats:
         raise ActionCLIPError(
             f"Cannot tell the format of {path}.",

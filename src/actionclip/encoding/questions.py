@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from actionclip.data import label_sets
+from actionclip.encoding.words import resolve_labels
 from actionclip.errors import ActionCLIPError, unknown
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.config import CalibrationConfig
@@ -318,19 +319,6 @@ def no_labels() -> ActionCLIPError:
     )
 
 
-def resolve_labels(labels: str | Path | Sequence[str]) -> list[str]:
-    """Labels from words, a file, or the name of a built-in set.
-
-    Raises:
-        ActionCLIPError: when there is no label, a file cannot be read, or a single word is nearly
-            the name of a set.
-    """
-    found = read_labels(labels, known=_built_in)
-    if isinstance(labels, str) and found == [labels.strip()]:
-        label_sets.refuse_misspelt(found[0])
-    return found
-
-
 def read_words(
     labels: str | Path | Sequence[str] | None,
     *,
@@ -377,10 +365,6 @@ def check_labels(model: ActionCLIP, labels: Sequence[str]) -> LabelReport:
     prompts = make_prompts(labels, templates, clean_labels=clean)
     texts = arrange(encode_cached(model, prompts.sentences), prompts, "scores")
     return check(labels, clean_labels=clean, embeddings=texts)
-
-
-def _built_in(name: str) -> list[str] | None:
-    return list(label_sets.load(name)) if name in label_sets.names() else None
 
 
 def _is_built_in(labels: object) -> bool:

@@ -41,7 +41,6 @@ def plot_result(result: VideoResult, path: Path) -> None:
     for axes, column in zip(_row(strip, len(columns)), columns, strict=True):
         axes.imshow(shown[column])
         axes.set_title(f"{clip.times[0, column]:.1f} s", fontsize=8, color=INK, pad=2)
-        axes.axis("off")
     strip.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.78, wspace=0.04)
     _draw_bars(bars, result)
     write_picture(figure, path)
@@ -64,7 +63,8 @@ def _heading(result: VideoResult) -> str:
 
 
 def _row(figure: Any, count: int) -> list[Any]:
-    return list(np.atleast_1d(figure.subplots(1, count)))
+    bare = {"frame_on": False, "xticks": [], "yticks": []}
+    return list(np.atleast_1d(figure.subplots(1, count, subplot_kw=bare)))
 
 
 def _draw_bars(figure: Any, result: VideoResult) -> None:

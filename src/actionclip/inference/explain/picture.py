@@ -71,9 +71,8 @@ def _draw_heading(figure: Any, found: Explanation) -> None:
 def _draw_frames(figure: Any, found: Explanation, shown: Int[np.ndarray, " F"]) -> None:
     rows = 1 if found.maps is None else 2
     assert found.pixels is not None
-    axes = figure.subplots(rows, MOST_FRAMES, squeeze=False)
-    for each in axes.flat:
-        each.axis("off")
+    bare = {"frame_on": False, "xticks": [], "yticks": []}
+    axes = figure.subplots(rows, MOST_FRAMES, squeeze=False, subplot_kw=bare)
     limit = 0.0 if found.maps is None else float(np.abs(found.maps.chosen).max())
     for column, frame in enumerate(shown):
         upper = axes[0, column]

@@ -18,6 +18,7 @@ from actionclip.video.decode.workers.protocol import (
     frames_size,
     seconds_of,
 )
+from actionclip.video.film.drawing import COPIED, Caption, Drawn, draw_film
 from actionclip.video.film.part import Part, failed
 from actionclip.video.film.reading import read_film
 from actionclip.video.outcomes import Outcome
@@ -126,3 +127,26 @@ def _ending(header: Mapping[str, Any]) -> dict[str, Any]:
         "notes": tuple(clean(note) for note in notes),
         "decoder": clean(header.get("decoder")),
     }
+
+
+def serve_record(channel: Channel, header: Mapping[str, Any], file: int, limits: Limits) -> None:
+    """Draw captions into a film, as the parent asks for in `recording`; the worker's side.
+
+    Raises:
+        ConnectionError: the parent is gone.
+    """
+    assert header["record"] in COPIED
+    when = channel.receive_array((header["captions"], 3), np.float64)
+    captions = [Caption(start, end, int(number)) for start, end, number in when.tolist()]
+    pictures = [channel.receive_array((*size, 4), np.uint8) for size in header["pictures"]]
+    _, output = channel.receive_with_file()
+    assert output is not None
+    try:
+        for drawn in draw_film(file, output, header["record"], captions, pictures, limits):
+            channel.send({**asdict(drawn), "status": drawn.status.value})
+    except MemoryError:
+        said = Drawn(0, None, done=True, message="Drawing it ran out of memory.")
+        channel.send({**asdict(said), "status": Outcome.MEMORY.value})
+    finally:
+        os.close(file)
+        os.close(output)

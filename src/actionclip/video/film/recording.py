@@ -6,8 +6,7 @@ captions as pictures, and watches the clock.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from actionclip.errors import ActionCLIPError
 from actionclip.video.decode.workers.handover import opened
 from actionclip.video.decode.workers.process import WorkerProcess
 from actionclip.video.decode.workers.protocol import Channel, Nonsense, clean, seconds_of
-from actionclip.video.film.drawing import COPIED, NO_ROOM, Caption, Drawn, draw_film
+from actionclip.video.film.drawing import NO_ROOM, Caption, Drawn
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits, ReadRequest
 from actionclip.video.sources import Source
@@ -111,29 +110,6 @@ def record_header(
     }
     when = np.array([[one.start, one.end, one.picture] for one in captions], np.float64)
     return header, [np.ascontiguousarray(part).data for part in (when, *pictures)]
-
-
-def serve_record(channel: Channel, header: Mapping[str, Any], file: int, limits: Limits) -> None:
-    """The worker's side.
-
-    Raises:
-        ConnectionError: the parent is gone.
-    """
-    assert header["record"] in COPIED
-    when = channel.receive_array((header["captions"], 3), np.float64)
-    captions = [Caption(start, end, int(number)) for start, end, number in when.tolist()]
-    pictures = [channel.receive_array((*size, 4), np.uint8) for size in header["pictures"]]
-    _, output = channel.receive_with_file()
-    assert output is not None
-    try:
-        for drawn in draw_film(file, output, header["record"], captions, pictures, limits):
-            channel.send({**asdict(drawn), "status": drawn.status.value})
-    except MemoryError:
-        said = Drawn(0, None, done=True, message="Drawing it ran out of memory.")
-        channel.send({**asdict(said), "status": Outcome.MEMORY.value})
-    finally:
-        os.close(file)
-        os.close(output)
 
 
 def receive_drawn(channel: Channel) -> Drawn:

@@ -26,8 +26,7 @@ from actionclip.video.decode.pyav.reader import read_video
 from actionclip.video.decode.reading import Reading
 from actionclip.video.decode.workers import sandbox
 from actionclip.video.decode.workers.protocol import Channel, reading_header, request_from
-from actionclip.video.film.messages import send_film
-from actionclip.video.film.recording import serve_record
+from actionclip.video.film.messages import send_film, serve_record
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import Limits, ReadRequest
 
