@@ -7,8 +7,10 @@ import av
 import numpy as np
 import pytest
 from clips import number_in, numbers_seen, read, render
+from live_watching import Watching
 
 from actionclip.video.film.session import film
+from actionclip.video.live.queue import Gap
 from actionclip.video.outcomes import Outcome
 from actionclip.video.settings import GridRequest
 from actionclip.video.sources import Source
@@ -89,6 +91,21 @@ def test_damaged_times_do_not_change_how_long_a_film_is(folder, whole, suffix, b
     assert end.seconds == pytest.approx(12.0, abs=0.05)
     assert np.abs(np.array(numbers) - on_grid(path)[0]).max() <= 1
     assert any("Damaged times" in note for note in end.notes)
+
+
+@pytest.mark.parametrize(("suffix", "bframes"), KINDS)
+def test_a_file_that_is_watched_keeps_its_times_where_one_is_damaged(
+    folder, whole, suffix, bframes
+):
+    broken = flipped(whole(suffix, bframes), folder / f"{bframes}-live.{suffix}", 1, 2)
+
+    with Watching(broken, speed=0) as watching:
+        watching.all()
+
+    times = [frame.time for frame in watching.frames]
+    np.testing.assert_allclose(times, np.arange(60) * 0.2, atol=0.09)
+    assert watching.of(Gap) == []
+    assert watching.feed.seen == COUNT
 
 
 # --- pauses are none of that ----------------------------------------------------------------------
@@ -207,3 +224,16 @@ def test_frames_here_and_there_of_a_joined_film_are_the_right_ones(tmp_path):
     reading = read(path, numbers=(7, 1500, 2003, 3900), frames=4)
 
     assert numbers_seen(reading) == [7, 1500, 3, 1900]
+
+
+def test_a_joined_file_is_watched_on_without_a_hole(tmp_path):
+    one = recorded(tmp_path / "one.ts", list(range(100))).read_bytes()
+    two = recorded(tmp_path / "two.ts", list(range(100)), late=3600).read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(one + two)
+
+    with Watching(path, speed=0) as watching:
+        watching.all()
+
+    np.testing.assert_allclose([f.time for f in watching.frames], np.arange(40) * 0.2, atol=0.05)
+    assert watching.of(Gap) == []
