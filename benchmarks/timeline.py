@@ -25,7 +25,8 @@ import torch
 from common import Film, Program, architecture_of, rendered, report, say, serve, take_turns
 
 import actionclip
-from actionclip.encoding.film import FilmEncoder, Grid, Places
+from actionclip.encoding.film import FilmEncoder
+from actionclip.encoding.grid import Grid, Places
 from actionclip.inference.recognizer import Recognizer
 from actionclip.model.actionclip import ActionCLIP
 from actionclip.model.backbone import OpenClipBackbone

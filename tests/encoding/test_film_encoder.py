@@ -12,10 +12,9 @@ from actionclip.encoding.film import (
     NEIGHBOURS,
     WHOLE_WINDOWS,
     FilmEncoder,
-    Grid,
-    Places,
     encode_film,
 )
+from actionclip.encoding.grid import Grid, Places
 from actionclip.errors import ActionCLIPError
 from actionclip.model.config import BackboneConfig, ModelConfig
 from actionclip.model.towers.motion import motion_input
@@ -121,6 +120,44 @@ def test_a_tower_that_sees_change_gets_the_real_neighbours_and_each_frame_once()
     pixels = to_input(resized(video[1::3])[None], PREPROCESS)
     torch.testing.assert_close(shown, motion_input(pixels)[0], rtol=1e-5, atol=1e-5)
     assert NEIGHBOURS in windows.notes
+
+
+@pytest.mark.parametrize("motion", [False, True])
+@pytest.mark.parametrize("points", [3, 64])
+def test_a_picture_that_stays_is_encoded_once(motion, points):
+    model = small_model(post="transf")
+    model.backbone.motion = motion
+    slides = array(5)[np.repeat(np.arange(5), [300, 1, 2, 90, 200])]
+
+    windows, _ = watched(model, slides, window=0.48, stride=0.12, sampling=SPACED, points=points)
+
+    # With neighbours: a slide's first, its last, and all between them.
+    assert windows.frames <= (15 if motion else 5)
+    assert len(windows.start) > 180
+
+
+def test_slides_have_the_vectors_that_frames_one_by_one_have():
+    model = small_model(post="transf")
+    slides = array(4)[np.repeat(np.arange(4), [60, 40, 1, 50])]
+
+    windows, _ = watched(model, slides, window=0.96, stride=0.24)
+
+    expected = one_by_one(model, slides, windows)
+    torch.testing.assert_close(windows.vectors, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_slides_are_compared_with_the_neighbours_they_have():
+    model = small_model(post="meanp")
+    model.backbone.motion = True
+    slides = array(3)[np.repeat(np.arange(3), [33, 3, 36])]
+
+    windows, _ = watched(model, slides, window=0.48, stride=0.12, sampling=SPACED)
+
+    pixels = to_input(resized(slides[1::3])[None], PREPROCESS)
+    with torch.inference_mode():
+        frames = model.backbone.encode_images(motion_input(pixels)[0])
+        expected = [model.fuse(frames[n : n + 4][None])[0] for n in range(len(windows.start))]
+    torch.testing.assert_close(windows.vectors[:, 0], torch.stack(expected), rtol=1e-5, atol=1e-5)
 
 
 def resized(video):

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import threading
 
 import pytest
 import torch
@@ -163,6 +164,32 @@ def test_the_number_of_frames_may_change_between_calls(prompts):
     model(images(2, 8))
 
     assert torch.equal(model(images(2, 4)), first)
+
+
+@pytest.mark.parametrize("prompts", INSIDE)
+def test_threads_may_ask_one_tower_about_different_numbers_of_frames_at_once(prompts):
+    model = load_reference(build_model(**prompts, positions=8))
+    alone = model(images(2, 4)).detach()
+    arrived, leave = threading.Event(), threading.Event()
+    found = []
+
+    def wait(module, args):
+        if args[0].shape[0] == 8 and threading.current_thread() is not threading.main_thread():
+            arrived.set()
+            assert leave.wait(60)
+
+    hook = model.backbone.visual.conv1.register_forward_pre_hook(wait)
+    other = threading.Thread(target=lambda: found.append(model(images(2, 4)).detach()))
+    other.start()
+    try:
+        assert arrived.wait(60)
+        model(images(2, 3))  # while the other one is on its way
+    finally:
+        leave.set()
+        other.join()
+        hook.remove()
+
+    assert torch.equal(found[0], alone)
 
 
 @pytest.mark.parametrize("prompts", INSIDE)

@@ -6,7 +6,7 @@ embedding width, N windows, R input size.
 Frames lie on a grid in time. What the tower makes of a frame is kept until the last window that
 holds it has been put together, so cost grows with the frames and not with how far windows overlap,
 and memory does not grow with the film but for one vector of each window and view, or what a
-question that is known before makes of it.
+question that is known before makes of it. A picture that stays, as a slide does, is encoded once.
 
 Two kinds of model see more than a frame. One whose tower sees how a frame differs from its
 neighbours (`actionclip.model.towers.motion`) gets the real neighbours, one model spacing before and
@@ -15,7 +15,6 @@ frame's vector depends on its window: nothing can be kept, and each window goes 
 itself.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -25,18 +24,15 @@ from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionclip.encoding.encoder import NEARLY, frames_at_once
-from actionclip.encoding.kept import Points, Rows
-from actionclip.errors import ActionCLIPError
+from actionclip.encoding.encoder import frames_at_once
+from actionclip.encoding.grid import Grid, Places
+from actionclip.encoding.kept import Points, Rows, Stills, repeats
 from actionclip.model.actionclip import ActionCLIP
-from actionclip.model.config import ModelConfig
 from actionclip.video.film.part import Part
-from actionclip.video.settings import GridRequest, Preprocess, plain
+from actionclip.video.settings import GridRequest, Preprocess
 from actionclip.video.transforms import cut, normalise
 
 _TINY = 1e-6
-LEAST, MOST = 0.001, 86_400.0
-"""Seconds of a window or a stride: less than any frame, more than any scene."""
 HEADS_AT_ONCE = 64
 """Windows that are put together in one pass: the visual prompt is small."""
 
@@ -48,93 +44,6 @@ NEIGHBOURS = (
     "The first and the last frame of a window were compared with the frames before and after it; "
     "in a clip of its own they have no such neighbour."
 )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """How windows lie on points in time, before the film's rate is known."""
-
-    spacing: float
-    """Seconds between points."""
-    even: bool
-    """Whether points keep to whole frames."""
-    frames: int
-    """T."""
-    every: int
-    """Points from frame to frame of a window; above 1 where windows begin more densely."""
-    window: float
-    """Seconds of a window."""
-    stride: float
-    """Seconds from one window to the next."""
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, config: ModelConfig, *, window: float, stride: float) -> "Grid":
-        """The grid of a model: its own spacing if it has one, else frames spread over the window.
-
-        Raises:
-            ActionCLIPError: for a window or stride that is not above zero, or senseless.
-        """
-        window, stride = plain(window), plain(stride)
-        for name, value in (("window", window), ("stride", stride)):
-            if not LEAST <= value <= MOST:
-                raise ActionCLIPError(
-                    f"The {name} is {value} seconds.",
-                    expected=f"It must be above 0: from {LEAST:g} s to a day.",
-                )
-        sampling, notes = config.sampling, []
-        own = sampling.spacing
-        spacing = window / sampling.frames if own is None else own
-        span = spacing * sampling.frames
-        if own is not None and window < span - _TINY:
-            notes.append(f"This model sees {span:g} s at a time: windows are {span:g} s long.")
-            window = span
-        every = max(1, math.ceil(spacing / stride - _TINY))
-        return cls(
-            spacing=spacing / every,
-            even=own is not None,
-            frames=sampling.frames,
-            every=every,
-            window=window,
-            stride=stride,
-            notes=tuple(notes),
-        )
-
-    def request(self, preprocess: Preprocess) -> GridRequest:
-        """What to ask a film reader for."""
-        return GridRequest(spacing=self.spacing, even=self.even, resize=preprocess.resize)
-
-
-class Places:
-    """Where windows stand on a film's own grid, whose spacing may differ a little."""
-
-    def __init__(self, grid: Grid, spacing: float) -> None:
-        self.spacing, self.every, self.frames = spacing, grid.every, grid.frames
-        self.stride = max(grid.stride, spacing)  # or two windows would begin at one point
-        self.span = grid.frames * grid.every
-        """Points of a model window."""
-        whole = max(round(grid.window / spacing), self.span) if grid.even else self.span
-        views = math.ceil(whole / self.span - NEARLY)
-        self.offsets = np.unique(np.linspace(0, whole - self.span, max(views, 1)).round()).astype(
-            np.int64
-        )
-        """Where the model windows of a window begin, in points after it: several where a window is
-        longer than what the model sees at a time."""
-        self.length = int(self.offsets[-1]) + self.span
-        """Points of a window."""
-
-    def start(self, number: int) -> int:
-        """The point at which a window begins."""
-        return round(number * self.stride / self.spacing)
-
-    def starts(self, first: int, until: int) -> NDArray[np.int64]:
-        """The points at which some windows begin."""
-        return np.array([self.start(number) for number in range(first, until)], np.int64)
-
-    def of(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The points of windows that begin at some points, [N, model windows, T]."""
-        inside = self.offsets[:, None] + self.every * np.arange(self.frames)
-        return starts[:, None, None] + inside
 
 
 Look = Callable[[Float[Tensor, "n V D"]], Tensor]
@@ -229,6 +138,10 @@ class FilmEncoder:
         """Frames that went through the image tower."""
         self._kept, self._made = Points(), Rows()
         self._near = Points()  # pixels, for models that see a frame's neighbours
+        self._shown = Points()  # which picture that is, by `Stills`
+        self._stills = Stills()
+        self._newest: Tensor | None = None
+        """What the frame before became."""
         self._count = 0
         """Windows so far, but for one that ends where the film does."""
         self._last: int | None = None
@@ -256,39 +169,56 @@ class FilmEncoder:
         if self.model.sees_window:
             self._kept.add(pixels[index])
         elif self.model.sees_frames_alone:
-            self._kept.add(self._encode(pixels)[index])
+            self._kept.add(self._encode_changes(pixels)[index])
         else:
             self._near.add(pixels[index])
+            self._shown.add(self._stills.number(pixels)[index])
             self._encode_near(self._near.until - self.grid.every)
 
     def _encode_near(self, until: int) -> None:
-        """Encode the points before `until` that were not yet, each with its two neighbours."""
+        """Encode the points before `until` that were not yet, each with its two neighbours; a
+        picture that stays once.
+        """
         every, first = self.grid.every, self._kept.until
         at_once = frames_at_once(self.model)
-        points = np.arange(first, max(until, first))
-        rows: list[Tensor] = []
-        for start in range(0, len(points), at_once * every):
-            some = points[start : start + at_once * every]
-            rows.append(self._among_neighbours(some))
-        if rows:
-            self._kept.add(torch.cat(rows))
-            self._near.forget_before(self._kept.until - every)
-
-    def _among_neighbours(self, points: NDArray[np.int64]) -> Tensor:
-        """The vectors of neighbouring points, [P, Cd, D]."""
-        every = self.grid.every
+        if until <= first:
+            return
+        again = repeats(self._shown.at(np.arange(self._shown.first, until + every)).numpy(), every)
+        points = np.arange(first, until)
+        again = again[first - self._shown.first :][: len(points)]
         found: dict[int, Tensor] = {}
         for phase in range(min(every, len(points))):
-            mine = points[phase::every]
-            # Where the film begins or ends a frame is its own neighbour: nothing changes.
-            before = mine[:1] - every if mine[0] >= every else mine[:1]
-            after = mine[-1:] + every if mine[-1] + every < self._near.until else mine[-1:]
-            around = np.concatenate([before, mine, after])
-            pixels = self._near.at(around).transpose(0, 1)  # [Cd, P + 2, 3, R, R]
-            self.encoded += pixels.shape[0] * len(mine)
-            vectors = self.model.backbone.encode_inner(self._numbers(pixels)).transpose(0, 1)
-            found |= dict(zip(mine.tolist(), vectors, strict=True))
-        return torch.stack([found[point] for point in points.tolist()])
+            mine = points[phase::every][~again[phase::every]]
+            for start in range(0, len(mine), at_once):
+                found |= self._among_neighbours(mine[start : start + at_once])
+        for point in points[again].tolist():
+            before = point - every
+            found[point] = found[before] if before in found else self._kept.at(np.array(before))
+        self._kept.add(torch.stack([found[point] for point in points.tolist()]))
+        self._near.forget_before(until - every)
+        self._shown.forget_before(until - 2 * every)
+
+    def _among_neighbours(self, mine: NDArray[np.int64]) -> dict[int, Tensor]:
+        """The vectors of points that follow on each other but for repeated ones, [Cd, D] each."""
+        every = self.grid.every
+        # Where the film begins or ends a frame is its own neighbour: nothing changes.
+        before = mine[:1] - every if mine[0] >= every else mine[:1]
+        after = mine[-1:] + every if mine[-1] + every < self._near.until else mine[-1:]
+        around = np.concatenate([before, mine, after])
+        pixels = self._near.at(around).transpose(0, 1)  # [Cd, P + 2, 3, R, R]
+        self.encoded += pixels.shape[0] * len(mine)
+        vectors = self.model.backbone.encode_inner(self._numbers(pixels)).transpose(0, 1)
+        return dict(zip(mine.tolist(), vectors, strict=True))
+
+    def _encode_changes(self, pixels: UInt8[Tensor, "M Cd 3 R R"]) -> Float[Tensor, "M Cd D"]:
+        """The vectors of frames; one that is the same as that before has the same."""
+        last, numbers = self._stills.last, self._stills.number(pixels)
+        new = numbers.diff(prepend=torch.tensor([last])) != 0
+        parts = [] if self._newest is None else [self._newest]
+        parts += [self._encode(pixels[new])] if new.any() else []
+        vectors = torch.cat(parts)[numbers - max(last, 0)]
+        self._newest = vectors[-1:].clone()
+        return vectors
 
     def _encode(self, pixels: UInt8[Tensor, "M Cd 3 R R"]) -> Float[Tensor, "M Cd D"]:
         flat = pixels.flatten(0, 1)

@@ -44,6 +44,40 @@ class Points:
         return self.rows[torch.as_tensor(places, device=self.rows.device)]
 
 
+class Stills:
+    """Tells pictures that are the same as the one before: slides, screens, a camera that waits."""
+
+    def __init__(self) -> None:
+        self._before: Tensor | None = None
+        self.last = -1
+        """The number of the picture before; -1 where there is none."""
+
+    def number(self, pictures: Tensor) -> Tensor:
+        """A number for each of the next pictures, [M, ...], the same where nothing changes, [M]."""
+        before = pictures[:1] if self._before is None else self._before
+        changes = (torch.cat([before, pictures[:-1]]) != pictures).flatten(1).any(dim=1)
+        numbers = max(self.last, 0) + changes.cumsum(0)
+        self._before, self.last = pictures[-1:].clone(), int(numbers[-1])
+        return numbers
+
+
+def repeats(numbers: NDArray[np.int64], step: int) -> NDArray[np.bool_]:
+    """Which points are the same as those a step before, and so are the neighbours of both, [P].
+
+        >>> repeats(np.array([0, 0, 0, 0, 0, 1]), 1).tolist()
+        [False, False, True, True, False, False]
+
+    Args:
+        numbers: which picture is at each point, [P].
+        step: points from neighbour to neighbour.
+    """
+    beyond = np.full(step, -1)
+    before = np.concatenate([beyond, numbers])[: len(numbers)]
+    after = np.concatenate([numbers, beyond])[step:]
+    still = (numbers == before) & (numbers == after)
+    return still & np.concatenate([np.zeros(step, bool), still])[: len(numbers)]
+
+
 class Rows:
     """Rows for as long as the film is read, a few at a time, in blocks of memory.
 

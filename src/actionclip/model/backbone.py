@@ -14,7 +14,7 @@ from open_clip import CLIP, CoCa, CustomTextCLIP
 from torch import Tensor, nn
 
 from actionclip.errors import ActionCLIPError
-from actionclip.model.prompts.tower import TowerPrompt
+from actionclip.model.prompts.tower import TowerPrompt, videos_of
 from actionclip.model.towers import text_tower
 from actionclip.model.towers.class_token import ClassTokenOnly
 from actionclip.model.towers.motion import motion_input
@@ -268,7 +268,10 @@ class OpenClipBackbone(nn.Module):
                 prompt.frames = count
         if self.motion:
             frames = motion_input(frames)
-        return self._images(frames, videos)
+        if torch.compiler.is_compiling() or not self._prompts:
+            return self._images(frames, videos)
+        with videos_of(count):
+            return self._images(frames, videos)
 
     def encode_inner(self, frames: Float[Tensor, "B T 3 R R"]) -> Float[Tensor, "B N D"]:
         """Vectors of all frames but the first and the last of each stretch; N is T - 2.

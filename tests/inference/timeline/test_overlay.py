@@ -159,15 +159,15 @@ def test_the_sound_of_a_transport_stream_is_copied(tmp_path, sound, ending):
 
 
 @pytest.mark.parametrize("sound", ["aac", "mp2"])
-def test_two_recordings_in_one_file_have_the_sound_of_the_first(tmp_path, sound):
+def test_two_recordings_in_one_file_have_the_sound_of_both(tmp_path, sound):
     film = write_talkie(tmp_path / "film.ts", sound=sound)
     film.write_bytes(film.read_bytes() * 2)
 
     drawn = write_overlay(result(film), tmp_path / "out.mp4")
 
     assert drawn.sound == ("copied" if sound == "aac" else "encoded anew as AAC")
-    assert drawn.status is Outcome.DEGRADED  # the pictures of the second are left out
-    assert heard(tmp_path / "out.mp4") == pytest.approx(2.0, abs=0.1)
+    assert drawn.at == pytest.approx(4.0, abs=0.1)
+    assert heard(tmp_path / "out.mp4") == pytest.approx(4.0, abs=0.2)
 
 
 def test_sound_at_a_rate_that_aac_does_not_know_is_resampled(tmp_path):

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 
 from actionclip.config import to_dict
-from actionclip.encoding.film import Grid, encode_film
+from actionclip.encoding.film import encode_film
+from actionclip.encoding.grid import Grid
 from actionclip.encoding.questions import ask
 from actionclip.inference.recognizer import Recognizer
 from actionclip.inference.search.windows import Span, Windowed

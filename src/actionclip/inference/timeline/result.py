@@ -16,7 +16,8 @@ from torch import Tensor
 
 from actionclip.data.json_text import json_text
 from actionclip.encoding.encoder import Video, array_of, single_source
-from actionclip.encoding.film import Grid, Look, Windows, encode_film
+from actionclip.encoding.film import Look, Windows, encode_film
+from actionclip.encoding.grid import Grid
 from actionclip.encoding.questions import Question
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.timeline.segments import Rules, Segment, find_segments, smooth

@@ -64,7 +64,7 @@ class Shift(TowerPrompt):
 
     def before_block(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The hook before each block; what else a block is given passes through."""
-        return (shift(args[0], frames=self.frames, prefix=self.prefix), *args[1:])
+        return (shift(args[0], frames=self.frames_now(), prefix=self.prefix), *args[1:])
 
 
 INNER: dict[str, type[Shift]] = {"shift": Shift}

@@ -50,7 +50,7 @@ class Joint(TowerPrompt):
         The class tokens of a video's frames are equal here, so the first stands for all.
         """
         (tokens,) = args
-        frames, rows = self.frames, self.time_embedding.shape[0]
+        frames, rows = self.frames_now(), self.time_embedding.shape[0]
         if frames > rows:
             raise ActionCLIPError(
                 f"The visual prompt 'joint' got {frames} frames for a video.",

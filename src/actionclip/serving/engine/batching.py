@@ -110,7 +110,7 @@ class Batcher:
 
 
 def one_at_a_time(model: ActionCLIP) -> None:
-    """Let threads take turns at a model's image tower: prompts in it remember what they look at."""
+    """Let threads take turns at a model's image tower, and heed before each pass (`heeding`)."""
     lock, encode = threading.RLock(), model.encode_frames
 
     def encode_alone(frames: Float[Tensor, "B T 3 R R"]) -> Float[Tensor, "B N D"]:

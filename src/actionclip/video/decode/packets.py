@@ -5,7 +5,9 @@ from contextlib import suppress
 
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Discard, Stream
+
+from actionclip.video.decode.leaps import JOINED
 
 
 def packets_of(container: InputContainer, streams: Stream | list[Stream]) -> Iterator[Packet]:
@@ -16,3 +18,18 @@ def packets_of(container: InputContainer, streams: Stream | list[Stream]) -> Ite
     """
     with suppress(IndexError):
         yield from container.demux(streams)
+
+
+def film_and_sound(container: InputContainer, film: Stream) -> Iterator[tuple[Packet, bool]]:
+    """The packets of a film, True with each; the other ones are of its first sound.
+
+    Sound is read only where it tells whether a leap of the clock is a pause.
+    """
+    streams = [film]
+    if container.format.name in JOINED:
+        streams += container.streams.audio[:1]
+        for stream in streams:
+            stream.discard = Discard.default
+    for packet in packets_of(container, streams):
+        if packet.size:
+            yield packet, packet.stream is film

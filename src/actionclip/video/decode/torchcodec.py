@@ -97,7 +97,7 @@ def _read(
         stream = opened.stream.index
     finally:
         opened.close()
-    if index is None or index.kind is not Times.EXACT or index.damage:
+    if index is None or index.kind is not Times.EXACT or index.damage or index.given is not None:
         raise VideoError("its times or its data are not intact", Outcome.UNREADABLE)
 
     numbers = choose_for(request, Timeline(index.times, index.seconds))

@@ -198,7 +198,6 @@ class _Drawing:
                 said, self.decoder.frames_decoded = time.monotonic(), 0
                 yield Drawn(self.at, self.promised)
         self._take(self.decoder.drain())
-        self._show(self.clock.rest())
         if self._video is None:
             raise self.decoder.first_error or VideoError("The file holds no frames.", Outcome.EMPTY)
         self.container.mux(self._video.encode(None))
@@ -217,24 +216,26 @@ class _Drawing:
         )
 
     def _packets(self) -> Iterator[Packet]:
-        streams = [self.decoder.stream, *self.sound.streams]
+        film = self.decoder.stream
+        streams = [film, *self.sound.streams]
+        packets = (
+            (packet, packet.stream is film)
+            for packet in packets_of(self.decoder.container, streams)
+            if packet.size
+        )
         try:
-            for packet in packets_of(self.decoder.container, streams):
-                if packet.size:
-                    yield packet
+            for packet, _ in self.clock.leaps.settled(packets):
+                yield packet
         except av.error.FFmpegError as error:
             if isinstance(error, av.error.MemoryError):
                 raise
             self.decoder.broken.add(None)
 
     def _take(self, frames: list[VideoFrame]) -> None:
-        for frame in frames:
-            self._show(self.clock.take(frame))
-
-    def _show(self, frames: list[tuple[VideoFrame, float]]) -> None:
         """Draw frames and encode them."""
-        for frame, now in frames:
-            if (ticks := round(now * TICKS)) <= self._last:
+        for frame in frames:
+            now = self.clock.take(frame)
+            if now is None or (ticks := round(now * TICKS)) <= self._last:
                 continue
             image = self.pictures.make(frame)
             height, width = (side - side % 2 for side in image.shape[:2])

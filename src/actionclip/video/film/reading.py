@@ -13,10 +13,12 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from actionclip.video.decode.declared import declared_size
+from actionclip.video.decode.leaps import JOINED
 from actionclip.video.decode.pyav.decoding import Decoder
 from actionclip.video.decode.pyav.index import (
-    declared_size,
     header_seconds,
+    leaps_of,
     pace_of,
     promised_seconds,
     times_lie,
@@ -58,10 +60,6 @@ def read_film(descriptor: int, request: GridRequest, limits: Limits) -> Iterator
         )
 
 
-LEAP = 1.0
-"""Seconds from one frame to the next after which the time of the next one is doubted."""
-
-
 class Clock:
     """When the frames of a film are shown, in the order they are decoded."""
 
@@ -77,37 +75,20 @@ class Clock:
         """Frames that were left out: without a time, with one that had passed, or a damaged one."""
         self.base = float(stream.time_base or 1 / self.rate)
         """Seconds of a tick."""
+        self.leaps = leaps_of(decoder.container, stream)
+        """What puts the times of the packets right, before they are decoded."""
         self._count, self._last = 0, -1.0
-        self._held: list[tuple[VideoFrame, float]] = []
 
-    def take(self, frame: VideoFrame) -> list[tuple[VideoFrame, float]]:
-        """The frames to be shown by now, each with its seconds after the first one, ascending.
-
-        One that leaps ahead is kept back until the next is known: where that one goes on as if
-        nothing had been, the leap was a damaged time, and all up to it would be left out.
-        """
+    def take(self, frame: VideoFrame) -> float | None:
+        """Seconds after the first frame; None where it has no time, or one that has passed."""
         now = self._seconds_of(frame)
         if now is None:
-            return []
-        held = self.rest()
-        if held and self._last < now < held[0][1]:
-            self.lost += 1
-            held = []
-        if held:
-            self._last = held[0][1]
+            return None
         if now <= self._last:
             self.lost += now < self._last
-            return held
-        if 0 <= self._last < now - LEAP:
-            self._held = [(frame, now)]
-            return held
+            return None
         self._last = now
-        return [*held, (frame, now)]
-
-    def rest(self) -> list[tuple[VideoFrame, float]]:
-        """The frame that is kept back, if there is one; the last one of a film may be."""
-        held, self._held = self._held, []
-        return held
+        return now
 
     def _seconds_of(self, frame: VideoFrame) -> float | None:
         """Seconds after the first frame; None where it has no time."""
@@ -125,7 +106,7 @@ class Clock:
     def complaints(self) -> list[str]:
         """What went wrong with the frames, in sentences; a second's worth of them may be lost."""
         said = []
-        if corrupt := self._decoder.corrupt:
+        if corrupt := self._decoder.corrupt - self.leaps.torn:
             said.append(f"Packets marked as corrupt: {corrupt}.")
         if broken := len(self._decoder.broken):
             said.append(f"Packets that did not decode as they should: {broken}.")
@@ -182,9 +163,10 @@ class _FilmReader:
         yield self._last(seconds)
 
     def _timed(self) -> Iterator[tuple[VideoFrame, float]]:
-        for frame in self.decoder.frames():
-            yield from self.clock.take(frame)
-        yield from self.clock.rest()
+        decoder, clock = self.decoder, self.clock
+        for frame in decoder.frames(decoder.settled(clock.leaps)):
+            if (now := clock.take(frame)) is not None:
+                yield frame, now
 
     def _held(self, last: VideoFrame, gap: float) -> float:
         """Seconds that the last frame is on screen, by its own duration where that can be true.
@@ -230,6 +212,7 @@ class _FilmReader:
     def _last(self, seconds: float) -> Part:
         rest = self._part()
         complaint, notes = self._judged(seconds)
+        notes += [] if self.clock.counts else self.clock.leaps.notes()
         if self.clock.counts:
             notes.append("The file has no usable timestamps: frames were counted.")
         if self.pictures.changed:
@@ -269,6 +252,8 @@ class _FilmReader:
         decoder, promised = self.decoder, self.promised
         declared = declared_size(decoder.descriptor, decoder.container.format.name)
         size = decoder.file_size
+        if decoder.container.format.name in JOINED and self.clock.leaps.any:
+            promised = None  # no header said it, but the times that leap
         said, notes = [], []
         if declared is not None and declared > size:
             said.append(f"The file is cut off: {size} of its {declared} bytes are there.")

@@ -21,8 +21,8 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from actionclip.video.decode.packets import packets_of
-from actionclip.video.decode.pyav.index import times_lie
+from actionclip.video.decode.packets import film_and_sound, packets_of
+from actionclip.video.decode.pyav.index import leaps_of, times_lie
 from actionclip.video.decode.pyav.opening import (
     DECODERS,
     FORMATS,
@@ -240,6 +240,11 @@ class Player:
         self._last = 0.0
         self.seen = self.broken = 0
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it can be read ahead."""
+        return self._request.speed is not None
+
     def play(self, opened: Opened) -> None:
         """Send the frames wanted until the stream ends.
 
@@ -248,17 +253,18 @@ class Player:
             ConnectionError: the parent is gone.
         """
         rate = float(opened.film.guessed_rate or 25)
-        is_file = self._request.speed is not None
-        without = 0 if opened.clocked else _FEW + 1
+        without, told = 0 if opened.clocked else _FEW + 1, False
         for frame, read in _frames(opened, self):
             self.seen += 1
             stamp = None
             if without <= _FEW and frame.pts is not None and frame.time_base:
-                stamp = float(frame.pts * frame.time_base)
-            elif without <= _FEW and not is_file:
+                stamp, told = float(frame.pts * frame.time_base), True
+            elif told and self.is_file:
+                continue  # damage took its time from it
+            elif without <= _FEW and not self.is_file:
                 without += 1  # the first of a camera in the network have none; two clocks in turn
                 continue  # would be worse than a frame less
-            elif is_file:
+            elif self.is_file:
                 without = _FEW + 1
                 stamp = self.seen / rate
             self.show(frame, stamp, read)
@@ -302,9 +308,8 @@ class Player:
 
 def _frames(opened: Opened, player: Player) -> Iterator[tuple[VideoFrame, float]]:
     """The frames, each with when it had been read; what does not decode is counted."""
-    container, film, _ = opened
-    codec = film.codec_context.name
-    packets = packets_of(container, film)
+    film, codec = opened.film, opened.film.codec_context.name
+    packets = _packets(opened, is_file=player.is_file)
     while True:
         try:
             packet = next(packets, None)
@@ -325,6 +330,21 @@ def _frames(opened: Opened, player: Player) -> Iterator[tuple[VideoFrame, float]
             continue
         for frame in frames:
             yield frame, read
+
+
+def _packets(opened: Opened, *, is_file: bool) -> Iterator[Packet]:
+    """The packets of the picture, and at last an empty one.
+
+    Of a file they come with times that do not leap.
+    """
+    container, film, clocked = opened
+    if not (is_file and clocked):
+        yield from packets_of(container, film)
+        return
+    for packet, is_film in leaps_of(container, film).settled(film_and_sound(container, film)):
+        if is_film:
+            yield packet
+    yield Packet()  # an empty one: the decoder gives what it still holds
 
 
 def _check_size(film: VideoStream, codec: str, packet: Packet, limits: Limits) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 import av
 import av.error
+import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from actionclip.video.decode.packets import packets_of
-from actionclip.video.decode.pyav.index import Index
+from actionclip.video.decode.leaps import Leaps
+from actionclip.video.decode.packets import film_and_sound, packets_of
+from actionclip.video.decode.pyav.index import Given, Index
 from actionclip.video.decode.pyav.opening import open_video
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits
@@ -54,6 +56,10 @@ class Decoder:
         """`frames` may leave out frames shown before this time, where no other leans on them."""
         self._skips = self.stream.codec_context.name in SKIPS
         self._way = 0
+        self._given: Given | None = None
+        self._numbers: dict[int, int] = {}
+        self._number: int | None = -1
+        """Of the packet read last, where times were put right; None after a seek."""
 
     @property
     def file_size(self) -> int:
@@ -68,19 +74,50 @@ class Decoder:
         """Go back to the beginning: the one way that works for every file."""
         self.close()
         self.container, self.stream = open_video(self.descriptor, self.limits)
+        self._number = -1
+
+    def follow(self, index: Index) -> None:
+        """Give packets from now on the times of an index, if those of the file leap."""
+        self._given = given = index.given
+        if given is not None:
+            places, first, how_often = np.unique(
+                given.places, return_index=True, return_counts=True
+            )
+            alone = (how_often == 1) & (places >= 0)
+            self._numbers = dict(zip(places[alone].tolist(), first[alone].tolist(), strict=True))
 
     def packets(self) -> Iterator[Packet]:
         """The packets of the picture from here on; a file that breaks off ends there."""
         try:
             for packet in packets_of(self.container, self.stream):
-                if packet.size:
+                if packet.size and (self._given is None or self._is_known(packet, self._given)):
                     yield packet
         except av.error.FFmpegError as error:
             self._note(None, error)
 
-    def frames(self) -> Iterator[VideoFrame]:
-        """The frames from here on, in the order shown."""
-        for packet in self.packets():
+    def _is_known(self, packet: Packet, given: Given) -> bool:
+        """Put a packet's times right; False, after a seek, where nothing says which one it is."""
+        number = None if packet.pos is None else self._numbers.get(packet.pos)
+        if number is None and self._number is not None:
+            number = self._number + 1
+        self._number = number
+        if number is None or number >= len(given.times):
+            return False
+        packet.pts = given.times[number]
+        return True
+
+    def settled(self, leaps: Leaps) -> Iterator[Packet]:
+        """The packets of the picture, read once from the beginning, their times put right."""
+        try:
+            for packet, is_film in leaps.settled(film_and_sound(self.container, self.stream)):
+                if is_film:
+                    yield packet
+        except av.error.FFmpegError as error:
+            self._note(None, error)
+
+    def frames(self, packets: Iterator[Packet] | None = None) -> Iterator[VideoFrame]:
+        """The frames from here on, or those of some packets, in the order shown."""
+        for packet in self.packets() if packets is None else packets:
             early = self.skip_before is not None and (packet.pts or 0) < self.skip_before
             yield from self.feed(packet, wanted=not early)
         yield from self.drain()
@@ -138,6 +175,17 @@ class Decoder:
             return False
         return True
 
+    def _go_to(self, start: int, aim: int, given: Given | None) -> bool:
+        """Go to a packet by its time, or by its place where times lead astray."""
+        self._number = None
+        if given is None or self.container.format.name != "mpegts" or given.places[start] < 0:
+            return self.seek(aim)
+        try:
+            self.container.seek(int(given.places[start]), unsupported_byte_offset=True)
+        except av.error.FFmpegError:
+            return False
+        return True
+
     def packets_from(
         self, start: int, index: Index, position_of: dict[int, int]
     ) -> Iterator[tuple[int, Packet]]:
@@ -155,10 +203,12 @@ class Decoder:
         shown, decoded = index.packet_shown, index.packet_decoded
         before = index.keys[:start].nonzero()[0]
         earlier = int(before[-1]) if len(before) else 0
+        if (given := index.given) is not None:
+            shown, decoded = given.shown, given.decoded
         aims = [int(shown[start]), int(decoded[start]), int(decoded[earlier])]
         ways = [*range(self._way, len(aims)), *range(self._way)]
         for way in ways:
-            if not self.seek(aims[way]):
+            if not self._go_to(start, aims[way], given):
                 continue
             packets = self._numbered(position_of)
             first = next(packets, None)

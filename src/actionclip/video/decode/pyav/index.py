@@ -11,9 +11,8 @@ sorted, number the frames exactly. Three kinds of file do not tell:
 """
 
 import os
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import av.error
@@ -23,7 +22,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from actionclip.video.decode.packets import packets_of
+from actionclip.video.decode.declared import declared_size
+from actionclip.video.decode.leaps import JOINED, Leaps
+from actionclip.video.decode.packets import film_and_sound
 from actionclip.video.decode.pyav.stamps import placed
 
 SCAN_BYTES = 2**30
@@ -46,11 +47,6 @@ SEEKABLE = REORDERING | frozenset(
 
 WAITING = frozenset({"h264", "hevc", "mpeg2video"})
 """Codecs whose decoders show nothing from before the first keyframe."""
-
-_BOXES = frozenset(
-    b"ftyp moov mdat moof mfra sidx ssix styp free skip wide pnot udta uuid meta emsg prft".split()
-)
-"""What may lie outermost in an MP4 file."""
 
 _TELL_THE_END = ("matroska", "asf")
 """Containers whose header says when the last frame ends by a clock that need not begin at 0: a
@@ -92,6 +88,8 @@ class Index:
     notes: tuple[str, ...] = ()
     damage: str = ""
     """What the file lacks, if it does."""
+    given: "Given | None" = None
+    """How the file has its packets, where their times were put right."""
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -102,15 +100,31 @@ class Index:
         return len(self.shown)
 
 
+@dataclass(frozen=True)
+class Given:
+    """The packets of a file whose times leap, [P] each."""
+
+    times: tuple[int | None, ...]
+    """When each is shown, put right; None where nothing tells."""
+    shown: NDArray[np.int64]
+    """When it is by what the file says; that is what it can be sought by."""
+    decoded: NDArray[np.int64]
+    places: NDArray[np.int64]
+    """The byte at which it begins; -1 where that is not known."""
+
+
 @dataclass
 class _Scan:
     """What was seen while reading through the packets of a stream."""
 
-    shown: list[int | None]
-    decoded: list[int | None]
-    duration: list[int]
-    key: list[bool]
-    hidden: list[bool]
+    leaps: Leaps
+    shown: list[int | None] = field(default_factory=list)
+    decoded: list[int | None] = field(default_factory=list)
+    duration: list[int] = field(default_factory=list)
+    key: list[bool] = field(default_factory=list)
+    hidden: list[bool] = field(default_factory=list)
+    given: list[tuple[int | None, int | None, int | None]] = field(default_factory=list)
+    """As the file has them: when shown, when decoded, and where."""
     corrupt: int = 0
     breaks_off: bool = False
     has_b_frames: bool = False
@@ -135,7 +149,10 @@ def read_index(container: InputContainer, stream: VideoStream, descriptor: int) 
         notes.append(
             f"The header promises {stream.frames} frames, the file holds {len(scan.shown)}."
         )
+    notes += scan.leaps.notes() if index.kind is Times.EXACT else []
     end = promised_seconds(container, stream)
+    if container.format.name in JOINED and scan.leaps.any:
+        end = None  # no header said it, but the times that leap
     if end is not None and abs(end - index.seconds) > max(1.0, 0.1 * end):
         differ = f"The header promises {end:.2f} s, the pictures last {index.seconds:.2f} s."
         # Headers are often wrong. That part of a file is missing its size tells better, if it can.
@@ -166,11 +183,13 @@ def counted(stream: VideoStream, frames: int) -> Index:
 
 def _scan(container: InputContainer, stream: VideoStream) -> _Scan | None:
     """Read through the packets; None when there are too many."""
-    scan = _Scan([], [], [], [], [])
+    scan = _Scan(leaps_of(container, stream))
     name = stream.codec_context.name
     look_for_b = name == "mpeg4" and container.format.name == "avi"
-    for packet in _until_broken(packets_of(container, stream), scan):
-        if not packet.size:
+    for packet, is_film in scan.leaps.settled(
+        _until_broken(film_and_sound(container, stream), scan)
+    ):
+        if not is_film:
             continue
         if len(scan.shown) >= SCAN_PACKETS:
             return None
@@ -183,13 +202,19 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Scan | None:
         scan.corrupt += packet.is_corrupt
         if look_for_b and not scan.has_b_frames:
             scan.has_b_frames = _has_b_frame(bytes(packet))
+    scan.corrupt -= scan.leaps.torn
     return scan
 
 
-def _until_broken(packets: Iterator[Packet], scan: _Scan) -> Iterator[Packet]:
-    """The packets up to the place where the container makes no more sense."""
+def _until_broken(
+    packets: Iterator[tuple[Packet, bool]], scan: _Scan
+) -> Iterator[tuple[Packet, bool]]:
+    """The packets up to the place where the container makes no more sense, noted as they are."""
     try:
-        yield from packets
+        for packet, is_film in packets:
+            if is_film:
+                scan.given.append((packet.pts, packet.dts, packet.pos))
+            yield packet, is_film
     except av.error.MemoryError:
         raise
     except av.error.FFmpegError:
@@ -242,6 +267,29 @@ def _exact(container: InputContainer, stream: VideoStream, scan: _Scan) -> Index
         packet_decoded=decoded,
         keys=keys,
         notes=(note,) if early else (),
+        given=_given(scan, shown, decoded) if scan.leaps.any else None,
+    )
+
+
+def _given(scan: _Scan, shown: NDArray[np.int64], decoded: NDArray[np.int64]) -> Given:
+    """How the file has its packets; what it does not say is as it was put right."""
+    told = zip(scan.given, shown.tolist(), decoded.tolist(), strict=True)
+    rows = [(p if p is not None else s, d if d is not None else c) for (p, d, _), s, c in told]
+    places = [-1 if place is None else place for _, _, place in scan.given]
+    raw = np.array(rows, np.int64)
+    return Given(tuple(scan.shown), raw[:, 0], raw[:, 1], np.array(places, np.int64))
+
+
+def leaps_of(container: InputContainer, stream: VideoStream) -> Leaps:
+    """What puts the times of a film's packets right."""
+    name, joined = stream.codec_context.name, container.format.name in JOINED
+    return Leaps(
+        float(stream.time_base or 1 / ASSUMED_RATE),
+        pace_of(stream),
+        shuffled=name in REORDERING,
+        joined=joined,
+        made_up=container.format.name.startswith("matroska") and name in REORDERING,
+        seconds=None if joined else header_seconds(container, stream),
     )
 
 
@@ -339,50 +387,3 @@ def _damage(scan: _Scan, declared: int | None, size: int) -> str:
     if scan.corrupt:
         return f"Packets marked as corrupt: {scan.corrupt} of {len(scan.shown)}."
     return ""
-
-
-def declared_size(descriptor: int, format_name: str) -> int | None:
-    """How many bytes a file says it has, by its outermost boxes; None where it does not say."""
-    if format_name == "avi":
-        head = os.pread(descriptor, 8, 0)
-        # Recorders that never came to the end leave 0 here.
-        length = struct.unpack("<I", head[4:])[0] if head[:4] == b"RIFF" else 0
-        return length + 8 if 0 < length < 2**32 - 1 else None
-    if format_name.startswith("mov"):
-        return _boxes_end(descriptor)
-    if format_name.startswith("matroska"):
-        return _segment_end(descriptor)
-    return None
-
-
-def _boxes_end(descriptor: int, most: int = 10_000) -> int | None:
-    """Where the last top-level box of an MP4 file ends."""
-    position = 0
-    for _ in range(most):
-        head = os.pread(descriptor, 16, position)
-        if len(head) < 8:
-            return position
-        if head[4:8] not in _BOXES:  # what a camera or a file system appended
-            return position
-        length = struct.unpack(">I", head[:4])[0]
-        if length == 1 and len(head) == 16:
-            length = struct.unpack(">Q", head[8:])[0]
-        if length < 8:  # 0: up to the end of the file, whatever that is
-            return None
-        position += length
-    return None
-
-
-def _segment_end(descriptor: int) -> int | None:
-    """Where the segment of a Matroska file ends."""
-    head = os.pread(descriptor, 4096, 0)
-    start = head.find(b"\x18\x53\x80\x67")
-    if start < 0 or len(head) < start + 12:
-        return None
-    first = head[start + 4]
-    width = 9 - first.bit_length()  # leading zeros of the first byte say how long the number is
-    if not 1 <= width <= 8:
-        return None
-    value = int.from_bytes(head[start + 4 : start + 4 + width], "big") & ((1 << 7 * width) - 1)
-    unknown = (1 << 7 * width) - 1
-    return None if value == unknown else start + 4 + width + value

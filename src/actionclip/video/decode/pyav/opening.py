@@ -18,8 +18,8 @@ from av.stream import Discard, Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from actionclip.video.decode.declared import declared_size
 from actionclip.video.decode.packets import packets_of
-from actionclip.video.decode.pyav.index import declared_size
 from actionclip.video.outcomes import Outcome, VideoError
 from actionclip.video.settings import Limits
 

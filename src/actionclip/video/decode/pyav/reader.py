@@ -99,6 +99,7 @@ class _Reader:
             raise VideoError(
                 "It is too long to read through, and does not say how long.", Outcome.TOO_LARGE
             )
+        decoder.follow(index)
         if index.kind is Times.EXACT and index.keys.any() and not index.keys[0]:
             index = self._without_head(index)
         numbers = self._choose(index)
