@@ -210,7 +210,9 @@ def test_recordings_that_were_joined_follow_on_each_other(tmp_path, late, swappe
     assert numbers_seen(reading) == shown
     np.testing.assert_allclose(reading.times[0], np.arange(175) / 25, atol=0.05)
     assert any("clock starts anew" in note for note in reading.notes)
+    assert reading.status is Outcome.OK
     numbers, end = on_grid(path)
+    assert end.status is Outcome.OK
     assert numbers == shown[2::5]
     assert end.seconds == pytest.approx(7.0, abs=0.05)
 

@@ -36,6 +36,8 @@ FEW_AHEAD = 40
 MOST_REORDERED, REORDERED = 17, 33
 """Packets that a decoder keeps back at most, and after which the clock of decoding has come to any
 time of showing."""
+TORN = 3
+"""Packets before a join among which FFmpeg marks one: the count of pieces begins anew there."""
 RECENT = 64
 _AGREE, _FEW = 8, 5
 
@@ -66,6 +68,9 @@ class Leaps:
         """Packets whose time was damaged."""
         self.joins = 0
         """How often another recording followed."""
+        self.torn = 0
+        """Packets marked as incomplete because another recording followed: nothing is missing."""
+        self._marked: deque[bool] = deque(maxlen=TORN)
         self._tick, self._join = tick, round(JOIN / tick)
         self._far = round(MOST_DOUBTED / tick)
         self._shuffled, self._joined, self._made_up = shuffled, joined, made_up
@@ -98,7 +103,7 @@ class Leaps:
         if self.damaged:
             said.append(f"Damaged times, put right by those around them: {self.damaged}.")
         if self.joins:
-            said.append(f"The file's clock starts anew; what comes follows on: {self.joins} times.")
+            said.append(f"Joins, where the file's clock starts anew, time going on: {self.joins}.")
         return said
 
     def settled(self, packets: Iterable[tuple[Packet, bool]]) -> Iterator[tuple[Packet, bool]]:
@@ -193,6 +198,7 @@ class Leaps:
         if not (paused if key > last else self._made_up):
             self._before, self._offset = self._offset, self._offset + last + self._step - key
             self.joins += 1
+            self.torn += any(self._marked)
             key = last + self._step
         packet, _ = self._pop()
         self._put(packet, key)
@@ -270,6 +276,7 @@ class Leaps:
                 lost = self._is_shown_wrongly(packet, shown + moved, key)
                 self.damaged += lost
                 packet.pts = None if lost else shown + moved
+        self._marked.append(bool(packet.is_corrupt))
         if key is None:
             return
         if self._last is not None and not damaged:

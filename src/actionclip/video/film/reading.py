@@ -106,7 +106,7 @@ class Clock:
     def complaints(self) -> list[str]:
         """What went wrong with the frames, in sentences; a second's worth of them may be lost."""
         said = []
-        if corrupt := self._decoder.corrupt:
+        if corrupt := self._decoder.corrupt - self.leaps.torn:
             said.append(f"Packets marked as corrupt: {corrupt}.")
         if broken := len(self._decoder.broken):
             said.append(f"Packets that did not decode as they should: {broken}.")

@@ -202,6 +202,7 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Scan | None:
         scan.corrupt += packet.is_corrupt
         if look_for_b and not scan.has_b_frames:
             scan.has_b_frames = _has_b_frame(bytes(packet))
+    scan.corrupt -= scan.leaps.torn
     return scan
 
 
