@@ -38,7 +38,7 @@ MOST_REORDERED, REORDERED = 17, 33
 time of showing."""
 TORN = 3
 """Packets before a join among which FFmpeg marks one: the count of pieces begins anew there."""
-RECENT = 64
+RECENT, SELDOM = 64, 8
 _AGREE, _FEW = 8, 5
 
 
@@ -91,6 +91,10 @@ class Leaps:
         self._steps: deque[int] = deque([max(round(1 / rate / tick), 1)], RECENT)
         self._waits: deque[int] = deque(maxlen=RECENT)
         """How much later than decoded the latest pictures are shown."""
+        self._seen = 0
+        self._step = self._doubted = self._reordering = 0
+        """Ticks: a usual step, the largest that is not doubted, the longest wait that is not."""
+        self._look_at_pace()
 
     @property
     def any(self) -> bool:
@@ -103,7 +107,7 @@ class Leaps:
         if self.damaged:
             said.append(f"Damaged times, put right by those around them: {self.damaged}.")
         if self.joins:
-            said.append(f"Places where the file's clock starts anew and time goes on: {self.joins}.")
+            said.append(f"Joins, where the file's clock starts anew, time going on: {self.joins}.")
         return said
 
     def settled(self, packets: Iterable[tuple[Packet, bool]]) -> Iterator[tuple[Packet, bool]]:
@@ -166,15 +170,12 @@ class Leaps:
         """The time that never goes back: of decoding, or of showing where that is the same."""
         return packet.pts if packet.dts is None and not self._shuffled else packet.dts
 
-    @property
-    def _step(self) -> int:
-        """The usual time from packet to packet."""
-        return sorted(self._steps)[len(self._steps) // 2]
-
-    @property
-    def _doubted(self) -> int:
+    def _look_at_pace(self) -> None:
+        """Find out anew what is usual."""
+        self._step = sorted(self._steps)[len(self._steps) // 2]
         seconds = min(max(DOUBTED * self._step * self._tick, LEAST_DOUBTED), MOST_DOUBTED)
-        return round(seconds / self._tick)
+        self._doubted = round(seconds / self._tick)
+        self._reordering = max(MOST_REORDERED * self._step, self._doubted)
 
     def _keys_ahead(self, most: int) -> list[int]:
         """Those of the film's packets that wait, put right as far as is known."""
@@ -281,6 +282,9 @@ class Leaps:
             return
         if self._last is not None and not damaged:
             self._steps.append(max(key - self._last, 1))
+            self._seen += 1
+            if self._seen % SELDOM == 0 or self._seen < SELDOM:
+                self._look_at_pace()
         self._first = key if self._first is None else self._first
         self._last, self._played = key, 0
 
@@ -294,21 +298,20 @@ class Leaps:
     def _widest(self) -> int:
         return self._doubted + REORDERED * max(self._steps)
 
-    @property
-    def _reordering(self) -> int:
-        """How much longer than others a picture may wait to be shown, at the usual pace."""
-        return max(MOST_REORDERED * self._step, self._doubted)
-
     def _may_be_shown_wrongly(self, packet: Packet) -> bool:
         if packet.pts is None or packet.dts is None or not self._waits:
             return False
-        return packet.pts - packet.dts > min(self._waits) + self._reordering
+        wait = packet.pts - packet.dts
+        return wait > self._reordering and wait > min(self._waits) + self._reordering
 
     def _is_shown_wrongly(self, packet: Packet, shown: int, key: int) -> bool:
         """Whether a time of showing cannot be, where that of decoding is good."""
         if packet.is_discard or len(self._waits) < _FEW:
             return False
-        usual, wait = min([*self._waits][:-1]), shown - key
+        wait = shown - key
+        if -self._doubted <= wait <= self._reordering:
+            return False
+        usual = min([*self._waits][:-1])
         if wait < usual - self._doubted and wait < -self._doubted:
             return True
         if wait <= usual + self._reordering:
