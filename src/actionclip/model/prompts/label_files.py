@@ -97,8 +97,8 @@ def read_file(path: Path) -> list[str]:
     """The labels in a file, in the order of their numbers where it has numbers.
 
     `.json`: a list; `{label: number}` or `{number: label}`; or `{label: [sentences]}`. `.csv`: a
-    header `id,name` as in the authors' files, or one column with or without a header. Anything
-    else: one label a line.
+    header `id,name` as in the authors' files (`id;name` where a spreadsheet writes semicolons), or
+    one column with or without a header. Anything else: one label a line.
 
     Raises:
         ActionCLIPError: when it cannot be read, or its numbers do not count 0, 1, 2, ...
@@ -179,7 +179,11 @@ def _from_json(data: Any, path: Path | str) -> list[str]:
 
 
 def _from_csv(text: str, path: Path) -> list[str]:
-    rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    rows = [
+        row
+        for row in csv.reader(io.StringIO(text), delimiter=_separator(text))
+        if any(cell.strip() for cell in row)
+    ]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     names = [i for i, column in enumerate(header) if column in NAME_COLUMNS]
     ids = [i for i, column in enumerate(header) if column in ID_COLUMNS]
@@ -195,6 +199,16 @@ def _from_csv(text: str, path: Path) -> list[str]:
         )
     found = [row[names[0]] for row in rows[1:]]
     return _by_number([_number(row[ids[0]]) for row in rows[1:]], found, path) if ids else found
+
+
+def _separator(text: str) -> str:
+    """Comma, or what spreadsheets of other countries write, where the header says so."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    for separator in (";", "\t"):
+        cells = [cell.strip(' "').lower() for cell in first.split(separator)]
+        if len(cells) > 1 and any(cell in NAME_COLUMNS for cell in cells):
+            return separator
+    return ","
 
 
 def _number(value: Any) -> int | None:
