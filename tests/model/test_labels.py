@@ -124,6 +124,8 @@ def test_a_built_in_set_goes_by_its_name(tmp_path, monkeypatch):
         ("l.txt", "yoga\n\n tai chi\r\nyo-yo, slow\n"),
         ("l.csv", "id,name\n2,'yo-yo, slow'\n0,yoga\n1,tai chi\n".replace("'", '"')),
         ("l.csv", "Name,Count\nyoga,3\ntai chi,4\n'yo-yo, slow',5\n".replace("'", '"')),
+        ("l.csv", "id;name\r\n2;yo-yo, slow\r\n0;yoga\r\n1;tai chi\r\n"),
+        ("l.csv", "Label\tclips\nyoga\t3\ntai chi\t4\nyo-yo, slow\t5\n"),
         ("l.csv", "yoga\ntai chi\n'yo-yo, slow'\n".replace("'", '"')),
         ("l.csv", "label\nyoga\ntai chi\n'yo-yo, slow'\n".replace("'", '"')),
         ("l.json", json.dumps(["yoga", "tai chi", "yo-yo, slow"])),
@@ -248,6 +250,20 @@ def test_the_template_counts_for_the_length():
     report = check([fits, long], tokenize=tokenize, templates=templates)
 
     assert report.too_long == (long,)
+
+
+def test_of_many_labels_that_are_alike_the_nearest_pairs_are_told_and_all_counted():
+    """Every pair as an object took minutes and gigabytes for some thousands of labels."""
+    count = 3000
+    angles = torch.linspace(0, 0.3, count, dtype=torch.float64)
+    texts = torch.stack([angles.cos(), angles.sin()], dim=-1)[None]
+    labels = [f"doing thing number {number}" for number in range(count - 1)]
+
+    report = check([*labels, "Doing thing number 0"], embeddings=texts)
+
+    assert len(report.near_duplicates) == 1000
+    assert report.alike == count * (count - 1) // 2 - 1  # the same words are a duplicate instead
+    assert f"and {report.alike - 10} more pairs" in str(report)
 
 
 def test_near_duplicates_are_pairs_above_the_threshold_most_similar_first():

@@ -22,6 +22,8 @@ SIMILAR = 0.95
 """Cosine between two labels' text embeddings above which they are near-duplicates."""
 SHOWN = 10
 """How many near-duplicates are named in a text."""
+MOST_PAIRS = 1000
+"""How many of them are told apart in a report; of 20,000 labels there may be 200 million."""
 
 
 def clean(label: str) -> str:
@@ -112,7 +114,9 @@ class LabelReport:
     too_long: tuple[str, ...] = ()
     """Labels whose prompt has more tokens than the text tower reads."""
     near_duplicates: tuple[Pair, ...] = ()
-    """Pairs more similar than the threshold, the most similar first."""
+    """Pairs more similar than the threshold, the most similar first; no more than `MOST_PAIRS`."""
+    alike: int = 0
+    """How many such pairs there are."""
     single: bool = False
     """Whether there is one label only."""
 
@@ -140,7 +144,7 @@ class LabelReport:
                 f"{pair.first!r} and {pair.second!r} ({pair.similarity:.2f})"
                 for pair in self.near_duplicates[:SHOWN]
             ]
-            more = len(self.near_duplicates) - SHOWN
+            more = self.alike - SHOWN
             rest = f"; and {more} more pairs" if more > 0 else ""
             lines.append(f"The text tower hardly tells these apart: {'; '.join(shown)}{rest}.")
         if self.single:
@@ -191,11 +195,14 @@ def check(
     for label, text in zip(labels, words, strict=True):
         if text.strip():
             groups.setdefault(text.strip().casefold(), []).append(label)
+    nothing: tuple[tuple[Pair, ...], int] = ((), 0)
+    near, alike = nothing if embeddings is None else _similar(labels, words, embeddings, similar)
     return LabelReport(
         duplicates=tuple(tuple(group) for group in groups.values() if len(group) > 1),
         empty=tuple(i for i, text in enumerate(words) if not text.strip()),
         too_long=() if tokenize is None else _too_long(labels, words, templates, tokenize),
-        near_duplicates=() if embeddings is None else _similar(labels, words, embeddings, similar),
+        near_duplicates=near,
+        alike=alike,
         single=len(labels) == 1,
     )
 
@@ -227,20 +234,26 @@ def _similar(
     words: Sequence[str],
     embeddings: Float[Tensor, "K C D"],
     threshold: float,
-) -> tuple[Pair, ...]:
-    """Pairs of different labels above the threshold, a block of rows at a time."""
+) -> tuple[tuple[Pair, ...], int]:
+    """The nearest pairs of different labels above the threshold, and how many there are.
+
+    A block of rows at a time: of tens of thousands of labels most pairs may be alike.
+    """
     vectors = F.normalize(embeddings.float().mean(dim=0), dim=-1)
-    pairs: list[Pair] = []
+    numbers: dict[str, int] = {}
+    same = torch.tensor([numbers.setdefault(w.strip().casefold(), len(numbers)) for w in words])
+    count, found = 0, list[tuple[float, int, int]]()
     for start in range(0, len(labels), 1024):
-        cosines = vectors[start : start + 1024] @ vectors.T
+        cosines = (vectors[start : start + 1024] @ vectors.T).cpu()
         later = torch.ones_like(cosines, dtype=torch.bool).triu(diagonal=start + 1)
-        alike = (cosines > threshold) & later
-        places: list[list[int]] = alike.nonzero().tolist()
-        for (row, other), cosine in zip(places, cosines[alike].tolist(), strict=True):
-            one = start + row
-            if words[one].strip().casefold() != words[other].strip().casefold():
-                pairs.append(Pair(labels[one], labels[other], cosine))
-    return tuple(sorted(pairs, key=lambda pair: -pair.similarity))
+        alike = (cosines > threshold) & later & (same[start : start + 1024, None] != same)
+        here = int(alike.sum())
+        count += here
+        best = cosines.masked_fill(~alike, -2.0).flatten().topk(min(here, MOST_PAIRS))
+        for cosine, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            found.append((-cosine, start + place // len(labels), place % len(labels)))
+        found = sorted(found)[:MOST_PAIRS]
+    return tuple(Pair(labels[one], labels[other], -far) for far, one, other in found), count
 
 
 def _short(label: str, length: int = 60) -> str:
