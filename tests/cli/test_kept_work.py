@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import forked
 from actionclip.encoding.encoder import VideoEncoder
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.bulk.lock import hold
@@ -72,16 +72,11 @@ def encoded(monkeypatch):
 
 def interrupted(verb, folder, clips, how):
     """Run until some more videos are done than a block has; then the process is gone."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "actionclip", *asked(verb, clips, "--json")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    )
+    pipe = subprocess.PIPE
+    run = forked.Command(asked(verb, clips, "--json"), stdout=pipe, stderr=pipe, cwd=folder)
     rows = [json.loads(run.stdout.readline()) for _ in range(DONE + 1)]
     run.send_signal(how)
-    said = run.communicate(timeout=60)[1]
+    said = run.communicate(timeout=60)[1].decode()
     assert [Path(row["source"]).name for row in rows][:2] == ["00.mp4", "01.mp4"]
     return run.returncode, said
 

@@ -66,8 +66,7 @@ from actionclip.training.spread.norms import Norms
 from actionclip.training.spread.sharded import shard, take_back, taken_back
 from actionclip.training.trained import adapting, checkpointed, set_training_mode
 
-MOST_BAD_IN_A_ROW = 3
-MOST_ROLLBACKS = 5
+MOST_BAD_IN_A_ROW, MOST_ROLLBACKS = 3, 5
 
 Evaluate = Callable[[ActionCLIP], Mapping[str, float]]
 """Scores of a model by name. The first one decides which model is the best; more is better. Only
@@ -145,8 +144,7 @@ class Trainer:
         self.record = record or Record.of(config)
         self.config, self.model, self.source, self.path = config, model, source, folder
         self.evaluate, self.report = evaluate, report
-        self.ranks = current_ranks()
-        self.own = model
+        self.ranks, self.own = current_ranks(), model
         self.teacher: Teacher | None = None
         self.files: RunFolder | None = None
         if config.sharded and self.ranks.world > 1:
@@ -272,8 +270,10 @@ class Trainer:
         progress.step += 1
         progress.bad_in_a_row = 0 if norm is not None else progress.bad_in_a_row + 1
         progress.skipped += norm is None
-        if progress.step == self.steps:  # no later step will say what became of the weights
-            found = loss_again(self.model, batch, self.config, progress.step - 1)
+        if norm is not None and progress.step > self.steps - MOST_BAD_IN_A_ROW:
+            self.learner.sound = batch
+        if progress.step == self.steps and (sound := self.learner.sound):  # no later step tells
+            found = loss_again(self.model, sound, self.config, progress.step - 1)
             progress.end_loss, progress.end_chance = found
         self.tell(loss.item(), norm, time.monotonic() - began, waited)
         if progress.bad_in_a_row >= MOST_BAD_IN_A_ROW:

@@ -34,6 +34,7 @@ from actionclip.model.weights.files import (
 from actionclip.model.weights.folder import WEIGHTS
 from actionclip.training.adapt.lora import Adapted
 from actionclip.training.ranks import all_see, any_rank, not_one_folder, of_first
+from actionclip.training.run.batches import Batch
 from actionclip.training.run.folder import LAST
 from actionclip.training.run.step import Average
 from actionclip.training.spread.sharded import gathered, is_shared, like, local
@@ -121,6 +122,8 @@ class Learner:
     progress: Progress
     adapted: Adapted | None = None
     """The model's adapters, if it has any."""
+    sound: Batch | None = None
+    """Near the end: the last batch that was learnt from. One that is skipped may be bad itself."""
 
     def weights(self) -> dict[str, Tensor]:
         """What has to be saved of the model, perhaps shared out."""
@@ -293,7 +296,8 @@ def check_end(learner: Learner, folder: Path) -> None:
 
     Raises:
         ActionCLIPError: when something is NaN or infinite after the last step, weights or the loss
-            of the last batch: it is too late then for the bad steps that would lead back.
+            of the last batch that was learnt from: it is too late then for the bad steps that would
+            lead back.
     """
     if learner.is_finite():
         return
