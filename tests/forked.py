@@ -133,6 +133,7 @@ class _Become:
             os.dup2(held, number)
             os.close(held)
         resource.setrlimit(resource.RLIMIT_NOFILE, self.files)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background lack it
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)

@@ -60,7 +60,7 @@ def link_to_itself(folder):
     return folder / "v.mp4"
 
 
-@ends("unreadable", "There is no file")
+@ends("unreadable", "there is no such file")
 def link_to_nowhere(folder):
     (folder / "v.mp4").symlink_to(folder / "nowhere.mp4")
     return folder / "v.mp4"

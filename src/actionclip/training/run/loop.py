@@ -270,14 +270,14 @@ class Trainer:
         progress.step += 1
         progress.bad_in_a_row = 0 if norm is not None else progress.bad_in_a_row + 1
         progress.skipped += norm is None
-        if norm is not None and progress.step > self.steps - MOST_BAD_IN_A_ROW:
+        if norm is not None:
             self.learner.sound = batch
-        if progress.step == self.steps and (sound := self.learner.sound):  # no later step tells
-            found = loss_again(self.model, sound, self.config, progress.step - 1)
-            progress.end_loss, progress.end_chance = found
         self.tell(loss.item(), norm, time.monotonic() - began, waited)
         if progress.bad_in_a_row >= MOST_BAD_IN_A_ROW:
             self.roll_back()
+        if self.progress.step == self.steps and (sound := self.learner.sound):  # none will tell
+            found = loss_again(self.model, sound, self.config, self.steps - 1)
+            self.progress.end_loss, self.progress.end_chance = found
         return True
 
     def may_leave(self) -> bool:

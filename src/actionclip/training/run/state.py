@@ -123,7 +123,7 @@ class Learner:
     adapted: Adapted | None = None
     """The model's adapters, if it has any."""
     sound: Batch | None = None
-    """Near the end: the last batch that was learnt from. One that is skipped may be bad itself."""
+    """The last batch that was learnt from: one that is skipped may be bad itself."""
 
     def weights(self) -> dict[str, Tensor]:
         """What has to be saved of the model, perhaps shared out."""

@@ -344,7 +344,10 @@ def _packets(opened: Opened, *, is_file: bool) -> Iterator[Packet]:
     for packet, is_film in leaps_of(container, film).settled(film_and_sound(container, film)):
         if is_film:
             yield packet
-    yield Packet()  # an empty one: the decoder gives what it still holds
+    last = Packet()  # an empty one: the decoder gives what it still holds
+    if film.time_base is not None:
+        last.time_base = film.time_base  # what those frames count in
+    yield last
 
 
 def _check_size(film: VideoStream, codec: str, packet: Packet, limits: Limits) -> None:
