@@ -5,6 +5,7 @@ import os
 import pytest
 
 from actionclip.processors import keep_to_quota, processors
+from actionclip.video.decode import DecodePool
 
 WHOLE = "max 100000\n"
 
@@ -36,6 +37,15 @@ def _plenty(monkeypatch):
         ("0::/\n", {"sys/fs/cgroup/cpu.max": "9000000 100000\n"}, 64),
         ("0::/\n", {"sys/fs/cgroup/cpu.max": "nonsense\n"}, 64),
         ("0::/\n", {}, 64),
+        ("1:name=systemd:/\n0::/a\n", {"sys/fs/cgroup/unified/a/cpu.max": "2 1"}, 2),
+        (
+            "4:cpu,cpuacct:/d\n",
+            {
+                "sys/fs/cgroup/cpu/d/cpu.cfs_quota_us": "300000\n",
+                "sys/fs/cgroup/cpu/d/cpu.cfs_period_us": "100000\n",
+            },
+            3,
+        ),
         (
             "7:memory:/m\n1:cpu,cpuacct:/docker/1\n0::/\n",
             {
@@ -77,3 +87,13 @@ def test_a_number_of_threads_that_was_given_stays(tmp_path, monkeypatch):
     keep_to_quota(machine(tmp_path, "0::/\n", {"sys/fs/cgroup/cpu.max": "2 1"}))
 
     assert os.environ["OMP_NUM_THREADS"] == "5"
+
+
+def test_the_command_line_and_its_decoding_workers_keep_to_the_quota(command_line, monkeypatch):
+    monkeypatch.setattr("actionclip.processors._quotas", lambda root: iter([3.0]))
+
+    command_line("labels")
+
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    with DecodePool() as pool:
+        assert pool.workers == 3

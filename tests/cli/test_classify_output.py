@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionclip.encoding.encoder import VideoEncoder
 from actionclip.errors import ActionCLIPError, StorageError
 from actionclip.inference.bulk.shares import share_of
 from actionclip.video.outcomes import Outcome
@@ -91,18 +90,6 @@ def stopped(command_line, clips, monkeypatch):
         full.setattr("actionclip.inference.bulk.unfinished.write_results", no_space)
         with pytest.raises(StorageError):
             command_line("classify", clips, *TINY, "-o", "all.jsonl")
-
-
-@pytest.fixture
-def encoded(monkeypatch):
-    """The names of the videos that go through the model."""
-    names, real = [], VideoEncoder.encode
-
-    def encode(self, videos, *given, **options):
-        return real(self, (names.append(v.path.name) or v for v in videos), *given, **options)
-
-    monkeypatch.setattr(VideoEncoder, "encode", encode)
-    return names
 
 
 def test_a_full_disk_in_the_end_costs_no_work(

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import forked
-from actionclip.encoding.encoder import VideoEncoder
 from actionclip.errors import ActionCLIPError
 from actionclip.inference.bulk.lock import hold
 from sample_videos import write_video
@@ -56,18 +55,6 @@ def killed(tmp_path_factory, clips, verb):
 def left(killed, tmp_path):
     """What such a run left, in the folder of this test."""
     shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def encoded(monkeypatch):
-    """The names of the videos that go through the model."""
-    names, real = [], VideoEncoder.encode
-
-    def encode(self, videos, *given, **options):
-        return real(self, (names.append(v.path.name) or v for v in videos), *given, **options)
-
-    monkeypatch.setattr(VideoEncoder, "encode", encode)
-    return names
 
 
 def interrupted(verb, folder, clips, how):

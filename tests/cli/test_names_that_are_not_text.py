@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from actionclip.errors import ActionCLIPError
 from actionclip.figures import png_of
-from actionclip.inference.embeddings import check_output
+from actionclip.inference import EMBEDDING_FORMATS
+from actionclip.inference.bulk.tables import check_output
 from sample_videos import write_video
 
 BYTES = b"caf\xe9"
@@ -91,10 +92,10 @@ def test_parquet_is_refused_and_nothing_is_left(command_line, tmp_path):
 
 
 def test_names_that_parquet_cannot_hold_are_known_before_any_work(tmp_path):
-    check_output(tmp_path / "e.npz", [NAME])
-    check_output(tmp_path / "e.parquet", ["día.mp4"])
+    check_output(tmp_path / "e.npz", [NAME], EMBEDDING_FORMATS)
+    check_output(tmp_path / "e.parquet", ["día.mp4"], EMBEDDING_FORMATS)
     with pytest.raises(ActionCLIPError, match="which Parquet cannot hold"):
-        check_output(tmp_path / "e.parquet", ["día.mp4", NAME])
+        check_output(tmp_path / "e.parquet", ["día.mp4", NAME], EMBEDDING_FORMATS)
 
 
 def test_npz_holds_the_name(command_line, odd, tmp_path):

@@ -45,11 +45,12 @@ def embed(
     Run it again to go on where it was interrupted: until the file is there, what is done is kept
     in the folder OUTPUT.unfinished.
     """
-    from actionclip.inference.embeddings import Unfinished, check_output
+    from actionclip.inference.bulk.tables import check_output
+    from actionclip.inference.embeddings import Unfinished
 
-    check_output(output)
+    check_output(output, formats=EMBEDDING_FORMATS)
     sources = options.find_sources(videos, model, share=share)
-    check_output(output, (source.name for source in sources))
+    check_output(output, [source.name for source in sources], EMBEDDING_FORMATS)
     options.check_outputs(sources, videos, failures=failures, outputs=[output])
     with plain_warnings():
         recognizer = options.open_model(

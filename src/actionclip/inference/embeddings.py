@@ -4,9 +4,8 @@ D embedding width.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from actionclip.encoding.encoder import Views, frames_at_once
-from actionclip.errors import ActionCLIPError, StorageError, check_writable
-from actionclip.evaluation.clips import BLOCK, EncodedClip, Store, file_key, identity
-from actionclip.inference import EMBEDDING_FORMATS
-from actionclip.inference.bulk.unfinished import hold_unfinished
+from actionclip.evaluation.clips import EncodedClip, Store, file_key, identity
+from actionclip.inference.bulk.tables import check_parquet
+from actionclip.inference.bulk.unfinished import hold_unfinished, part_size
 from actionclip.inference.results import VideoResult
 from actionclip.model.weights.files import Content, write_together
 
 if TYPE_CHECKING:
     from actionclip.inference.recognizer import Recognizer
     from actionclip.video.sources import Source
-
-BLOCKS = 1000
-"""Of a long list: what a kill may cost is a thousandth of it, and a folder holds so few files."""
 
 
 @dataclass(frozen=True)
@@ -39,37 +34,6 @@ class EmbeddedVideo:
     embedding: Float[Tensor, " D"] | None
 
 
-def check_output(path: Path, names: Iterable[str] = ()) -> None:
-    """Refuse a file we could not write, before hours of work.
-
-    Args:
-        path: the file.
-        names: of the videos that it will hold, where they are known.
-
-    Raises:
-        ActionCLIPError: for an unknown ending, Parquet without pyarrow, or a name that Parquet
-            cannot hold.
-        StorageError: for a folder that is not there, or a place where nothing can be written.
-    """
-    if path.suffix not in (".npz", ".parquet"):
-        raise ActionCLIPError(
-            f"Cannot tell the format of {path}.", expected=f"It must end in {EMBEDDING_FORMATS}."
-        )
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise ActionCLIPError(
-            "Parquet needs pyarrow, which is not installed.",
-            hint='Install it with: pip install "actionclip[parquet]". Or write .npz.',
-        )
-    if path.suffix == ".parquet":
-        _check_names(names)
-    if not path.absolute().parent.is_dir():
-        raise StorageError(
-            f"Cannot write {path}: there is no folder {path.absolute().parent}.",
-            hint="Create it first.",
-        )
-    check_writable(path)
-
-
 def write_embeddings(rows: Sequence[EmbeddedVideo], path: Path) -> None:
     """Write `source`, `seconds`, `frames` and `embedding` (float32 [N, D]); whole or not at all.
 
@@ -78,7 +42,7 @@ def write_embeddings(rows: Sequence[EmbeddedVideo], path: Path) -> None:
         StorageError: when the disk is full or the place is not writable.
     """
     if path.suffix == ".parquet":
-        _check_names(row.result.source for row in rows)
+        check_parquet((row.result.source for row in rows), instead=".npz")
     table: dict[str, Any] = {
         "source": [row.result.source for row in rows],
         "status": [str(row.result.status) for row in rows],
@@ -147,7 +111,7 @@ class Unfinished:
         """
         todo = [source for source, kept in self._sources if kept is None]
         new = self._recognizer.embeddings(todo, batch_size=self._batch, **self._views)
-        size = self._batch * -(-max(BLOCK, len(self._sources) // BLOCKS) // self._batch)
+        size = part_size(len(self._sources), self._batch)
         number = self._store.unused()
         block: list[tuple[Source, EncodedClip]] = []
         for source, kept in self._sources:
@@ -190,17 +154,6 @@ def _row(source: "Source", kept: EncodedClip, precision: str) -> EmbeddedVideo:
         hint=kept.hint,
     )
     return EmbeddedVideo(result, None if kept.views is None else torch.from_numpy(kept.views[0]))
-
-
-def _check_names(names: Iterable[str]) -> None:
-    for name in names:
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ActionCLIPError(
-                f"The name {name!r} is not text, which Parquet cannot hold.",
-                hint="Write .npz, or rename the file.",
-            ) from None
 
 
 def _write_parquet(table: dict[str, Any], path: Path) -> None:

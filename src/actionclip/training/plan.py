@@ -164,7 +164,9 @@ def _plan(
     if cost is not None:
         memory = state + cost.activation_bytes * part
         if on_cpu:
-            memory += _video_bytes(model) * share * (AHEAD + 2)  # one is made, one is learnt from
+            memory += (
+                _video_bytes(model) * share * (AHEAD + 3)
+            )  # one is made, one learnt from, one kept
         twice = 4 / 3 if config.accumulate > 1 else 1.0  # one forward more: half a backward
         seconds = (cost.seconds * twice + cost.teacher_seconds) * share * steps
     return Plan(

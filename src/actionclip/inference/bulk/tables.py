@@ -1,6 +1,7 @@
 """Results of many videos as a file: JSON Lines, CSV, or Parquet. Rows go through one at a time."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,39 +16,55 @@ ROWS = 10_000
 """Of a Parquet file that are written together."""
 
 
-def check_output(path: Path, names: Iterable[str] = ()) -> None:
+def check_output(path: Path, names: Iterable[str] = (), formats: str = RESULT_FORMATS) -> None:
     """Refuse a file that could not be written, before hours of work.
 
     Args:
         path: the file.
-        names: of the videos that it will hold.
+        names: of the videos that it will hold, where they are known.
+        formats: the endings there are, in words.
 
     Raises:
-        ActionCLIPError: for an unknown ending, Parquet without pyarrow, or a name that Parquet
+        ActionCLIPError: for another ending, Parquet without pyarrow, or a name that Parquet
             cannot hold.
         StorageError: for a folder that is not there, or a place where nothing can be written.
     """
-    if path.suffix not in _WRITERS:
+    endings = re.findall(r"\.\w+", formats)
+    if path.suffix not in endings:
         raise ActionCLIPError(
-            f"Cannot tell the format of {path}.", expected=f"It must end in {RESULT_FORMATS}."
+            f"Cannot tell the format of {path}.", expected=f"It must end in {formats}."
         )
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise ActionCLIPError(
-            "Parquet needs pyarrow, which is not installed.",
-            hint='Install it with: pip install "actionclip[parquet]". Or write .jsonl.',
-        )
-    for name in names if path.suffix == ".parquet" else ():
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise ActionCLIPError(
-                f"The name {name!r} is not text, which Parquet cannot hold.",
-                hint="Write .jsonl, or rename the file.",
-            )
+    if path.suffix == ".parquet":
+        check_parquet(names, instead=endings[0])
     if not path.absolute().parent.is_dir():
         raise StorageError(
             f"Cannot write {path}: there is no folder {path.absolute().parent}.",
             hint="Create it first.",
         )
     check_writable(path)
+
+
+def check_parquet(names: Iterable[str], *, instead: str) -> None:
+    """Refuse what cannot be in a Parquet file.
+
+    Args:
+        names: of videos.
+        instead: the ending of a file that takes all of it.
+
+    Raises:
+        ActionCLIPError: without pyarrow, or for a name that is not text.
+    """
+    if find_spec("pyarrow") is None:
+        raise ActionCLIPError(
+            "Parquet needs pyarrow, which is not installed.",
+            hint=f'Install it with: pip install "actionclip[parquet]". Or write {instead}.',
+        )
+    for name in names:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ActionCLIPError(
+                f"The name {name!r} is not text, which Parquet cannot hold.",
+                hint=f"Write {instead}, or rename the file.",
+            )
 
 
 def write_results(results: Results, path: Path, kind: str) -> None:

@@ -32,6 +32,11 @@ PARTS = 1000
 """Of a long list: what a kill may cost is a thousandth of it, and a folder holds so few files."""
 
 
+def part_size(videos: int, batch: int) -> int:
+    """How many videos of a list are kept together: a whole number of batches."""
+    return batch * -(-max(BLOCK, videos // PARTS) // batch)
+
+
 def hold_unfinished(folder: Path) -> TextIO:
     """Keep others from a folder of work, until the file that is returned is closed.
 
@@ -122,7 +127,7 @@ class UnfinishedResults:
             StorageError: when the disk is full.
         """
         new = self._new(s for s, done in zip(self._sources, self._done, strict=True) if not done)
-        size = self._batch * -(-max(BLOCK, len(self._sources) // PARTS) // self._batch)
+        size = part_size(len(self._sources), self._batch)
         part: list[tuple[bytes, VideoResult]] = []
         for key, done in zip(self._keys, self._done, strict=True):
             if done:
